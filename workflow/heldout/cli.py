@@ -1,0 +1,172 @@
+"""The `heldout` command: one verb per step of the workflow, so that any job can be repeated by hand."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heldout.errors import HeldoutError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; Snakemake prints it")]
+File = Annotated[Path, typer.Option()]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+Entry = Annotated[str | None, typer.Argument(help="an entry, for its parameters")]
+
+
+@app.command()
+def fetch(dataset: str, folder: File, mirror: Annotated[str, typer.Option(help="folder or address")] = "") -> None:
+    """Bring a dataset's official files to a folder, each with its published checksum."""
+    from heldout.fetching import fetch
+
+    fetch(dataset, folder, mirror or None)
+
+
+@app.command()
+def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
+    """Write a dataset as one uint8 array and a table of labels."""
+    from heldout.preparing import prepare
+
+    prepare(json.loads(spec), raw, images, labels)
+
+
+@app.command()
+def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
+    """Write which image plays which part in a task."""
+    from heldout.identity import digest
+    from heldout.protocols import split
+
+    split(json.loads(spec), digest(json.loads(spec)), images, labels, manifest)
+
+
+@app.command()
+def train(spec: Spec, images: File, split: File, checkpoint: File, device: Device = "auto") -> None:
+    """Train a model on the normal images and write its checkpoint."""
+    from heldout.training import train
+
+    _report_failure(train(json.loads(spec), images, split, checkpoint, device))
+
+
+@app.command()
+def score(
+    spec: Spec,
+    images: File,
+    split: File,
+    scores: File,
+    checkpoint: Annotated[Path | None, typer.Option()] = None,
+    device: Device = "auto",
+) -> None:
+    """Score the test images with a method."""
+    from heldout.scoring import score
+
+    _report_failure(score(json.loads(spec), images, split, checkpoint, scores, device))
+
+
+@app.command()
+def evaluate(inputs: File) -> None:
+    """Join the test labels to the scores of an experiment: metrics with intervals, ROC curves, histograms."""
+    from heldout.evaluation.evaluate import evaluate
+
+    evaluate(inputs)
+
+
+@app.command()
+def tables(inputs: File) -> None:
+    """Write an experiment's AUROC and runtime tables and metrics.json."""
+    from heldout.evaluation.tables import write_tables
+
+    write_tables(inputs)
+
+
+@app.command()
+def figure(kind: str, inputs: File) -> None:
+    """Draw every figure of a kind for an experiment."""
+    from heldout.figures._drawing import draw
+
+    draw(kind, inputs)
+
+
+@app.command()
+def manifest(inputs: File) -> None:
+    """List every file that an experiment's results were made from, with hashes."""
+    from heldout.evaluation.manifest import write_manifest
+
+    write_manifest(inputs)
+
+
+@app.command()
+def schema() -> None:
+    """Renew the stored schema of all parameters from the plug-ins' files."""
+    from heldout.files import write_text
+    from heldout.schema import PATH, text
+
+    write_text(PATH, text())
+    print(f"wrote {PATH}")
+
+
+@app.command()
+def datasets(entry: Entry = None) -> None:
+    """List the datasets, or one's classes and options."""
+    _describe("dataset", entry)
+
+
+@app.command()
+def models(entry: Entry = None) -> None:
+    """List the models, or one's parameters."""
+    _describe("model", entry)
+
+
+@app.command()
+def methods(entry: Entry = None) -> None:
+    """List the methods, or one's parameters."""
+    _describe("method", entry)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and exit status 1."""
+    try:
+        app()
+    except HeldoutError as error:
+        sys.exit(f"heldout: error: {error}")
+
+
+def _report_failure(failed: str | None) -> None:
+    if failed:
+        print(f"recorded as failed: {failed}", file=sys.stderr)
+
+
+def _describe(kind: str, entry: str | None) -> None:
+    from heldout import schema
+    from heldout.errors import unknown
+
+    plugins: dict[str, Any] = schema.plugins(kind)
+    if entry is None:
+        width = max(map(len, plugins))
+        for name, facts in plugins.items():
+            print(f"{name:{width}}  {facts['summary']}")
+        return
+    if entry not in plugins:
+        raise unknown(f"heldout {kind}s", kind, entry, plugins)
+    facts = plugins[entry]
+    print(facts["summary"], f"Source: {facts['paper']}", sep="\n")
+    for fact in ("classes", "provides", "reads", "default_model", "cost"):
+        if facts.get(fact):
+            print(f"{fact}: {', '.join(facts[fact]) if isinstance(facts[fact], list) else facts[fact]}")
+    for name, rule in schema.parameters(kind, entry).items():
+        print(f"  {name} = {json.dumps(rule['default'])}  ({_range(rule)}) {rule.get('description', '')}")
+
+
+def _range(rule: dict[str, Any]) -> str:
+    options = [option for option in rule.get("anyOf", [rule]) if option.get("type") != "null"]
+    words = []
+    for option in options:
+        if "enum" in option:
+            words.append(" or ".join(map(str, option["enum"])))
+            continue
+        words.append(option.get("type", "any"))
+        signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+        words += [f"{sign} {option[bound]}" for bound, sign in signs.items() if bound in option]
+    return " ".join(words)

@@ -1,0 +1,191 @@
+"""An experiment file: what may stand in it, checked before anything runs.
+
+Parameters of datasets, models and methods are checked against what their own files declare, by way of the stored
+schema; so this module imports none of them.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import jsonschema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from heldout import schema
+from heldout.errors import HeldoutError, unknown
+
+MIRROR_VARIABLE = "HELDOUT_MIRROR"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Seed = Annotated[int, Field(ge=0)]
+Entries = dict[Name, dict[str, Any]]
+
+
+class Experiment(BaseModel):
+    """Everything an experiment file may state; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="heldout experiment")
+
+    experiment: Name = Field(description="names the folder below results/")
+    datasets: Entries = Field(min_length=1, description="what to train and test on; `heldout datasets` lists them")
+    protocol: Literal["one_class"] = Field("one_class", description="how a class makes a task")
+    held_out: Literal["all"] | list[str | int] = Field("all", description="the classes singled out, names or numbers")
+    seeds: list[Seed] = Field([0], min_length=1, description="one training per seed")
+    split_seed: Seed = Field(0, description="draws the split; runs share it")
+    test_items: int | None = Field(None, ge=2, description="random test images per run; none: all of them")
+    calibration: float = Field(0.0, ge=0, lt=1, description="share of the training normals kept for thresholds")
+    models: Entries = Field({}, description="what is trained; `heldout models` lists them")
+    methods: Entries = Field(min_length=1, description="what scores the test images; `heldout methods` lists them")
+    device: Device = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the trainings")
+    threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of their identity")
+    mirror: str | None = Field(None, description="folder or address with the datasets' files; see HELDOUT_MIRROR")
+    bootstrap: int = Field(1000, ge=100, description="resamples of the test images behind each interval")
+
+    @field_validator("datasets", "models", "methods", mode="before")
+    @classmethod
+    def _empty_entries(cls, entries: Any) -> Any:
+        """`adgan:` without a value is `adgan: {}`."""
+        if not isinstance(entries, dict):
+            return entries
+        return {name: {} if params is None else params for name, params in entries.items()}
+
+    @field_validator("held_out", "seeds")
+    @classmethod
+    def _not_empty_and_distinct(cls, values: Any) -> Any:
+        if isinstance(values, list) and (not values or len(set(map(str, values))) < len(values)):
+            raise ValueError("an empty list, or a value twice")
+        return values
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of `datasets`, `models` or `methods`, its parameters complete.
+
+    Attributes:
+        name: what the experiment calls it.
+        plugin: the registered name behind it.
+        params: every parameter, defaults filled in.
+        model: for a method that reads a checkpoint, the entry of `models`; else None.
+    """
+
+    name: str
+    plugin: str
+    params: dict[str, Any]
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked experiment: its settings, its entries, and the classes that each dataset singles out."""
+
+    settings: Experiment
+    datasets: dict[str, Entry]
+    models: dict[str, Entry]
+    methods: dict[str, Entry]
+    held_out: dict[str, list[str]]
+
+
+def read(config: dict[str, Any], where: str) -> Resolved:
+    """Check an experiment and fill in what it leaves out.
+
+    Args:
+        config: the parsed file; numbers may be strings, as Snakemake reads `5e-5`.
+        where: the file's name, for messages.
+
+    Raises:
+        HeldoutError: one line that names the place, the mistake and the likely meaning.
+    """
+    try:
+        settings = Experiment.model_validate(config)
+    except ValidationError as error:
+        raise _explain(error, where) from error
+    datasets = {name: _entry("dataset", name, given, where) for name, given in settings.datasets.items()}
+    models = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
+    methods = {name: _method(name, given, models, where) for name, given in settings.methods.items()}
+    held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
+    return Resolved(settings, datasets, models, methods, held_out)
+
+
+def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
+    """Return all parameters of a plug-in: the given ones, of the right type and in range, and defaults."""
+    rules = schema.parameters(kind, plugin)
+    for key in given:
+        if key not in rules:
+            known = list(rules)
+            raise unknown(where, f"parameter of {plugin}", key, known, see=f"heldout {kind}s {plugin}")
+    values = {key: _number(given[key], rule) if key in given else rule["default"] for key, rule in rules.items()}
+    for key, rule in rules.items():
+        error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
+        if error is not None:
+            raise HeldoutError(f"{where}.{key}: {error.message}. See: heldout {kind}s {plugin}")
+    return values
+
+
+def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
+    where = f"{where}, {kind}s.{name}"
+    plugin = given.get(kind, name)
+    known = schema.plugins(kind)
+    if plugin not in known:
+        raise unknown(where, kind, plugin, known, see=f"heldout {kind}s")
+    params = {key: value for key, value in given.items() if key not in schema.NAMED}
+    return Entry(name, plugin, complete(params, kind, plugin, where))
+
+
+def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: str) -> Entry:
+    entry = _entry("method", name, given, where)
+    facts = schema.plugins("method")[entry.plugin]
+    where = f"{where}, methods.{name}"
+    if facts["reads"] == "images":
+        if "model" in given:
+            raise HeldoutError(f"{where}: {entry.plugin} is fitted to the training images and reads no model; drop `model`")
+        return entry
+    model = given.get("model", facts["default_model"])
+    if model not in models:
+        if not models:
+            raise HeldoutError(f"{where}: it reads the model {model!r}; add `models: {{{model}: {{}}}}`")
+        raise unknown(where, "entry of models", model, models)
+    needed = {"generator", "discriminator"} if facts["reads"] == "gan" else {facts["reads"]}
+    lacking = needed - set(schema.plugins("model")[models[model].plugin]["provides"])
+    if lacking:
+        raise HeldoutError(f"{where}: {entry.plugin} reads a {' and a '.join(sorted(lacking))}, which {model} lacks")
+    return Entry(entry.name, entry.plugin, entry.params, model)
+
+
+def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
+    classes = schema.plugins("dataset")[dataset.plugin]["classes"]
+    if settings.held_out == "all":
+        return classes
+    numbers = {str(number): name for number, name in enumerate(classes)}
+    found = []
+    for wanted in map(str, settings.held_out):
+        if wanted not in classes and wanted not in numbers:
+            raise unknown(f"{where}, held_out", f"class of {dataset.name}", wanted, classes)
+        found.append(wanted if wanted in classes else numbers[wanted])
+    if len(set(found)) < len(found):
+        raise HeldoutError(f"{where}, held_out: a class of {dataset.name} by its name and by its number; keep one")
+    return found
+
+
+def _number(value: Any, rule: dict[str, Any]) -> Any:
+    """Return a number where the rule wants one: Snakemake reads `5e-5` as a string, YAML `5.0` as no integer."""
+    types = {option.get("type") for option in rule.get("anyOf", [rule])}
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not types & {"integer", "number"}:
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    if "number" in types:
+        return number
+    return int(number) if number.is_integer() else value
+
+
+def _explain(error: ValidationError, where: str) -> HeldoutError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal[", "list[", "constrained")))
+    if first["type"] == "extra_forbidden":
+        return unknown(where, "key", first["loc"][-1], Experiment.model_fields)
+    if first["type"] == "missing":
+        return HeldoutError(f"{where}: the key {place!r} is missing")
+    return HeldoutError(f"{where}, {place}: {first['msg']} (it is {first['input']!r})")

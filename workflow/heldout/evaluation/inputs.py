@@ -1,0 +1,54 @@
+"""What an experiment's tables are made from: `results/<experiment>/inputs.json`, written while planning."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The runs of an experiment with the files of each, and where its results go.
+
+    Attributes:
+        path: `inputs.json` itself.
+        content: what it holds; `heldout.plan` writes it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "Inputs":
+        return cls(Path(path), json.loads(Path(path).read_text(encoding="utf-8")))
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def tables(self) -> Path:
+        return self.folder / "tables"
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        return self.content["runs"]
+
+    @property
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """Facts of each entry, by its name: `method`, `model`, `color`; the floor first."""
+        return self.content["methods"]
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Each run's split manifest, by its path."""
+        return {run["split"]: json.loads(Path(run["split"]).read_text(encoding="utf-8")) for run in self.runs}
+
+    def tasks(self) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
+        """Yield each (dataset, held_out) with its runs, one per seed."""
+        tasks: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for run in self.runs:
+            tasks.setdefault((run["dataset"], run["held_out"]), []).append(run)
+        yield from tasks.items()

@@ -1,0 +1,27 @@
+"""`manifest.json`: every file behind an experiment's results, with its hash, so that any figure can be traced back."""
+
+from pathlib import Path
+
+from heldout.evaluation.inputs import Inputs
+from heldout.files import write_json
+from heldout.identity import file_sha256
+from heldout.sidecars import SPEC, sidecar
+
+NAME = "manifest.json"
+
+
+def write_manifest(inputs_path: Path) -> None:
+    """Write what the results were made from, and the results themselves, by path and SHA-256."""
+    inputs = Inputs.read(inputs_path)
+    made_from: set[str] = set()
+    for run in inputs.runs:
+        written = [*run["checkpoints"].values(), *run["scores"].values()]
+        made_from |= {run["images"], run["labels"], run["split"], *written}
+        made_from |= {str(sidecar(path, SPEC)) for path in written}
+    results = [path for path in inputs.folder.rglob("*") if path.is_file() and path.name != NAME]
+    content = {
+        "experiment": inputs.content["experiment"],
+        "made_from": {path: file_sha256(Path(path)) for path in sorted(made_from)},
+        "results": {path.relative_to(inputs.folder).as_posix(): file_sha256(path) for path in sorted(results)},
+    }
+    write_json(inputs.folder / NAME, content)

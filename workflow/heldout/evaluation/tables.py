@@ -1,0 +1,172 @@
+"""The tables that a reader opens: AUROC by class and method, runtime by method, and metrics.json for DVC."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from heldout.evaluation.evaluate import ALL, FAILED
+from heldout.evaluation.inputs import Inputs
+from heldout.evaluation.metrics import METRICS
+from heldout.files import whole_file, write_json, write_text
+from heldout.protocols import OWN_TEST_SHARE
+from heldout.sidecars import TIMING, sidecar
+
+MEAN = "mean"
+
+
+def write_tables(inputs_path: Path) -> None:
+    """Write `auroc.csv|.md|.tex`, `runtime.csv|.md` and `metrics.json` from `metrics.csv` and the timing files."""
+    inputs = Inputs.read(inputs_path)
+    metrics = pd.read_csv(inputs.tables / "metrics.csv", dtype={"held_out": str}, keep_default_na=True)
+    metrics[FAILED] = metrics[FAILED].fillna("")
+    _write_csv(inputs.tables / "auroc.csv", auroc_numbers(metrics))
+    shown = auroc_shown(metrics)
+    write_text(inputs.tables / "auroc.md", markdown(shown) + "\n" + "\n".join(captions(inputs, metrics)) + "\n")
+    write_text(inputs.tables / "auroc.tex", latex(shown))
+    runtime = runtime_numbers(inputs)
+    _write_csv(inputs.tables / "runtime.csv", runtime)
+    write_text(inputs.tables / "runtime.md", markdown(runtime_shown(runtime)) + "\n" + RUNTIME_CAPTION + "\n")
+    write_json(inputs.folder / "metrics.json", _nested(metrics))
+
+
+RUNTIME_CAPTION = (
+    "Means over classes and seeds. Training on the given device and threads; images/s counts real training images "
+    "drawn. Scoring after a warm-up, model loading apart; `fit s` for methods that are fitted in the score step. "
+    "Peak memory is the whole process's (on a GPU, the GPU's)."
+)
+
+
+def auroc_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per class and a mean row, and for every method its AUROC, interval and spread over seeds."""
+    rows = []
+    for (dataset, held_out), group in metrics.groupby(["dataset", "held_out"], sort=False):
+        first = group.iloc[0]
+        row = {"dataset": dataset, "held_out": MEAN if held_out == ALL else held_out}
+        row |= {name: first[name] for name in ("normal", "anomalous", "test_images", "share_of_anomalies")}
+        row["seeds"] = group.seeds.max()
+        for _, method in group.iterrows():
+            columns = {"": "auroc", "_low": "auroc_low", "_high": "auroc_high", "_seed_sd": "auroc_seed_sd"}
+            row |= {f"{method['method']}{ending}": method[column] for ending, column in columns.items()}
+            if method[FAILED]:
+                row[f"{method['method']}_failed"] = method[FAILED]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def auroc_shown(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the same as text: `0.932 [0.90, 0.96]`, or `failed: reason`."""
+    rows = []
+    several = metrics.dataset.nunique() > 1
+    for (dataset, held_out), group in metrics.groupby(["dataset", "held_out"], sort=False):
+        row = {"dataset": dataset} if several else {}
+        row["held out"] = MEAN if held_out == ALL else held_out
+        row["anomalies"] = f"{group.share_of_anomalies.iloc[0]:.0%}"
+        rows.append(row | {method["method"]: _cell(method) for _, method in group.iterrows()})
+    return pd.DataFrame(rows)
+
+
+def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
+    """Return what the AUROC table cannot say in its cells."""
+    lines = [
+        "",
+        "AUROC, higher is better, 0.5 is chance; in brackets the 95 % interval of a stratified bootstrap over test "
+        f"images ({inputs.content['bootstrap']} resamples). `held out` is the normal class under the protocol "
+        "`one_class`: models are trained on it alone, every other class is anomalous.",
+    ]
+    floors = [name for name, facts in inputs.methods.items() if facts["method"] == "mean_image"]
+    if floors:
+        lines += ["", f"The floor is `{floors[0]}`, the squared distance to the mean training image."]
+    seeds = metrics.seeds.max()
+    lines += ["", f"Seeds: {seeds}." + ("" if seeds > 1 else " One training per class: no spread between seeds is known.")]
+    for dataset in metrics.dataset.unique():
+        manifest = inputs.manifests[next(run["split"] for run in inputs.runs if run["dataset"] == dataset)]
+        part = "its official test part"
+        if not manifest["official_test_part"]:
+            part = f"a stratified fifth ({OWN_TEST_SHARE:.0%} of each class) set aside by us, since it has no official one"
+        chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
+        seed = manifest["split_seed"]
+        lines += ["", f"{dataset}: tested on {chosen} {part}; split_seed {seed}."]
+    return lines
+
+
+def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
+    """Return a row per dataset and method: its training's and its scoring's time and memory, means over runs."""
+    rows = []
+    for run in inputs.runs:
+        for name, facts in inputs.methods.items():
+            training = _timing(run["checkpoints"][facts["model"]]) if facts["model"] else {}
+            scoring = _timing(run["scores"][name])
+            rows.append(
+                {
+                    "dataset": run["dataset"],
+                    "method": name,
+                    "model": facts["model"] or "",
+                    "device": scoring["device"],
+                    "threads": scoring["threads"],
+                    "train_s": training.get("wall_s"),
+                    "train_images_per_s": training.get("images_per_s"),
+                    "train_peak_memory_mib": training.get("peak_memory_mib"),
+                    "fit_s": scoring["fit_s"],
+                    "score_ms_per_image": scoring["ms_per_image"],
+                    "score_peak_memory_mib": scoring["peak_memory_mib"],
+                }
+            )
+    keys = ["dataset", "method", "model", "device", "threads"]
+    return pd.DataFrame(rows).groupby(keys, sort=False).mean(numeric_only=True).reset_index()
+
+
+def runtime_shown(runtime: pd.DataFrame) -> pd.DataFrame:
+    """Return the runtime table as text, three significant digits."""
+    shown = runtime.drop(columns=[] if runtime.dataset.nunique() > 1 else ["dataset"])
+    for column in shown.select_dtypes("number"):
+        shown[column] = [_three_digits(value) for value in shown[column]]
+    return shown.rename(columns=lambda name: name.replace("_", " "))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def latex(table: pd.DataFrame) -> str:
+    """Return a `tabular` for `\\input`, with booktabs' rules."""
+    special = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"}
+
+    def escaped(line: Any) -> str:
+        return " & ".join("".join(special.get(letter, letter) for letter in str(cell)) for cell in line) + r" \\"
+
+    body = [escaped(row) for row in table.itertuples(index=False)]
+    begin = rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
+    lines = [begin, r"\toprule", escaped(table.columns), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(method: pd.Series) -> str:
+    if method[FAILED]:
+        return f"failed: {method[FAILED]}"
+    return f"{method.auroc:.3f} [{method.auroc_low:.2f}, {method.auroc_high:.2f}]"
+
+
+def _three_digits(value: float) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _timing(path: str) -> dict[str, Any]:
+    return json.loads(sidecar(path, TIMING).read_text(encoding="utf-8"))
+
+
+def _nested(metrics: pd.DataFrame) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for row in metrics.to_dict("records"):
+        values = {metric: None if pd.isna(row[metric]) else row[metric] for metric in METRICS}
+        nested.setdefault(row["dataset"], {}).setdefault(row["held_out"], {})[row["method"]] = values
+    return nested
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")

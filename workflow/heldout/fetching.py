@@ -1,0 +1,130 @@
+"""Bring a dataset's official files to `data/raw/<dataset>`: from the mirror where one is set, else from its addresses.
+
+Whatever the source, a file counts only with its published checksum; one that fails is removed and named.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from heldout import registry
+from heldout.config import MIRROR_VARIABLE
+from heldout.errors import HeldoutError
+from heldout.files import whole_folder
+
+FETCHED = "fetched.json"  # lists what lies beside it
+PATIENCE_S = 30  # without an answer, an address counts as unreachable
+
+
+def fetch(name: str, folder: Path, mirror: str | None) -> None:
+    """Fill `folder` with the dataset's files and `fetched.json`, which names each with its checksum and source.
+
+    Args:
+        name: a registered dataset.
+        folder: `data/raw/<dataset>`; replaced as a whole.
+        mirror: a folder or an http(s) address that holds `<dataset>/<file>`; none: the official addresses.
+
+    Raises:
+        HeldoutError: a file cannot be had, or fails its checksum.
+    """
+    entry = registry.load("dataset", name)
+    dataset = entry.plugin(entry.params())
+    checksums = entry.facts["files"]
+    with whole_folder(folder) as partial:
+        if mirror:
+            sources = {file: _from_mirror(name, file, md5, partial, mirror) for file, md5 in checksums.items()}
+        elif hasattr(dataset, "archive"):
+            sources = _unpack(dataset, checksums, partial)
+        else:
+            sources = {file: _from_addresses(name, file, md5, partial, dataset) for file, md5 in checksums.items()}
+        record = {file: {"md5": checksums[file], "source": source} for file, source in sources.items()}
+        (partial / FETCHED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def check(name: str, folder: Path) -> None:
+    """Raise HeldoutError if a fetched file is missing or no longer has its published checksum."""
+    for file, md5 in registry.load("dataset", name).facts["files"].items():
+        if not (folder / file).is_file():
+            raise HeldoutError(f"{folder / file} is missing; delete {folder} and run again")
+        _verify(folder / file, md5, f"{folder / file} (delete {folder} and run again)")
+
+
+def _from_mirror(name: str, file: str, md5: str, folder: Path, mirror: str) -> str:
+    address = f"{mirror.rstrip('/')}/{name}/{file}"
+    problem = _get(address, folder / file)
+    if problem:
+        raise HeldoutError(
+            f"{name}: the mirror does not give {address} ({problem}); "
+            "put the file there, or unset the mirror to fetch from the official address"
+        )
+    _verify(folder / file, md5, address)
+    return address
+
+
+def _from_addresses(name: str, file: str, md5: str, folder: Path, dataset: Any) -> str:
+    problems = []
+    for base in dataset.addresses:
+        problem = _get(base + file, folder / file)
+        if problem is None:
+            _verify(folder / file, md5, base + file)
+            return base + file
+        problems.append(f"{base + file} ({problem})")
+    raise HeldoutError(
+        f"{name}: cannot fetch {'; nor '.join(problems)}. Without internet access, set {MIRROR_VARIABLE} to a folder or "
+        f"address that holds {name}/{file}, or use the dataset mnist5k, which needs no download."
+    )
+
+
+def _unpack(dataset: Any, checksums: dict[str, str], folder: Path) -> dict[str, str]:
+    name, (archive, md5) = type(dataset).__module__.rpartition(".")[2], dataset.archive
+    source = _from_addresses(name, archive, md5, folder, dataset)
+    with tarfile.open(folder / archive) as packed:
+        packed.extractall(folder, filter="data")  # refuses members that would leave the folder
+    (folder / archive).unlink()
+    for file, file_md5 in checksums.items():
+        _verify(folder / file, file_md5, f"{source}: {file}")
+    return dict.fromkeys(checksums, source)
+
+
+def _get(address: str, path: Path) -> str | None:
+    """Copy or download to `path`; return what went wrong, or None."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not address.startswith(("http://", "https://")):
+        source = Path(address.removeprefix("file://")).expanduser()
+        if not source.is_file():
+            return "no such file"
+        shutil.copyfile(source, path)
+        return None
+    from torchvision.datasets.utils import download_url  # 4 seconds, so only where it is used
+
+    with _impatient(), open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+        try:
+            download_url(address, str(path.parent), path.name)
+        except (OSError, RuntimeError) as error:
+            return str(getattr(error, "reason", error))
+    return None
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _verify(path: Path, md5: str, where: str) -> None:
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != md5:
+        path.unlink()
+        raise HeldoutError(f"{where} is damaged: MD5 {found}, published {md5}; it was refused and removed")

@@ -1,0 +1,29 @@
+"""Draw every figure of a kind and write it in each format."""
+
+from pathlib import Path
+
+import matplotlib
+
+from heldout import registry
+from heldout.evaluation.inputs import Inputs
+from heldout.figures import _style
+from heldout.files import whole_file
+from heldout.plan import FIGURE_FORMATS
+
+
+def draw(kind: str, inputs_path: Path) -> None:
+    """Write `figures/<stem>.svg` and `.png` beside `inputs_path` for everything that the plan wants of this kind.
+
+    Args:
+        kind: a registered figure.
+        inputs_path: the experiment's `inputs.json`.
+    """
+    matplotlib.use("Agg")
+    inputs = Inputs.read(inputs_path)
+    figures = registry.load("figure", kind).plugin
+    with _style.settings():
+        for stem, figure in figures(inputs, inputs.content["figures"][kind]):
+            for form in FIGURE_FORMATS:
+                with whole_file(inputs.folder / "figures" / f"{stem}.{form}") as temporary:
+                    figure.savefig(temporary, format=form, metadata=_style.METADATA[form])
+            matplotlib.pyplot.close(figure)

@@ -1,0 +1,32 @@
+"""How every figure looks: colours told apart by the colour-blind, one per method, and lines told apart in grey."""
+
+from typing import Any
+
+from matplotlib import rc_context
+
+DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (5, 1)))
+SETTINGS = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "savefig.bbox": "tight",
+    "savefig.dpi": 150,
+    "svg.hashsalt": "heldout",  # else two drawings of one figure differ in their bytes
+    "svg.fonttype": "none",
+}
+METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
+
+
+def settings() -> Any:
+    """Return the context in which figures are drawn."""
+    return rc_context(SETTINGS)
+
+
+def lines(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return every entry's line: the colour is its method's own, everywhere; variants of one method differ in dashes."""
+    seen: dict[str, int] = {}
+    chosen = {}
+    for name, facts in methods.items():
+        rank = seen[facts["method"]] = seen.get(facts["method"], -1) + 1
+        chosen[name] = {"color": facts["color"], "ls": DASHES[rank % len(DASHES)]}
+    return chosen

@@ -1,0 +1,51 @@
+"""ROC curves of one held-out class, and of their mean over all classes (the ADGAN paper's Fig. 3).
+
+A line per method, the best first, with the 95 % bootstrap band over test images.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from heldout import registry
+from heldout.evaluation.evaluate import ALL
+from heldout.evaluation.inputs import Inputs
+from heldout.figures import _style
+
+
+@registry.figure("roc", one_per="held_out")
+def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
+    """Yield each figure with its file's stem."""
+    curves = pd.read_csv(inputs.tables / "roc.csv", dtype={"held_out": str})
+    metrics = pd.read_csv(inputs.tables / "metrics.csv", dtype={"held_out": str})
+    curves = curves.merge(metrics[["dataset", "held_out", "method", "auroc"]])
+    for subject in subjects:
+        held_out = subject["held_out"] or ALL
+        chosen = curves[(curves.dataset == subject["dataset"]) & (curves.held_out == held_out)]
+        figure, ax = plt.subplots(figsize=(5.2, 4.6))
+        draw(ax, chosen, _style.lines(inputs.methods))
+        title = "mean over held-out classes" if held_out == ALL else f"normal class: {held_out}"
+        ax.set_title(f"{subject['dataset']}, {title}", loc="left", fontsize=9)
+        yield subject["stem"], figure
+
+
+def draw(ax: Axes, curves: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> None:
+    """Draw the curves, best method first. Reads no file, so a test can call it on ten rows.
+
+    Args:
+        ax: where to draw.
+        curves: columns `method, auroc, fpr, tpr, tpr_low, tpr_high`, all in [0, 1].
+        lines: each method's colour and dashes.
+    """
+    ordered = curves.sort_values(["auroc", "method", "fpr"], ascending=[False, True, True])
+    for method, rows in ordered.groupby("method", sort=False):
+        fpr, tpr = [0, *rows.fpr], [0, *rows.tpr]  # a curve starts at the origin, however steep
+        ax.plot(fpr, tpr, label=f"{method} ({rows.auroc.iloc[0]:.3f})", lw=1.4, **lines[method])
+        ax.fill_between(rows.fpr, rows.tpr_low, rows.tpr_high, color=lines[method]["color"], alpha=0.12, lw=0)
+    ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")  # chance
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.005))
+    ax.legend(title="method (AUROC)", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

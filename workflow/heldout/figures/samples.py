@@ -1,0 +1,66 @@
+"""What each generator draws: a row per held-out class, training images on the left, samples on the right."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from heldout import randomness, registry
+from heldout.errors import NumericalFailure
+from heldout.evaluation.inputs import Inputs
+from heldout.identity import digest
+from heldout.images import to_unit_range
+from heldout.scoring import trained_model
+from heldout.sidecars import SPEC, sidecar
+from heldout.training import part_of
+
+REAL, MADE = 4, 12
+
+
+@registry.figure("samples", one_per="model")
+def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
+    """Yield each figure with its file's stem; of several seeds, the first is shown."""
+    for subject in subjects:
+        runs = [run for run in inputs.runs if run["dataset"] == subject["dataset"]]
+        runs = [run for run in runs if run["seed"] == runs[0]["seed"]]
+        figure, axes = plt.subplots(len(runs), 1, figsize=(8, 0.62 * len(runs) + 0.4), squeeze=False)
+        for ax, run in zip(axes[:, 0], runs, strict=True):
+            real, made = _row(run, inputs.manifests[run["split"]], subject["model"])
+            draw(ax, real, made)
+            ax.set_ylabel(run["held_out"], rotation=0, ha="right", va="center")
+        axes[0, 0].set_title(f"{subject['dataset']}: training images | {subject['model']}", loc="left", fontsize=9)
+        yield subject["stem"], figure
+
+
+def draw(ax: Axes, real: torch.Tensor, made: torch.Tensor | None) -> None:
+    """Draw one row of images.
+
+    Args:
+        ax: where to draw.
+        real, made: `(N, C, H, W)` in [-1, 1], grey or colour; no `made` where the training failed.
+    """
+    gap = torch.ones_like(real[:1])
+    row = torch.cat([real, gap, made] if made is not None else [real, gap])
+    pixels = ((row + 1) / 2).permute(2, 0, 3, 1).flatten(1, 2)  # (N, C, H, W) -> (H, N * W, C)
+    ax.imshow(np.asarray(pixels.expand(-1, -1, 3)), interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def _row(run: dict[str, Any], manifest: dict[str, Any], model: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    images = Path(run["images"])
+    real = to_unit_range(part_of(images, manifest, "train")[:REAL])
+    path = Path(run["checkpoints"][model])
+    spec = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["spec"]
+    try:
+        generator = trained_model(path, digest(spec), images, manifest).generator
+    except NumericalFailure:
+        return real, None
+    z = torch.randn(MADE, generator.latent, generator=randomness.generator(run["seed"], "samples"))
+    return real, generator(z)

@@ -1,0 +1,51 @@
+"""Histograms of the scores of normal and anomalous test images, a panel per method."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from heldout import registry
+from heldout.evaluation.inputs import Inputs
+
+COLUMNS = 3
+NORMAL, ANOMALOUS = "#0072b2", "#d55e00"
+
+
+@registry.figure("scores", one_per="held_out_alone")
+def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
+    """Yield each figure with its file's stem."""
+    histograms = pd.read_csv(inputs.tables / "histograms.csv", dtype={"held_out": str})
+    for subject in subjects:
+        chosen = histograms[(histograms.dataset == subject["dataset"]) & (histograms.held_out == subject["held_out"])]
+        names = [name for name in inputs.methods if name in set(chosen.method)]
+        rows = max(1, -(-len(names) // COLUMNS))
+        figure, axes = plt.subplots(rows, COLUMNS, figsize=(8.4, 2.3 * rows), squeeze=False, layout="constrained")
+        for ax, name in zip(axes.flat, names, strict=False):
+            draw(ax, chosen[chosen.method == name])
+            ax.set_title(name, loc="left", fontsize=9)
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        figure.suptitle(f"{subject['dataset']}, normal class: {subject['held_out']}", x=0.01, ha="left", fontsize=9)
+        handles = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper right", ncols=2, frameon=False)
+        yield subject["stem"], figure
+
+
+def draw(ax: Axes, histogram: pd.DataFrame) -> None:
+    """Draw one method's histogram as densities, since there are more anomalous images than normal ones.
+
+    Args:
+        ax: where to draw.
+        histogram: columns `low, high, normal, anomalous`: bins and counts of images.
+    """
+    edges = [*histogram.low, histogram.high.iloc[-1]]
+    width = (histogram.high - histogram.low).to_numpy()
+    for column, color, hatch in (("normal", NORMAL, None), ("anomalous", ANOMALOUS, "///")):
+        counts = histogram[column].to_numpy()
+        density = counts / (max(counts.sum(), 1) * width)
+        ax.stairs(density, edges, color=color, fill=True, alpha=0.35, hatch=hatch, label=column)
+    ax.set(xlabel="anomaly score", ylabel="density", yticks=[])

@@ -1,0 +1,38 @@
+"""From stored images to what a network sees: uint8 in 0..255 on disk, float32 in [-1, 1] on the device.
+
+Source: ADGAN section 4.1 ("rescaled to assume pixel values in [-1, 1]"), the range of the generators' tanh.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_unit_range(images: Tensor) -> Tensor:
+    """Return uint8 `(N, C, H, W)` as float32 in [-1, 1]."""
+    return images.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def padded_side(side: int) -> int:
+    """Return the smallest power of two that holds `side` pixels: 28 -> 32."""
+    return 1 << (side - 1).bit_length()
+
+
+def pad_to_square(images: np.ndarray, side: int) -> np.ndarray:
+    """Return uint8 `(N, C, H, W)` centred on a black square of `side` pixels."""
+    count, channels, height, width = images.shape
+    top, left = (side - height) // 2, (side - width) // 2
+    padded = np.zeros((count, channels, side, side), np.uint8)
+    padded[:, :, top : top + height, left : left + width] = images
+    return padded
+
+
+def resized(images: np.ndarray, size: int | None) -> np.ndarray:
+    """Return uint8 images on the next power of two (black border), or resized from there to `size` (bilinear)."""
+    side = padded_side(max(images.shape[-2:]))
+    images = pad_to_square(images, side)
+    if size is None or size == side:
+        return images
+    from torchvision.transforms.functional import resize  # 4 seconds, so only where it is used
+
+    return resize(torch.from_numpy(images), [size, size], antialias=True).numpy()

@@ -1,0 +1,1 @@
+"""Anomaly scores, one file each: parameters, paper, deviations, and `score`; higher is more anomalous."""

@@ -1,0 +1,36 @@
+"""The floor: squared distance to the mean training image. Below it, a method has learnt nothing of use.
+
+    score = ||x - mean of the training images||^2
+
+Source: ours; every table shows it first.
+"""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from heldout import registry
+
+
+class Params(registry.MethodParams):
+    small: ClassVar[dict[str, Any]] = {"block": 4}
+
+
+@registry.method("mean_image", reads="images", cost="one subtraction", color="#7f7f7f")
+class MeanImage:
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def fit(self, images: Tensor, seed: int) -> Tensor:
+        """Return the mean `(C, H, W)`, float64, of `(N, C, H, W)` normal images in [-1, 1]."""
+        return images.double().mean(dim=0)
+
+    def score(self, model: Tensor, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Score images; higher is more anomalous.
+
+        Args:
+            model: the mean training image.
+            images: `(N, C, H, W)` float32 in [-1, 1].
+            keys: unused: nothing is drawn.
+        """
+        return {"score": (images.double() - model).square().flatten(1).sum(1)}

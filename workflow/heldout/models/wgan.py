@@ -1,0 +1,80 @@
+"""Wasserstein GAN with weight clipping.
+
+    max_f  E_x f(x) - E_z f(G(z)),  every weight of the critic f kept in [-clip, clip]
+    min_G  -E_z f(G(z))
+
+Source: Arjovsky, Chintala, Bottou, ICML 2017, Algorithm 1, whose defaults are ours; the ADGAN paper's choice (section
+4.2), on DCGAN networks with 256 latent dimensions.
+Deviations: `steps` fixes the length of training, where the paper waits for convergence; the critic has no batch
+normalisation: clipping bounds each weight, and the batch statistics would undo the Lipschitz bound.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.models._descent import descend, frozen
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    learning_rate: float = Field(5e-5, gt=0, description="RMSProp's step size, critic and generator (Algorithm 1)")
+    clip: float = Field(0.01, gt=0, description="bound of every weight of the critic (Algorithm 1)")
+    critic_steps: int = Field(5, ge=1, description="critic updates per generator update (n_critic, Algorithm 1)")
+    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4}
+
+
+@registry.model("wgan", provides=("generator", "discriminator"))
+class WGAN(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.generator = dcgan.Generator(params.latent, params.width, image)
+        self.critic = dcgan.Discriminator(params.width, image, batch_norm=False)
+        dcgan.initialise(self, rng)
+
+    @property
+    def discriminator(self) -> dcgan.Discriminator:
+        """The critic, under the name by which methods read it: higher = more like the training images."""
+        return self.critic
+
+    def start(self) -> None:
+        """Set up the optimisers, once the weights are where they will be trained."""
+        self.optim_g = torch.optim.RMSprop(self.generator.parameters(), self.params.learning_rate)
+        self.optim_f = torch.optim.RMSprop(self.critic.parameters(), self.params.learning_rate)
+
+    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.critic(fake).mean() - self.critic(real).mean()
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return -self.critic(fake).mean()
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the critic `critic_steps` times, then the generator once; return the last losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of every z; its device is the images' device.
+        """
+        for _ in range(self.params.critic_steps):
+            with torch.no_grad():  # G stands still while f catches up
+                fake = self.generator(self.sample_z(rng))
+            critic_loss = self.critic_loss(draw(), fake)
+            descend(self.optim_f, critic_loss)
+            with torch.no_grad():
+                for weight in self.critic.parameters():
+                    weight.clamp_(-self.params.clip, self.params.clip)
+        with frozen(self.critic):
+            generator_loss = self.generator_loss(self.generator(self.sample_z(rng)))
+            descend(self.optim_g, generator_loss)
+        return {"critic": critic_loss.detach(), "generator": generator_loss.detach()}
+
+    def sample_z(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)

@@ -1,0 +1,302 @@
+"""From an experiment to every file it needs: runs, trainings, scorings, their specs, digests and names.
+
+Nothing here needs the data or imports a plug-in: datasets are known by their published checksums, parameters by the
+stored schema, source code by its syntax tree. So Snakemake plans in the time of Snakemake itself.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from heldout import schema
+from heldout.config import MIRROR_VARIABLE, Entry, Resolved
+from heldout.errors import HeldoutError
+from heldout.files import write_if_changed
+from heldout.identity import ALWAYS, canonical, digest, source_digest
+from heldout.sidecars import TIMING, sidecar
+
+FIGURE_FORMATS = ("svg", "png")
+TABLES = (
+    "metrics.csv",
+    "roc.csv",
+    "histograms.csv",
+    *(f"auroc.{form}" for form in ("csv", "md", "tex")),
+    *(f"runtime.{form}" for form in ("csv", "md")),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One file that a rule makes, and everything that determines it.
+
+    Attributes:
+        spec: what determines the file; its digest is in the file's name.
+        path: where the file goes.
+        inputs: the steps whose files it reads.
+    """
+
+    spec: dict[str, Any]
+    path: str
+    inputs: dict[str, "Step"]
+
+    @property
+    def digest(self) -> str:
+        return digest(self.spec)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One task and one seed: a dataset's entry, a class, and what is trained and scored on it, by entry."""
+
+    dataset: Entry
+    held_out: str
+    seed: int
+    prepared: Step
+    split: Step
+    trainings: dict[str, Step]
+    scorings: dict[str, Step]
+
+
+class Plan:
+    """Every file of an experiment, for the rules to wire.
+
+    Args:
+        experiment: a checked experiment.
+    """
+
+    def __init__(self, experiment: Resolved) -> None:
+        self.experiment = experiment
+        self.settings = experiment.settings
+        self.runs = [
+            self._run(dataset, held_out, seed)
+            for dataset in experiment.datasets.values()
+            for held_out in experiment.held_out[dataset.name]
+            for seed in self.settings.seeds
+        ]
+        self.steps = {step.digest: step for run in self.runs for step in _steps_of(run)}
+        self.folder = f"results/{self.settings.experiment}"
+        self.inputs = f"{self.folder}/inputs.json"
+        self.tables = [f"{self.folder}/tables/{name}" for name in TABLES]
+        self.metrics = f"{self.folder}/metrics.json"
+        self.manifest = f"{self.folder}/manifest.json"
+
+    @cached_property
+    def checkpoints(self) -> list[str]:
+        return _paths(training for run in self.runs for training in run.trainings.values())
+
+    @cached_property
+    def scores(self) -> list[str]:
+        return _paths(scoring for run in self.runs for scoring in run.scorings.values())
+
+    @cached_property
+    def splits(self) -> list[str]:
+        return _paths(run.split for run in self.runs)
+
+    @cached_property
+    def images(self) -> list[str]:
+        return _paths(run.prepared for run in self.runs)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return [labels_of(path) for path in self.images]
+
+    @cached_property
+    def timings(self) -> list[str]:
+        return [str(sidecar(path, TIMING)) for path in (*self.checkpoints, *self.scores)]
+
+    @cached_property
+    def figures(self) -> dict[str, list[str]]:
+        """The files of each kind of figure."""
+        return {
+            kind: [f"{self.folder}/figures/{drawn['stem']}.{form}" for drawn in drawn_ones for form in FIGURE_FORMATS]
+            for kind, drawn_ones in self._drawn.items()
+        }
+
+    @property
+    def mirror(self) -> str:
+        """Where datasets are fetched from: the experiment's mirror, the environment's, or none."""
+        return self.settings.mirror or os.environ.get(MIRROR_VARIABLE, "")
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a training or scoring asks Snakemake for: 0 on the CPU, where such a job would queue for ever."""
+        wanted = self.settings.device
+        return int(wanted.startswith("cuda") or (wanted == "auto" and _has_gpu()))
+
+    def step(self, wildcards: Any) -> Step:
+        """Return the step behind a file name.
+
+        Raises:
+            HeldoutError: the experiment has no file of this name.
+        """
+        if wildcards.digest not in self.steps:
+            raise HeldoutError(f"{self.settings.experiment} has no file with the digest {wildcards.digest}")
+        return self.steps[wildcards.digest]
+
+    def spec(self, wildcards: Any) -> str:
+        """Return a step's spec as canonical JSON: Snakemake would print a dict as Python does."""
+        return canonical(self.step(wildcards).spec)
+
+    def input(self, name: str) -> Any:
+        """Return an input function for rules: the path of the step's input `name`, or nothing where it has none."""
+
+        def path(wildcards: Any) -> str | list[str]:
+            inputs = self.step(wildcards).inputs
+            return inputs[name].path if name in inputs else []
+
+        return path
+
+    def labels_input(self, wildcards: Any) -> str:
+        return labels_of(self.step(wildcards).inputs["images"].path)
+
+    def write_inputs(self) -> None:
+        """Write the list of what the tables are made from, if it has changed: Snakemake sees a changed set by it."""
+        write_if_changed(Path(self.inputs), json.dumps(self._inputs(), indent=1, ensure_ascii=False) + "\n")
+
+    def _inputs(self) -> dict[str, Any]:
+        methods = schema.plugins("method")
+        return {
+            "experiment": self.settings.experiment,
+            "bootstrap": self.settings.bootstrap,
+            "methods": {
+                entry.name: {
+                    "method": entry.plugin,
+                    "model": entry.model,
+                    "color": methods[entry.plugin]["color"],
+                }
+                for entry in self._floor_first()
+            },
+            "models": {entry.name: entry.plugin for entry in self.experiment.models.values()},
+            "runs": [
+                {
+                    "dataset": run.dataset.name,
+                    "protocol": self.settings.protocol,
+                    "held_out": run.held_out,
+                    "seed": run.seed,
+                    "images": run.prepared.path,
+                    "labels": labels_of(run.prepared.path),
+                    "split": run.split.path,
+                    "split_digest": run.split.digest,
+                    "checkpoints": {name: step.path for name, step in run.trainings.items()},
+                    "scores": {name: step.path for name, step in run.scorings.items()},
+                }
+                for run in self.runs
+            ],
+            "figures": self._drawn,
+        }
+
+    def _floor_first(self) -> list[Entry]:
+        entries = list(self.experiment.methods.values())
+        return sorted(entries, key=lambda entry: entry.plugin != "mean_image")
+
+    @cached_property
+    def _drawn(self) -> dict[str, list[dict[str, Any]]]:
+        """What each kind of figure shows: a file's stem, and the dataset, class and model it is about."""
+        several = len(self.experiment.datasets) > 1
+        drawn: dict[str, list[dict[str, Any]]] = {}
+        for kind, facts in schema.plugins("figure").items():
+            drawn[kind] = []
+            for name, classes in self.experiment.held_out.items():
+                prefix = f"{kind}-{name}" if several else kind
+                subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
+                if facts["one_per"] == "held_out":
+                    subjects.append({"stem": f"{prefix}-all", "held_out": None})
+                if facts["one_per"] == "model":
+                    subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self.experiment.models]
+                drawn[kind] += [{"dataset": name, **subject} for subject in subjects]
+        return {kind: subjects for kind, subjects in drawn.items() if subjects}
+
+    def _run(self, dataset: Entry, held_out: str, seed: int) -> Run:
+        settings = self.settings
+        facts = schema.plugins("dataset")[dataset.plugin]
+        prepared_spec = {
+            "step": "prepare",
+            "dataset": dataset.plugin,
+            "options": dataset.params,
+            "files": facts["files"],
+            "source": source_digest(f"heldout.datasets.{dataset.plugin}", ("heldout.images",)),
+        }
+        prepared = Step(prepared_spec, f"data/prepared/{dataset.plugin}-{digest(prepared_spec)}.npy", {})
+        task = {"dataset": dataset.plugin, "protocol": settings.protocol, "held_out": held_out}
+        place = f"{dataset.plugin}/{settings.protocol}/{held_out}"
+        split_spec = {
+            "step": "split",
+            **task,
+            "classes": facts["classes"],
+            "prepared": prepared.digest,
+            "split_seed": settings.split_seed,
+            "test_items": settings.test_items,
+            "calibration": settings.calibration,
+            "source": source_digest("heldout.protocols"),
+        }
+        split_path = f"data/splits/{place}/seed{settings.split_seed}-{digest(split_spec)}.json"
+        split = Step(split_spec, split_path, {"images": prepared})
+        inputs = {"images": prepared, "split": split}
+        trainings = {
+            entry.name: self._training(entry, task, place, seed, inputs) for entry in self.experiment.models.values()
+        }
+        scorings = {
+            entry.name: self._scoring(entry, task, place, seed, inputs, trainings)
+            for entry in self.experiment.methods.values()
+        }
+        return Run(dataset, held_out, seed, prepared, split, trainings, scorings)
+
+    def _training(self, entry: Entry, task: dict[str, str], place: str, seed: int, inputs: dict[str, Step]) -> Step:
+        spec = {
+            "step": "train",
+            **task,
+            "model": entry.plugin,
+            "params": entry.params,
+            "split": inputs["split"].digest,
+            "seed": seed,
+            "precision": self.settings.precision,
+            "threads": self.settings.threads,
+            "source": source_digest(f"heldout.models.{entry.plugin}", ALWAYS),
+        }
+        return Step(spec, f"results/checkpoints/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.safetensors", inputs)
+
+    def _scoring(
+        self,
+        entry: Entry,
+        task: dict[str, str],
+        place: str,
+        seed: int,
+        inputs: dict[str, Step],
+        trainings: dict[str, Step],
+    ) -> Step:
+        reads = {"checkpoint": trainings[entry.model]} if entry.model else {}
+        spec = {
+            "step": "score",
+            **task,
+            "method": entry.plugin,
+            "params": entry.params,
+            "split": inputs["split"].digest,
+            "checkpoint": reads["checkpoint"].digest if reads else None,
+            "seed": seed,
+            "threads": self.settings.threads,
+            "source": source_digest(f"heldout.methods.{entry.plugin}", ALWAYS),
+        }
+        path = f"results/scores/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.parquet"
+        return Step(spec, path, {**inputs, **reads})
+
+
+def labels_of(images: str) -> str:
+    """Return the labels' table beside a prepared array."""
+    return str(sidecar(images, "labels.csv"))
+
+
+def _steps_of(run: Run) -> list[Step]:
+    return [run.prepared, run.split, *run.trainings.values(), *run.scorings.values()]
+
+
+def _paths(steps: Any) -> list[str]:
+    return list(dict.fromkeys(step.path for step in steps))  # two entries may share a file
+
+
+def _has_gpu() -> bool:
+    """Whether the driver shows a GPU; found without importing PyTorch, which takes seconds."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return Path("/dev/nvidia0").exists() and visible not in ("", "-1")

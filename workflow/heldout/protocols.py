@@ -1,0 +1,141 @@
+"""Protocols: how a class makes a task, and the manifest that says which image plays which part.
+
+`one_class`: train on the held-out class alone; every other class is anomalous.
+
+Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"). Items are drawn by the
+hash of (split seed, purpose, image content), so a split depends on no library's generator and on no file order.
+A dataset without an official test part gives a fifth of each class to testing, drawn in the same way.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldout.errors import HeldoutError
+from heldout.files import write_text
+from heldout.identity import canonical
+from heldout.labelled import Labels, read_labels
+
+OWN_TEST_SHARE = 0.2
+FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
+PARTS = ("train", "calibration", "test")
+
+
+def normal_classes(protocol: str, held_out: str, classes: list[str]) -> list[str]:
+    """Return the classes that a protocol calls normal; the others are anomalous."""
+    assert protocol == "one_class", protocol
+    return [name for name in classes if name == held_out]
+
+
+def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
+    """Write the manifest of one task: indices into the prepared array, without labels, and what they amount to.
+
+    Args:
+        spec: `dataset, protocol, held_out, split_seed, test_items, calibration`, and the dataset's `classes`.
+        digest: the split's own, by which training and scoring know that they were given the right one.
+        images_path, labels_path: what `prepare` wrote.
+        manifest_path: where the manifest goes.
+
+    Raises:
+        HeldoutError: too few images for the task.
+    """
+    images = np.load(images_path, mmap_mode="r")
+    labels = read_labels(labels_path)
+    contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    normal = normal_classes(spec["protocol"], spec["held_out"], spec["classes"])
+    parts = _parts(spec, labels, contents, normal)
+    _refuse_small(spec, parts, labels, normal)
+
+    train_contents = {contents[index] for index in (*parts["train"], *parts["calibration"])}
+    is_anomalous = ~np.isin(labels.classes[parts["test"]], normal)
+    manifest = {
+        "digest": digest,
+        **{key: spec[key] for key in ("dataset", "protocol", "held_out", "split_seed", "test_items", "calibration")},
+        "normal": normal,
+        "anomalous": [name for name in spec["classes"] if name not in normal],
+        "share_of_anomalies": round(float(is_anomalous.mean()), 6),
+        "official_test_part": bool(labels.official_test.any()),
+        "test_images_also_in_training": sum(contents[index] in train_contents for index in parts["test"]),
+        "counts": {part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
+        "content": {part: content_sha256(images, parts[part]) for part in PARTS},
+        **parts,
+    }
+    manifest["sha256"] = _sha256(manifest)
+    write_text(manifest_path, json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
+
+
+def read_manifest(path: Path, digest: str) -> dict[str, Any]:
+    """Read a manifest and check that it is whole and is the one that was planned.
+
+    Raises:
+        HeldoutError: it was altered, or is another split's.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        whole = manifest["sha256"] == _sha256(manifest)
+    except (ValueError, KeyError, OSError) as error:
+        raise HeldoutError(f"{path} is not a split manifest ({error}); delete it and run again") from error
+    if not whole:
+        raise HeldoutError(f"{path} was altered after it was written; delete it and run again")
+    if manifest["digest"] != digest:
+        raise HeldoutError(f"{path} is split {manifest['digest']}, but {digest} was planned; run snakemake again")
+    return manifest
+
+
+def content_sha256(images: np.ndarray, indices: list[int]) -> str:
+    """Return the hash of the chosen images' pixels, in order."""
+    sha256 = hashlib.sha256()
+    for index in indices:
+        sha256.update(images[index].tobytes())
+    return sha256.hexdigest()
+
+
+def _parts(spec: dict[str, Any], labels: Labels, contents: list[str], normal: list[str]) -> dict[str, list[int]]:
+    def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
+        ranked = sorted(candidates.tolist(), key=lambda index: _rank(spec["split_seed"], purpose, contents[index], index))
+        return np.array(sorted(ranked[:count]), dtype=int)
+
+    is_test = labels.official_test.copy()
+    if not is_test.any():
+        for name in spec["classes"]:
+            members = np.flatnonzero(labels.classes == name)
+            is_test[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
+    test = np.flatnonzero(is_test)
+    if spec["test_items"] is not None:
+        if spec["test_items"] > len(test):
+            raise HeldoutError(
+                f"test_items: {spec['test_items']} asked for, but {spec['dataset']} has {len(test)} test images; "
+                "lower it, or leave it out to score all"
+            )
+        test = drawn("test items", test, spec["test_items"])
+    train = np.flatnonzero(~is_test & np.isin(labels.classes, normal))
+    calibration = drawn("calibration", train, round(len(train) * spec["calibration"]))
+    train = np.setdiff1d(train, calibration)
+    assert not set(train) & set(test) and not set(calibration) & set(test)
+    return {"train": train.tolist(), "calibration": calibration.tolist(), "test": test.tolist()}
+
+
+def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:
+    task = f"{spec['dataset']}, held_out {spec['held_out']}"
+    if len(parts["train"]) < FEWEST_TRAINING_IMAGES:
+        raise HeldoutError(
+            f"{task}: {len(parts['train'])} training images, but at least {FEWEST_TRAINING_IMAGES} are needed; "
+            "choose another class, or lower calibration"
+        )
+    test_normal = np.isin(labels.classes[parts["test"]], normal)
+    if test_normal.all() or not test_normal.any():
+        missing = "anomalous" if test_normal.all() else "normal"
+        raise HeldoutError(f"{task}: no {missing} image among {len(test_normal)} test images; raise test_items")
+
+
+def _rank(seed: int, purpose: str, content: str, index: int) -> tuple[str, int]:
+    return hashlib.sha256(f"{seed}/{purpose}/{content}".encode()).hexdigest(), index
+
+
+def _sha256(manifest: dict[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(canonical(content).encode()).hexdigest()

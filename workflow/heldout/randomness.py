@@ -1,0 +1,66 @@
+"""Every random number comes from here, seeded by (seed, purpose, ...): parallelism and batching change nothing.
+
+No function draws from PyTorch's or NumPy's global generators.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from heldout.images import to_unit_range
+
+
+def derive(*parts: object) -> int:
+    """Return a seed in [0, 2^63) for the named parts, such as `derive(seed, "weights")`."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a fresh generator on `device`, seeded by the named parts."""
+    return torch.Generator(device).manual_seed(derive(*parts))
+
+
+def image_keys(seed: int, indices: Sequence[int]) -> Tensor:
+    """Return `(N,)` int64, one seed per image: an image's draws depend on its index and the run's seed alone."""
+    return torch.tensor([derive(seed, "image", int(index)) for index in indices], dtype=torch.int64)
+
+
+def starting_points(keys: Tensor, starts: int, latent: int) -> Tensor:
+    """Return `(N, starts, latent)` draws from N(0, I), each image's from a generator of its own.
+
+    Drawn on the CPU, so that the starts are the same on every device.
+    """
+    return torch.stack([torch.randn(starts, latent, generator=generator(int(key), "starts")) for key in keys])
+
+
+def batches(images: Tensor, size: int, rng: torch.Generator) -> Callable[[], Tensor]:
+    """Return a function that gives the next `(size, C, H, W)` float32 images in [-1, 1].
+
+    Images come in a new random order each time all have been seen; an order's end and the next one's beginning
+    share a batch, so every batch is full however few images there are.
+
+    Args:
+        images: uint8 `(N, C, H, W)`, on the device of the training.
+        size: images per batch.
+        rng: a generator on the CPU.
+    """
+    order = _endless_order(len(images), rng)
+
+    def draw() -> Tensor:
+        chosen = torch.tensor([next(order) for _ in range(size)], device=images.device)
+        return to_unit_range(images[chosen]).contiguous(memory_format=torch.channels_last)
+
+    return draw
+
+
+def _endless_order(count: int, rng: torch.Generator) -> Iterator[int]:
+    while True:
+        yield from torch.randperm(count, generator=rng).tolist()
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """Return the context of a training step: `float32` as it is, `bfloat16` in mixed precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

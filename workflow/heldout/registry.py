@@ -1,0 +1,145 @@
+"""What a plug-in file registers: a dataset, a model, a method or a figure. The file's name is the entry's name.
+
+Nothing heavy is imported here, so that a plug-in's parameters can be described without PyTorch. The plan does not
+even import the plug-ins: it reads what `heldout schema` wrote down of them.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from heldout.errors import unknown
+
+KINDS = {"dataset": "heldout.datasets", "model": "heldout.models", "method": "heldout.methods"}
+KINDS["figure"] = "heldout.figures"
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """Channels and side of square images, as networks see them."""
+
+    channels: int
+    side: int
+
+
+class Params(BaseModel):
+    """The parameters of one plug-in: names, ranges, defaults and meanings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # Values that make a trial of seconds; the conformance tests use them.
+    small: ClassVar[dict[str, Any]] = {}
+
+
+class ModelParams(Params):
+    steps: int = Field(10_000, ge=1, description="updates of the generator")
+    batch: int = Field(64, ge=2, description="images in one update")
+
+
+class MethodParams(Params):
+    block: int = Field(64, ge=1, description="images in one forward; part of the score's identity, unlike the memory used")
+
+
+class DatasetOptions(Params):
+    size: typing.Literal[32, 64] | None = Field(
+        None, description="side in pixels, a power of two; none: the next one that holds the images. Larger is resized to"
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered plug-in.
+
+    Attributes:
+        facts: what the plan must know without importing the plug-in, JSON values only.
+    """
+
+    name: str
+    plugin: type | Callable[..., Any]
+    params: type[Params] | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+
+
+def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str], official_test: bool) -> Callable:
+    """Register a source of labelled images.
+
+    Args:
+        name: the entry's name, and the folder's in a mirror.
+        classes: slugs `[a-z0-9_]+`, in the order of their numbers.
+        files: official file names and their published MD5 checksums.
+        official_test: whether the source has a test part; without one, the split sets a fifth of each class aside.
+    """
+    return _register("dataset", name, classes=list(classes), files=files, official_test=official_test)
+
+
+def model(name: str, *, provides: tuple[str, ...]) -> Callable:
+    """Register something trained. `provides` names its parts that methods may read: `generator`, `discriminator`."""
+    return _register("model", name, provides=list(provides))
+
+
+def method(name: str, *, reads: str, cost: str, color: str, default_model: str | None = None) -> Callable:
+    """Register something that scores images.
+
+    Args:
+        name: the entry's name.
+        reads: the part of a model (`generator`, `discriminator`, `gan` for both), or `images` when the method has no
+            checkpoint and is fitted to the training images in the score step.
+        cost: how the time per image grows, in words.
+        color: the method's colour in every figure.
+        default_model: the model it reads where an experiment names none, as in its paper.
+    """
+    return _register("method", name, reads=reads, cost=cost, color=color, default_model=default_model)
+
+
+def figure(name: str, *, one_per: str) -> Callable:
+    """Register a figure, drawn once per `held_out` (and over all), per `held_out_alone`, or per `model`."""
+    return _register("figure", name, one_per=one_per)
+
+
+def _register(kind: str, name: str, **facts: Any) -> Callable:
+    def decorate(plugin: Any) -> Any:
+        stem = plugin.__module__.rpartition(".")[2]
+        assert stem == name, f"{kind} {name!r} stands in {stem}.py: the file's name is the entry's name"
+        hints = typing.get_type_hints(plugin.__init__) if inspect.isclass(plugin) else {}
+        ENTRIES[kind][name] = Entry(name, plugin, hints.get("params"), facts)
+        return plugin
+
+    return decorate
+
+
+def names(kind: str) -> list[str]:
+    """Return the entries of a kind by the files that are there, importing none."""
+    package = importlib.import_module(KINDS[kind])
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+
+
+def load(kind: str, name: str) -> Entry:
+    """Import the one file that registers `name`.
+
+    Raises:
+        HeldoutError: there is no such entry.
+    """
+    if name not in names(kind):
+        raise unknown("registry", kind, name, names(kind))
+    importlib.import_module(f"{KINDS[kind]}.{name}")
+    return ENTRIES[kind][name]
+
+
+def create(kind: str, name: str, params: dict[str, Any], *arguments: Any) -> Any:
+    """Build a plug-in from its parameters as the experiment states them, defaults filled in."""
+    entry = load(kind, name)
+    return entry.plugin(entry.params(**params), *arguments)
+
+
+def small(kind: str, name: str) -> dict[str, Any]:
+    """Return parameters for a trial of seconds, the plug-in's own choice."""
+    return load(kind, name).params.small

@@ -1,0 +1,165 @@
+"""The loop around a method: the model it reads, the images it scores, and one Parquet file of raw scores.
+
+Test labels are not among its inputs; `evaluate` joins them. A failed training, or a score that is not finite, leaves a
+file without rows that says why.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heldout import checkpoints, randomness, registry
+from heldout.errors import HeldoutError, NumericalFailure
+from heldout.files import whole_file, write_json
+from heldout.images import to_unit_range
+from heldout.protocols import read_manifest
+from heldout.running import (
+    check_source,
+    choose_device,
+    device_name,
+    peak_memory_mib,
+    progress,
+    reproducible,
+    synchronise,
+    what_ran,
+)
+from heldout.scores import Scores, write_scores
+from heldout.sidecars import SPEC, TIMING, sidecar, write_spec
+from heldout.training import build, image_shape, part_of
+
+SCORED_PARTS = ("calibration", "test")
+
+
+def score(
+    spec: dict[str, Any],
+    images_path: Path,
+    split_path: Path,
+    checkpoint_path: Path | None,
+    scores_path: Path,
+    device_name_: str,
+) -> str | None:
+    """Score the calibration and test images and write the scores, their spec and their timing.
+
+    Args:
+        spec: `method, params, seed, threads, split, checkpoint, source` and the task's names.
+        images_path: the prepared array.
+        split_path: the task's manifest.
+        checkpoint_path: the training that the method reads; none where it fits the training images itself.
+        scores_path: the Parquet file to write; it appears last.
+        device_name_: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Returns:
+        Why the scoring failed numerically, or None.
+
+    Raises:
+        HeldoutError: the inputs are not the planned ones, or the device is missing.
+    """
+    check_source(spec, "method")
+    device = choose_device(device_name_)
+    manifest = read_manifest(split_path, spec["split"])
+    method = registry.create("method", spec["method"], spec["params"])
+    timing = {"fit_s": None, "ms_per_image": None, "images": 0}
+    columns: dict[str, Any] = {"index": [], "part": [], "score": []}
+    read = None
+    with reproducible(spec["threads"]):
+        try:
+            if checkpoint_path is None:
+                images = to_unit_range(part_of(images_path, manifest, "train").to(device))
+                began = time.perf_counter()
+                fitted = method.fit(images, spec["seed"])
+                timing["fit_s"] = round(time.perf_counter() - began, 3)
+            else:
+                read = _sidecar_of(checkpoint_path, manifest)
+                fitted = trained_model(checkpoint_path, spec["checkpoint"], images_path, manifest).to(device)
+            _score_parts(method, fitted, spec, images_path, manifest, device, columns, timing)
+            failed = None
+        except NumericalFailure as failure:
+            failed, columns = str(failure), {name: [] for name in columns}
+    timing |= {
+        "peak_memory_mib": peak_memory_mib(device),
+        "device": device_name(device),
+        "threads": spec["threads"],
+    }
+    with whole_file(scores_path) as temporary:
+        write_scores(temporary, Scores(spec, columns, failed))
+        write_spec(
+            scores_path,
+            temporary,
+            spec,
+            failed=failed,
+            manifest=manifest["sha256"],
+            checkpoint_sha256=read and read["sha256"],
+            ran=what_ran(device),
+        )
+        write_json(sidecar(scores_path, TIMING), timing)
+    return failed
+
+
+def trained_model(
+    path: Path, expected: str, images_path: Path, manifest: dict[str, Any]
+) -> torch.nn.Module:
+    """Rebuild a trained model from its checkpoint, in eval mode and with its weights fixed.
+
+    Raises:
+        NumericalFailure: the training had failed.
+        HeldoutError: the checkpoint is damaged or is another training's.
+    """
+    checkpoint = checkpoints.load(path, expected)
+    if checkpoint.failed:
+        raise NumericalFailure(f"{checkpoint.spec['model']}: {checkpoint.failed}")
+    model = build(checkpoint.spec, image_shape(part_of(images_path, manifest, "train")[:1]))
+    checkpoints.restore(model, checkpoint, path)
+    return model.eval().requires_grad_(False)
+
+
+def _sidecar_of(checkpoint: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    path = sidecar(checkpoint, SPEC)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeldoutError(f"{path} cannot be read ({error}); delete {checkpoint} and run again") from error
+    if content["manifest"] != manifest["sha256"]:
+        raise HeldoutError(f"{checkpoint} was trained on another split manifest; delete it and run again")
+    return content
+
+
+def _score_parts(
+    method: Any,
+    fitted: Any,
+    spec: dict[str, Any],
+    images_path: Path,
+    manifest: dict[str, Any],
+    device: torch.device,
+    columns: dict[str, Any],
+    timing: dict[str, Any],
+) -> None:
+    indices = [index for part in SCORED_PARTS for index in manifest[part]]
+    images = torch.cat([part_of(images_path, manifest, part) for part in SCORED_PARTS])
+    keys = randomness.image_keys(spec["seed"], indices)
+    columns["index"] = indices
+    columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
+
+    def scored(first: int, last: int) -> dict[str, torch.Tensor]:
+        return method.score(fitted, to_unit_range(images[first:last].to(device)), keys[first:last])
+
+    scored(0, 1)  # a warm-up: first calls compile, allocate and load
+    synchronise(device)
+    began = time.perf_counter()
+    at_once = method.params.block
+    chunks = range(0, len(images), at_once)
+    results = [
+        {name: values.cpu() for name, values in scored(first, first + at_once).items()}
+        for first in progress(chunks, len(chunks), f"{spec['method']} {spec['held_out']}")
+    ]
+    synchronise(device)
+    timing["images"] = len(images)
+    timing["ms_per_image"] = round(1000 * (time.perf_counter() - began) / len(images), 4)
+    for name in results[0]:
+        values = torch.cat([result[name] for result in results])
+        if not values.isfinite().all():
+            index = indices[int((~values.isfinite()).nonzero()[0])]
+            raise NumericalFailure(f"the {name} of image {index} is not finite")
+        columns[name] = values.tolist()

@@ -1,0 +1,143 @@
+"""The search for an image in a generator's latent space, shared by ADGAN, AnoGAN and the prior score.
+
+From starting points z_0 ~ N(0, I), `steps` Adam steps lower l(x, g_theta(z)), moving z alone, or z and a private copy
+of the generator's weights for each starting point (theta_lr > 0). The generator itself never changes.
+
+Source: ADGAN Algorithm 1 and section 3.1 (joint search, many starts); Schlegl et al., IPMI 2017 (z alone).
+Every point is searched in a block of fixed size (`blocks.py`), with an optimiser state of its own, from starts that
+only its image's key determines: a result depends on neither the neighbours, nor their order, nor their number.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from heldout.blocks import in_blocks
+from heldout.randomness import starting_points
+
+Loss = Callable[..., Tensor]  # made images (N, C, H, W) and the targets, N rows each -> (N,)
+Weights = dict[str, Tensor]  # a generator's parameters, each with a leading dimension: one private copy per point
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to search.
+
+    Attributes:
+        starts: starting points per image.
+        steps: Adam steps from each of them.
+        z_lr, theta_lr: Adam's step sizes on z and on the weights; theta_lr 0 leaves the weights alone.
+        beta1, beta2: Adam's decays, of both.
+        block: starting points in one forward.
+        update: whether z and the weights move in the same step (`together`) or z first and then, from the new
+            gradient, the weights (`in_turn`).
+        read_loss: the loss `after_last_step`, or the one that the last step saw (`at_last_step`).
+    """
+
+    starts: int
+    steps: int
+    z_lr: float
+    theta_lr: float
+    beta1: float
+    beta2: float
+    block: int
+    update: Literal["together", "in_turn"] = "together"
+    read_loss: Literal["after_last_step", "at_last_step"] = "after_last_step"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where the searches ended: z `(N, starts, latent)`, the loss `(N, starts)`, and `made` `(N, starts, C, H, W)`."""
+
+    z: Tensor
+    loss: Tensor
+    made: Tensor
+
+
+def latent_search(
+    generator: nn.Module, targets: tuple[Tensor, ...], keys: Tensor, loss: Loss, settings: Settings
+) -> Found:
+    """Search for every image from every starting point.
+
+    Args:
+        generator: z `(N, latent)` -> images; in eval mode; comes back unchanged.
+        targets: what the loss compares a made image with, a row per image each: the images, `(N, C, H, W)` float32 in
+            [-1, 1], and whatever can be computed of them once, before the search.
+        keys: `(N,)` int64, the seed of each image's starts.
+        loss: `loss(made, *targets)`, one number per row.
+        settings: how to search.
+    """
+    starts = settings.starts
+    z = starting_points(keys, starts, generator.latent).to(targets[0].device).flatten(0, 1)  # (N * starts, latent)
+    repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
+    move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
+    ends = in_blocks(lambda *rows: move(generator, rows[0], rows[1:], loss, settings), z, *repeated, size=settings.block)
+    return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))
+
+
+def _with_shared_weights(
+    generator: nn.Module, z: Tensor, targets: tuple[Tensor, ...], loss: Loss, settings: Settings
+) -> tuple[Tensor, Tensor, Tensor]:
+    z = z.clone().requires_grad_()
+    adam = _adam([z], settings.z_lr, settings)
+    before_step = None
+    for _ in range(settings.steps):
+        losses = loss(generator(z), *targets)
+        (z.grad,) = torch.autograd.grad(losses.sum(), z)  # of z alone: the weights' gradients would be half the work
+        before_step = losses.detach()
+        adam.step()
+    with torch.no_grad():
+        made = generator(z)
+        return z.detach(), _reading(before_step, loss(made, *targets), settings), made
+
+
+def _with_private_weights(
+    generator: nn.Module, z: Tensor, targets: tuple[Tensor, ...], loss: Loss, settings: Settings
+) -> tuple[Tensor, Tensor, Tensor]:
+    def loss_of_one(weights: Weights, z: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
+        made = functional_call(generator, weights, (z.unsqueeze(0),))
+        return loss(made, *(row.unsqueeze(0) for row in target)).squeeze(0), made.squeeze(0)
+
+    gradients = vmap(grad_and_value(loss_of_one, argnums=(0, 1), has_aux=True))
+    z = z.clone()
+    weights = {
+        name: weight.detach().expand(len(z), *weight.shape).contiguous()
+        for name, weight in generator.named_parameters()
+    }
+    adam_z = _adam([z], settings.z_lr, settings)
+    adam_theta = _adam(list(weights.values()), settings.theta_lr, settings)
+
+    def take(gradient_z: Tensor | None, gradient_theta: Weights | None) -> None:
+        # Contiguous, since the fused Adam pairs elements by position and vmap returns transposed views.
+        if gradient_z is not None:
+            z.grad = gradient_z.contiguous()
+            adam_z.step()
+        if gradient_theta is not None:
+            for name, weight in weights.items():
+                weight.grad = gradient_theta[name].contiguous()
+            adam_theta.step()
+
+    before_step = None
+    for _ in range(settings.steps):
+        (gradient_theta, gradient_z), (before_step, _) = gradients(weights, z, *targets)
+        if settings.update == "together":
+            take(gradient_z, gradient_theta)
+        else:
+            take(gradient_z, None)
+            (gradient_theta, _), _ = gradients(weights, z, *targets)
+            take(None, gradient_theta)
+    with torch.no_grad():
+        after, made = vmap(loss_of_one)(weights, z, *targets)
+    return z, _reading(before_step, after, settings), made
+
+
+def _adam(tensors: list[Tensor], learning_rate: float, settings: Settings) -> torch.optim.Adam:
+    return torch.optim.Adam(tensors, learning_rate, (settings.beta1, settings.beta2), fused=True)
+
+
+def _reading(before_step: Tensor | None, after: Tensor, settings: Settings) -> Tensor:
+    return before_step if settings.read_loss == "at_last_step" and before_step is not None else after

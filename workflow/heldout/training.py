@@ -1,0 +1,148 @@
+"""The loop around a model: images, seeds, history, timing, and one checkpoint at the end.
+
+What shapes the numbers stands elsewhere, in the model's file and in `randomness.py`; the last step counts, since no
+epoch is chosen on test data.
+"""
+
+import csv
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from heldout import checkpoints, randomness, registry
+from heldout.errors import HeldoutError, NumericalFailure
+from heldout.files import whole_file, write_json
+from heldout.protocols import content_sha256, read_manifest
+from heldout.running import (
+    check_source,
+    choose_device,
+    device_name,
+    peak_memory_mib,
+    progress,
+    reproducible,
+    synchronise,
+    what_ran,
+)
+from heldout.sidecars import HISTORY, TIMING, sidecar, write_spec
+
+
+def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint: Path, device_name_: str) -> str | None:
+    """Train one model and write its checkpoint, spec, history and timing.
+
+    Args:
+        spec: `model, params, seed, precision, threads, split, source` and the task's names.
+        images_path: the prepared array.
+        split_path: the task's manifest.
+        checkpoint: the file to write; it appears last, so that what exists is complete.
+        device_name_: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Returns:
+        Why the training failed numerically, or None.
+
+    Raises:
+        HeldoutError: the inputs are not the planned ones, or the device is missing.
+    """
+    check_source(spec, "model")
+    device = choose_device(device_name_)
+    manifest = read_manifest(split_path, spec["split"])
+    images = part_of(images_path, manifest, "train").to(device)
+    with reproducible(spec["threads"]):
+        model = build(spec, image_shape(images)).to(device)
+        model.start()
+        rows: list[dict[str, Any]] = []
+        failed = None
+        began = time.perf_counter()
+        try:
+            _steps(model, images, spec, device, rows)
+        except NumericalFailure as failure:
+            failed = str(failure)
+        synchronise(device)
+        wall_s = time.perf_counter() - began
+
+    drawn = sum(row["images"] for row in rows)
+    timing = {
+        "wall_s": round(wall_s, 3),
+        "images_per_s": round(drawn / wall_s, 1),
+        "steps": model.params.steps,
+        "peak_memory_mib": peak_memory_mib(device),
+        "device": device_name(device),
+        "threads": spec["threads"],
+    }
+    with whole_file(checkpoint) as temporary:
+        checkpoints.write(temporary, spec, {} if failed else model.state_dict(), failed)
+        write_spec(checkpoint, temporary, spec, failed=failed, manifest=manifest["sha256"], ran=what_ran(device))
+        write_json(sidecar(checkpoint, TIMING), timing)
+        _write_history(sidecar(checkpoint, HISTORY), rows)
+    return failed
+
+
+def build(spec: dict[str, Any], image: registry.ImageShape) -> torch.nn.Module:
+    """Return the model of a training's spec with its first weights, on the CPU."""
+    rng = randomness.generator(spec["seed"], "weights", spec["model"])
+    return registry.create("model", spec["model"], spec["params"], image, rng)
+
+
+def image_shape(images: torch.Tensor) -> registry.ImageShape:
+    return registry.ImageShape(channels=images.shape[1], side=images.shape[2])
+
+
+def part_of(images_path: Path, manifest: dict[str, Any], part: str) -> torch.Tensor:
+    """Return the images of a part, uint8 `(N, C, H, W)`, after checking that they are what the split saw.
+
+    Raises:
+        HeldoutError: the prepared array has changed.
+    """
+    array = np.load(images_path, mmap_mode="r", allow_pickle=False)
+    if content_sha256(array, manifest[part]) != manifest["content"][part]:
+        raise HeldoutError(
+            f"{images_path} no longer holds the {part} images of the split; delete it and the split, and run again"
+        )
+    return torch.from_numpy(array[manifest[part]])
+
+
+def _steps(
+    model: torch.nn.Module,
+    images: torch.Tensor,
+    spec: dict[str, Any],
+    device: torch.device,
+    rows: list[dict[str, Any]],
+) -> None:
+    """Run every step; add a history row per epoch: the mean of each loss over the steps that began in it."""
+    params = model.params
+    draw_batch = randomness.batches(images, params.batch, randomness.generator(spec["seed"], "batches", spec["model"]))
+    rng = randomness.generator(spec["seed"], "z", spec["model"], device=device)
+    drawn = 0
+
+    def draw() -> torch.Tensor:
+        nonlocal drawn
+        drawn += params.batch
+        return draw_batch()
+
+    model.train()
+    title = f"{spec['model']} {spec['held_out']}"
+    for step in progress(range(1, params.steps + 1), params.steps, title):
+        epoch = drawn // len(images) + 1
+        before = drawn
+        with randomness.autocast(spec["precision"], device):
+            losses = {name: loss.item() for name, loss in model.step(draw, rng).items()}
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                raise NumericalFailure(f"the {name} loss is {loss} at step {step}")
+        if not rows or rows[-1]["epoch"] != epoch:
+            rows.append({"epoch": epoch, "step": step, "steps": 0, "images": 0, **dict.fromkeys(losses, 0.0)})
+        row = rows[-1]
+        row["step"], row["steps"], row["images"] = step, row["steps"] + 1, row["images"] + drawn - before
+        for name, loss in losses.items():
+            row[name] += (loss - row[name]) / row["steps"]
+
+
+def _write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        columns = list(rows[0]) if rows else ["epoch", "step", "steps", "images"]
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

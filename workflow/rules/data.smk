@@ -1,0 +1,75 @@
+# fetch -> prepare -> split. All inputs are ancient(): a file that exists is valid by the digest in its name.
+rule fetch:
+    output:
+        "data/raw/{dataset}/fetched.json",
+    log:
+        "results/logs/fetch/{dataset}.log",
+    benchmark:
+        "results/benchmarks/fetch/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=60,
+    params:
+        mirror=f"--mirror {shlex.quote(PLAN.mirror)}" if PLAN.mirror else "",
+        folder=subpath(output[0], parent=True),
+    message:
+        "Fetch {wildcards.dataset}"
+    shell:
+        "heldout fetch {wildcards.dataset} --folder {params.folder:q} {params.mirror} > {log:q} 2>&1"
+
+
+rule prepare:
+    input:
+        fetched=ancient("data/raw/{dataset}/fetched.json"),
+    output:
+        images="data/prepared/{dataset}-{digest}.npy",
+        labels="data/prepared/{dataset}-{digest}.labels.csv",
+    log:
+        "results/logs/prepare/{dataset}-{digest}.log",
+    benchmark:
+        "results/benchmarks/prepare/{dataset}-{digest}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=4000,
+        runtime=30,
+    params:
+        spec=PLAN.spec,
+        raw=subpath(input.fetched, parent=True),
+    message:
+        "Prepare {wildcards.dataset} as one array"
+    shell:
+        "heldout prepare --spec {params.spec:q} --raw {params.raw:q}"
+        " --images {output.images:q} --labels {output.labels:q} > {log:q} 2>&1"
+
+
+rule split:
+    input:
+        images=ancient(PLAN.input("images")),
+        labels=ancient(PLAN.labels_input),
+    output:
+        "data/splits/{dataset}/{protocol}/{held_out}/seed{seed}-{digest}.json",
+    log:
+        "results/logs/split/{dataset}/{protocol}/{held_out}/seed{seed}-{digest}.log",
+    benchmark:
+        "results/benchmarks/split/{dataset}/{protocol}/{held_out}/seed{seed}-{digest}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=PLAN.spec,
+    message:
+        "Split {wildcards.dataset}: {wildcards.protocol}, {wildcards.held_out}"
+    shell:
+        "heldout split --spec {params.spec:q} --images {input.images:q} --labels {input.labels:q}"
+        " --manifest {output:q} > {log:q} 2>&1"

@@ -1,0 +1,26 @@
+# The first rule that joins labels to test images. It is cheap, so it follows the modification times of its inputs.
+rule evaluate:
+    input:
+        inputs=PLAN.inputs,
+        scores=PLAN.scores,
+        splits=ancient(PLAN.splits),
+        labels=ancient(PLAN.labels),
+    output:
+        metrics=f"{PLAN.folder}/tables/metrics.csv",
+        roc=f"{PLAN.folder}/tables/roc.csv",
+        histograms=f"{PLAN.folder}/tables/histograms.csv",
+    log:
+        f"results/logs/{PLAN.settings.experiment}/evaluate.log",
+    benchmark:
+        f"results/benchmarks/{PLAN.settings.experiment}/evaluate.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Evaluate: join the labels, compute metrics and their intervals"
+    shell:
+        "heldout evaluate --inputs {input.inputs:q} > {log:q} 2>&1"

@@ -1,0 +1,28 @@
+# Checks the experiment and names every file. The package does the work; a mistake is one line, without a traceback.
+import shlex
+import sys
+
+from heldout.config import read
+from heldout.errors import HeldoutError
+from heldout.failures import explain
+from heldout.plan import Plan
+
+try:
+    PLAN = Plan(read(config, where=", ".join(map(str, workflow.configfiles)) or "--config"))
+    PLAN.write_inputs()
+except HeldoutError as error:
+    sys.exit(f"heldout: error: {error}")
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9_]+",
+    protocol=r"[a-z0-9_]+",
+    held_out=r"[a-z0-9_]+",
+    model=r"[a-z0-9_]+",
+    method=r"[a-z0-9_]+",
+    seed=r"\d+",
+    digest=r"[0-9a-f]{12}",
+
+
+onerror:
+    print(explain(log, shlex.join(["snakemake", *sys.argv[1:]])), file=sys.stderr)

@@ -1,0 +1,83 @@
+rule write_tables:
+    input:
+        inputs=PLAN.inputs,
+        metrics=rules.evaluate.output.metrics,
+        timings=ancient(PLAN.timings),
+        splits=ancient(PLAN.splits),
+    output:
+        [path for path in PLAN.tables if path not in rules.evaluate.output],
+        PLAN.metrics,
+    log:
+        f"results/logs/{PLAN.settings.experiment}/tables.log",
+    benchmark:
+        f"results/benchmarks/{PLAN.settings.experiment}/tables.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "Write the tables"
+    shell:
+        "heldout tables --inputs {input.inputs:q} > {log:q} 2>&1"
+
+
+for kind, files in PLAN.figures.items():
+
+    rule:
+        name:
+            f"figure_{kind}"
+        input:
+            inputs=PLAN.inputs,
+            tables=rules.evaluate.output,
+            checkpoints=ancient(PLAN.checkpoints),
+            images=ancient(PLAN.images),
+            splits=ancient(PLAN.splits),
+        output:
+            files,
+        log:
+            f"results/logs/{PLAN.settings.experiment}/figure-{kind}.log",
+        benchmark:
+            f"results/benchmarks/{PLAN.settings.experiment}/figure-{kind}.tsv"
+        conda:
+            "../../envs/report.yaml"
+        threads: 1
+        resources:
+            gpu=0,
+            mem_mb=2000,
+            runtime=10,
+        params:
+            kind=kind,
+        message:
+            "Draw the figures: {params.kind}"
+        shell:
+            "heldout figure {params.kind} --inputs {input.inputs:q} > {log:q} 2>&1"
+
+
+rule manifest:
+    input:
+        inputs=PLAN.inputs,
+        tables=PLAN.tables,
+        figures=PLAN.figures.values(),
+        metrics=PLAN.metrics,
+        checkpoints=ancient(PLAN.checkpoints),
+        scores=ancient(PLAN.scores),
+    output:
+        PLAN.manifest,
+    log:
+        f"results/logs/{PLAN.settings.experiment}/manifest.log",
+    benchmark:
+        f"results/benchmarks/{PLAN.settings.experiment}/manifest.tsv"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "List every file behind the results, with hashes"
+    shell:
+        "heldout manifest --inputs {input.inputs:q} > {log:q} 2>&1"

@@ -1,0 +1,29 @@
+rule score:
+    input:
+        images=ancient(PLAN.input("images")),
+        split=ancient(PLAN.input("split")),
+        checkpoint=ancient(PLAN.input("checkpoint")),  # nothing for a method that is fitted to the training images
+    output:
+        scores="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.parquet",
+        spec="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.spec.json",
+        timing="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.timing.json",
+    log:
+        "results/logs/score/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.log",
+    benchmark:
+        "results/benchmarks/score/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: PLAN.settings.threads
+    resources:
+        gpu=PLAN.gpus,
+        mem_mb=4000,
+        runtime=lambda wildcards, attempt: 240 * attempt,  # minutes
+    params:
+        spec=PLAN.spec,
+        device=PLAN.settings.device,
+        checkpoint=lambda wildcards, input: f"--checkpoint {shlex.quote(input.checkpoint)}" if input.checkpoint else "",
+    message:
+        "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}"
+    shell:
+        "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.checkpoint}"
+        " --scores {output.scores:q} --device {params.device:q} > {log:q} 2>&1"

@@ -1,0 +1,28 @@
+rule train:
+    input:
+        images=ancient(PLAN.input("images")),
+        split=ancient(PLAN.input("split")),
+    output:
+        checkpoint="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.safetensors",
+        spec="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.spec.json",
+        history="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.history.csv",
+        timing="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.timing.json",
+    log:
+        "results/logs/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.log",
+    benchmark:
+        "results/benchmarks/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: PLAN.settings.threads  # one by default: two one-thread trainings side by side beat one on two threads
+    resources:
+        gpu=PLAN.gpus,  # 0 on the CPU: a job that asks for a GPU there would queue for ever
+        mem_mb=4000,
+        runtime=lambda wildcards, attempt: 240 * attempt,  # minutes
+    params:
+        spec=PLAN.spec,
+        device=PLAN.settings.device,
+    message:
+        "Train {wildcards.model} on {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
+    shell:
+        "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q}"
+        " --checkpoint {output.checkpoint:q} --device {params.device:q} > {log:q} 2>&1"
