@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ TRACKED = ("results", "data")  # a half-written file below these would be taken 
 SCRATCH = ".resume"
 
 
-def scratch_folder(path: Path) -> Path:
-    """Return where to write before `path` is renamed into place: the same file system, never a tracked folder."""
+def temporary_for(path: Path) -> Path:
+    """Return where to write before renaming to `path`: on its file system, but never in a tracked folder."""
+    name = f"{path.name}.{os.getpid()}.partial"
     for parent in path.absolute().parents:
         if parent.name in TRACKED:
-            return parent / SCRATCH / path.stem
-    return path.parent
+            return parent / SCRATCH / name
+    return path.with_name(f".{name}")
 
 
 @contextmanager
@@ -30,39 +31,42 @@ def whole_file(path: Path) -> Iterator[Path]:
         HeldoutError: the folder cannot be written to, or the disk is full.
     """
     path = Path(path)
-    scratch = scratch_folder(path)
-    temporary = scratch / f"{path.name}.{os.getpid()}.partial"
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise HeldoutError(
-            f"cannot write {path}: {error.strerror or error}; make its folder writable, or run from another one"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True) if scratch.is_dir() else None
-        if scratch.name != path.parent.name and scratch.parent.name == SCRATCH:
-            _remove_if_empty(scratch)
+    temporary = temporary_for(path)
+    with _clear_about(path):
+        try:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an exception."""
     path = Path(path)
-    temporary = scratch_folder(path) / f"{path.name}.{os.getpid()}.partial"
+    temporary = temporary_for(path)
+    with _clear_about(path):
+        try:
+            temporary.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _clear_about(path: Path) -> Iterator[None]:
     try:
-        temporary.mkdir(parents=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise HeldoutError(f"cannot write {path}: {error.strerror or error}; make its folder writable") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _remove_if_empty(temporary.parent)
+        raise HeldoutError(
+            f"cannot write {path}: {error.strerror or error}; make room or its folder writable, and run again"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -79,9 +83,3 @@ def write_if_changed(path: Path, text: str) -> None:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        pass  # another job writes there too

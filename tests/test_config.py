@@ -1,0 +1,97 @@
+"""What an experiment file may say, and the one line that answers a mistake."""
+
+import pytest
+
+from heldout import config
+from heldout.errors import HeldoutError
+
+GOOD = {
+    "experiment": "trial",
+    "datasets": {"mnist5k": None},
+    "held_out": [1, "8"],
+    "models": {"wgan": {"steps": 3}, "dcgan": {}},
+    "methods": {"adgan": {}, "adgan-k1": {"method": "adgan", "steps": 1, "model": "dcgan"}, "mean_image": None},
+}
+
+
+def read(**changes: object) -> config.Resolved:
+    return config.read({**GOOD, **changes}, where="trial.yaml")
+
+
+def test_entries_are_completed_with_the_papers_values():
+    experiment = read()
+    assert experiment.methods["adgan"].params["starts"] == 64
+    assert experiment.methods["adgan"].params["theta_lr"] == 5e-5
+    assert experiment.models["wgan"].params["clip"] == 0.01
+    assert experiment.models["wgan"].params["steps"] == 3
+
+
+def test_a_variant_is_a_line():
+    variant = read().methods["adgan-k1"]
+    assert (variant.plugin, variant.model, variant.params["steps"]) == ("adgan", "dcgan", 1)
+    assert read().methods["adgan"].model == "wgan"
+    assert read().methods["mean_image"].model is None
+
+
+def test_a_class_by_number_and_by_name_is_the_same():
+    by_number = read(datasets={"fashion_mnist": {}}, held_out=[0, 4])
+    by_name = read(datasets={"fashion_mnist": {}}, held_out=["t_shirt_top", "coat"])
+    assert by_number.held_out == by_name.held_out == {"fashion_mnist": ["t_shirt_top", "coat"]}
+    assert len(read(held_out="all").held_out["mnist5k"]) == 10
+
+
+@pytest.mark.parametrize("written", ["5e-5", 5e-5, "0.00005"])
+def test_numbers_are_coerced_before_anything_is_hashed(written):
+    params = read(methods={"adgan": {"theta_lr": written, "z_lr": 1, "steps": "3"}}).methods["adgan"].params
+    assert params["theta_lr"] == 5e-5
+    assert isinstance(params["z_lr"], float) and params["z_lr"] == 1.0
+    assert params["steps"] == 3 and isinstance(params["steps"], int)
+
+
+def test_seeds_may_come_as_strings_from_the_command_line():
+    assert read(seeds=["1", "2"]).settings.seeds == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"sedes": [1]}, "trial.yaml: no key 'sedes'; did you mean 'seeds'?"),
+        ({"methods": {"adgn": {}}}, "trial.yaml, methods.adgn: no method 'adgn'; did you mean 'adgan'?"),
+        ({"methods": {"x": {"method": "adgn"}}}, "trial.yaml, methods.x: no method 'adgn'; did you mean 'adgan'?"),
+        (
+            {"methods": {"adgan": {"start": 3}}},
+            "trial.yaml, methods.adgan: no parameter of adgan 'start'; did you mean 'starts'? See: heldout methods adgan",
+        ),
+        ({"methods": {"adgan": {"steps": -1}}}, "trial.yaml, methods.adgan.steps: -1 is less than the minimum of 0"),
+        ({"methods": {"adgan": {"steps": 1.5}}}, "trial.yaml, methods.adgan.steps: 1.5 is not of type 'integer'"),
+        ({"models": {"wgan": {"learning_rate": "fast"}}}, "models.wgan.learning_rate: 'fast' is not of type 'number'"),
+        ({"models": {"wgan": {"learning_rate": 0}}}, "models.wgan.learning_rate: 0.0 is less than or equal to"),
+        ({"models": {"dcgan": {}}}, "methods.adgan: no entry of models 'wgan'; did you mean 'dcgan'?"),
+        ({"models": {}}, "methods.adgan: it reads the model 'wgan'; add `models: {wgan: {}}`"),
+        ({"methods": {"mean_image": {"model": "wgan"}}}, "reads no model; drop `model`"),
+        ({"held_out": ["shoe"]}, "trial.yaml, held_out: no class of mnist5k 'shoe'; there are: 0, 1,"),
+        (
+            {"datasets": {"cifar10": {}}, "held_out": ["airplan"]},
+            "trial.yaml, held_out: no class of cifar10 'airplan'; did you mean 'airplane'?",
+        ),
+        ({"datasets": {"cifar10": {}}, "held_out": [0, "airplane"]}, "by its name and by its number; keep one"),
+        ({"held_out": []}, "trial.yaml, held_out: "),
+        ({"datasets": {"mnist5": {}}}, "trial.yaml, datasets.mnist5: no dataset 'mnist5'; did you mean 'mnist5k'?"),
+        ({"seeds": [-1]}, "trial.yaml, seeds.0: Input should be greater than or equal to 0 (it is -1)"),
+        ({"seeds": [0, 0]}, "trial.yaml, seeds: "),
+        ({"calibration": -0.1}, "trial.yaml, calibration: Input should be greater than or equal to 0"),
+        ({"test_items": -5}, "trial.yaml, test_items: "),
+        ({"device": "gpu"}, "trial.yaml, device: "),
+        ({"experiment": "../elsewhere"}, "trial.yaml, experiment: "),
+        ({"methods": ["adgan"]}, "trial.yaml, methods: "),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where(changes, line):
+    with pytest.raises(HeldoutError) as error:
+        read(**changes)
+    assert line in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(HeldoutError, match="trial.yaml: the key 'methods' is missing"):
+        config.read({"experiment": "trial", "datasets": {"mnist5k": {}}}, where="trial.yaml")

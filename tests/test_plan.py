@@ -1,0 +1,131 @@
+"""From an experiment to files: what a change renames, and what it leaves alone."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from heldout import config, identity
+from heldout.errors import HeldoutError
+from heldout.plan import Plan
+
+BASE = {
+    "experiment": "trial",
+    "datasets": {"mnist5k": {}},
+    "held_out": [1, 8],
+    "models": {"wgan": {}, "dcgan": {}},
+    "methods": {"adgan": {}, "anogan": {}, "prior": {}, "isolation_forest": {}, "mean_image": {}},
+}
+
+
+def planned(**changes: object) -> dict[str, set[str]]:
+    """The files of a plan by the plug-in that makes them, and by rule."""
+    plan = Plan(config.read({**BASE, **changes}, where="trial.yaml"))
+    files: dict[str, set[str]] = {"prepare": set(plan.images), "split": set(plan.splits)}
+    for path in (*plan.checkpoints, *plan.scores):
+        files.setdefault(re.search(r"(\w+)-[0-9a-f]{12}\.", path)[1], set()).add(path)
+    return files
+
+
+def changed(**changes: object) -> set[str]:
+    """The kinds of files of which a change names any anew."""
+    before, after = planned(), planned(**changes)
+    return {kind for kind in before.keys() | after.keys() if after.get(kind, set()) - before.get(kind, set())}
+
+
+EVERY_SCORE = {"adgan", "anogan", "prior", "isolation_forest", "mean_image"}
+
+
+def with_method(name: str, **params: object) -> dict[str, dict[str, object]]:
+    return {"methods": BASE["methods"] | {name: params}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, set()),
+        ({"experiment": "other"}, set()),
+        ({"bootstrap": 2000}, set()),
+        ({"device": "cpu"}, set()),
+        ({"mirror": "/elsewhere"}, set()),
+        ({"held_out": [8, 1]}, set()),
+        ({"held_out": ["1", "8"]}, set()),
+        ({"held_out": [1]}, set()),
+        (with_method("adgan", steps=5), set()),  # the default, written out
+        (with_method("adgan", theta_lr="5e-5"), set()),
+        (with_method("adgan", steps=6), {"adgan"}),
+        (with_method("adgan", model="dcgan"), {"adgan"}),
+        (with_method("anogan", steps=100), {"anogan"}),
+        ({"models": {"wgan": {"learning_rate": 1e-4}, "dcgan": {}}}, {"wgan", "adgan", "prior"}),
+        ({"models": {"wgan": {}, "dcgan": {"steps": 9}}}, {"dcgan", "anogan"}),
+        ({"precision": "bfloat16"}, {"wgan", "dcgan", "adgan", "anogan", "prior"}),
+        ({"seeds": [1]}, {"wgan", "dcgan"} | EVERY_SCORE),
+        ({"threads": 2}, {"wgan", "dcgan"} | EVERY_SCORE),
+        ({"held_out": [1, 8, 3]}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"split_seed": 1}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"test_items": 100}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"calibration": 0.1}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"datasets": {"mnist5k": {"size": 64}}}, {"prepare", "split", "wgan", "dcgan"} | EVERY_SCORE),
+    ],
+)
+def test_a_change_renames_what_it_touches_and_nothing_else(changes, expected):
+    assert changed(**changes) == expected
+
+
+def test_names_carry_what_a_file_is():
+    plan = Plan(config.read(BASE, where="trial.yaml"))
+    digits = r"[0-9a-f]{12}"
+    assert all(re.fullmatch(rf"data/prepared/mnist5k-{digits}\.npy", path) for path in plan.images)
+    assert all(re.fullmatch(rf"data/splits/mnist5k/one_class/[18]/seed0-{digits}\.json", path) for path in plan.splits)
+    folder = "results/checkpoints/mnist5k/one_class/[18]/seed0"
+    assert all(re.fullmatch(rf"{folder}/(wgan|dcgan)-{digits}\.safetensors", path) for path in plan.checkpoints)
+    assert len(plan.checkpoints) == 4 and len(plan.scores) == 10
+
+
+def test_two_entries_with_one_spec_share_a_file():
+    twice = {"methods": {"adgan": {}, "again": {"method": "adgan", "steps": 5}}}
+    plan = Plan(config.read(BASE | twice, where="trial.yaml"))
+    assert len(plan.scores) == 2
+
+
+def test_a_spec_is_canonical_json_whose_digest_is_in_the_name():
+    plan = Plan(config.read(BASE, where="trial.yaml"))
+    for path in (*plan.images, *plan.splits, *plan.checkpoints, *plan.scores):
+        digest = re.search(r"-([0-9a-f]{12})\.", path)[1]
+        text = plan.spec(SimpleNamespace(digest=digest))
+        assert identity.digest(json.loads(text)) == digest
+        assert identity.canonical(json.loads(text)) == text
+
+
+def test_a_digest_of_no_planned_file_is_named():
+    plan = Plan(config.read(BASE, where="trial.yaml"))
+    with pytest.raises(HeldoutError, match="trial has no file with the digest 000000000000"):
+        plan.step(SimpleNamespace(digest="0" * 12))
+
+
+def test_the_list_of_inputs_is_rewritten_only_when_it_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(config.read(BASE, where="trial.yaml"))
+    plan.write_inputs()
+    written = (tmp_path / plan.inputs).stat().st_mtime_ns
+    plan.write_inputs()
+    assert (tmp_path / plan.inputs).stat().st_mtime_ns == written
+    Plan(config.read(BASE | {"bootstrap": 200}, where="trial.yaml")).write_inputs()
+    assert (tmp_path / plan.inputs).stat().st_mtime_ns != written
+
+
+def test_jobs_ask_for_a_gpu_only_where_one_would_be_used(monkeypatch):
+    def gpus(device: str) -> int:
+        return Plan(config.read(BASE | {"device": device}, where="trial.yaml")).gpus
+
+    monkeypatch.setattr("heldout.plan._has_gpu", lambda: True)
+    assert (gpus("cpu"), gpus("auto"), gpus("cuda:1")) == (0, 1, 1)
+    monkeypatch.setattr("heldout.plan._has_gpu", lambda: False)
+    assert (gpus("cpu"), gpus("auto"), gpus("cuda")) == (0, 0, 1)
+
+
+def test_the_mirror_may_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv(config.MIRROR_VARIABLE, "/from/environment")
+    assert Plan(config.read(BASE, where="trial.yaml")).mirror == "/from/environment"
+    assert Plan(config.read(BASE | {"mirror": "/from/file"}, where="trial.yaml")).mirror == "/from/file"

@@ -1,0 +1,116 @@
+"""Splits: who is trained on, who is tested on, and that nobody can tell a normal test image by its place."""
+
+import json
+
+import numpy as np
+import pytest
+
+from heldout.errors import HeldoutError
+from heldout.labelled import LabelledImages, write_labels
+from heldout.protocols import normal_classes, read_manifest, split
+
+CLASSES = ["a", "b", "c"]
+SPEC = {
+    "dataset": "toy",
+    "protocol": "one_class",
+    "held_out": "b",
+    "classes": CLASSES,
+    "split_seed": 0,
+    "test_items": None,
+    "calibration": 0.0,
+}
+
+
+def make(tmp_path, official=True, per_class=20, order=None, **changes):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3 * per_class, 1, 8, 8), dtype=np.uint8)
+    labels = np.repeat(np.arange(3), per_class)
+    official_test = np.tile(np.arange(per_class) >= per_class // 2, 3) & official
+    order = np.arange(len(labels)) if order is None else order
+    source = LabelledImages(images[order], labels[order], official_test[order])
+    np.save(tmp_path / "images.npy", source.images)
+    write_labels(tmp_path / "labels.csv", source, CLASSES)
+    split(SPEC | changes, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    return read_manifest(tmp_path / "split.json", "d" * 12), source
+
+
+def test_one_class_trains_on_the_held_out_class_alone_and_tests_on_everything(tmp_path):
+    manifest, source = make(tmp_path)
+    assert normal_classes("one_class", "b", CLASSES) == manifest["normal"] == ["b"]
+    assert manifest["anomalous"] == ["a", "c"]
+    assert manifest["train"] == np.flatnonzero((source.labels == 1) & ~source.official_test).tolist()
+    assert manifest["test"] == np.flatnonzero(source.official_test).tolist()
+    assert manifest["share_of_anomalies"] == pytest.approx(2 / 3, abs=1e-6)
+    assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
+
+
+def test_without_an_official_test_part_a_fifth_of_each_class_is_set_aside(tmp_path):
+    manifest, source = make(tmp_path, official=False)
+    assert not manifest["official_test_part"]
+    assert np.bincount(source.labels[manifest["test"]]).tolist() == [4, 4, 4]
+    assert manifest["counts"]["train"] == {"b": 16}
+
+
+def test_every_class_is_tested_on_the_same_images(tmp_path):
+    tests = [make(tmp_path, official=False, test_items=7, held_out=held_out)[0]["test"] for held_out in "abc"]
+    assert tests[0] == tests[1] == tests[2] and len(tests[0]) == 7
+
+
+def test_parts_are_disjoint_and_calibration_comes_from_training(tmp_path):
+    manifest, source = make(tmp_path, calibration=0.3)
+    whole, _ = make(tmp_path)
+    assert sorted(manifest["train"] + manifest["calibration"]) == whole["train"]
+    assert len(manifest["calibration"]) == 3
+    assert not set(manifest["train"]) & set(manifest["calibration"])
+    assert manifest["test"] == whole["test"]
+
+
+def test_the_split_seed_draws_other_images_and_file_order_does_not(tmp_path):
+    def contents(**changes):
+        manifest, source = make(tmp_path, official=False, test_items=8, calibration=0.5, **changes)
+        return [{source.images[i].tobytes() for i in manifest[part]} for part in ("train", "calibration", "test")]
+
+    assert contents() == contents(order=np.random.default_rng(1).permutation(60))
+    assert contents() != contents(split_seed=1)
+
+
+def test_indices_are_in_the_arrays_order_so_that_place_tells_no_label(tmp_path):
+    manifest, _ = make(tmp_path, test_items=20)
+    assert manifest["test"] == sorted(manifest["test"])
+
+
+def test_duplicates_across_training_and_test_are_counted(tmp_path):
+    manifest, source = make(tmp_path)
+    assert manifest["test_images_also_in_training"] == 0
+    np.save(tmp_path / "images.npy", np.zeros_like(source.images))
+    split(SPEC, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    manifest = read_manifest(tmp_path / "split.json", "d" * 12)
+    assert manifest["test_images_also_in_training"] == len(manifest["test"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"test_items": 1000}, "test_items: 1000 asked for, but toy has 30 test images; lower it"),
+        ({"per_class": 2}, "toy, held_out b: 1 training images, but at least 2 are needed"),
+        ({"test_items": 1}, "image among 1 test images; raise test_items"),
+    ],
+)
+def test_too_few_images_are_one_line(tmp_path, changes, line):
+    with pytest.raises(HeldoutError) as error:
+        make(tmp_path, **changes)
+    assert line in str(error.value) and not (tmp_path / "split.json").exists()
+
+
+def test_an_altered_manifest_is_refused(tmp_path):
+    make(tmp_path)
+    path = tmp_path / "split.json"
+    manifest = json.loads(path.read_text())
+    with pytest.raises(HeldoutError, match="is split dddddddddddd, but eeeeeeeeeeee was planned"):
+        read_manifest(path, "e" * 12)
+    path.write_text(json.dumps(manifest | {"train": manifest["train"][1:]}))
+    with pytest.raises(HeldoutError, match="was altered"):
+        read_manifest(path, "d" * 12)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(HeldoutError, match="is not a split manifest"):
+        read_manifest(path, "d" * 12)

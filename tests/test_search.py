@@ -1,0 +1,156 @@
+"""The search against a literal one: an image, a starting point and a step at a time, Adam written out."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from heldout import randomness, registry
+from heldout.images import to_unit_range
+from heldout.methods import adgan, anogan
+from heldout.search import Settings, latent_search
+from tests.conftest import noise, trained
+
+IMAGE = registry.ImageShape(1, 32)
+IMAGES = to_unit_range(noise(3, 1, 32))
+KEYS = randomness.image_keys(0, range(3))
+BETAS = (0.5, 0.999)
+
+
+@pytest.fixture(scope="module")
+def gan() -> nn.Module:
+    return trained("dcgan", IMAGE, width=16, latent=32, batch=16, steps=60).eval().requires_grad_(False)
+
+
+class LiteralAdam:
+    """Kingma and Ba, ICLR 2015, Algorithm 1."""
+
+    def __init__(self, tensor: Tensor, rate: float) -> None:
+        self.tensor, self.rate, self.t = tensor, rate, 0
+        self.m, self.v = torch.zeros_like(tensor), torch.zeros_like(tensor)
+
+    def step(self, gradient: Tensor) -> None:
+        self.t += 1
+        self.m = BETAS[0] * self.m + (1 - BETAS[0]) * gradient
+        self.v = BETAS[1] * self.v + (1 - BETAS[1]) * gradient**2
+        m_hat, v_hat = self.m / (1 - BETAS[0] ** self.t), self.v / (1 - BETAS[1] ** self.t)
+        self.tensor.data -= self.rate * m_hat / (v_hat.sqrt() + 1e-8)
+
+
+def literal_search(generator, image, z, loss, steps, z_lr, theta_lr, update="together", read_loss="after_last_step"):
+    """ADGAN's Algorithm 1 for one starting point; returns the final z and loss."""
+    generator = copy.deepcopy(generator)
+    z = z.clone().requires_grad_()
+    theta = [weight.requires_grad_() for weight in generator.parameters()]
+    adam_z, adam_theta = LiteralAdam(z, z_lr), [LiteralAdam(weight, theta_lr) for weight in theta]
+
+    def gradients() -> tuple[Tensor, Tensor, list[Tensor]]:
+        value = loss(generator(z[None]), image[None])[0]
+        by_z, *by_theta = torch.autograd.grad(value, [z, *theta])
+        return value.detach(), by_z, by_theta
+
+    for _ in range(steps):
+        seen, by_z, by_theta = gradients()
+        adam_z.step(by_z)
+        if update == "in_turn":
+            _, _, by_theta = gradients()
+        if theta_lr:
+            for adam, gradient in zip(adam_theta, by_theta, strict=True):
+                adam.step(gradient)
+    after = loss(generator(z[None]), image[None])[0].detach()
+    return z.detach(), (after if read_loss == "after_last_step" else seen)
+
+
+@pytest.mark.parametrize("theta_lr", [0.0, 5e-5, 1e-3])
+@pytest.mark.parametrize(("update", "read_loss"), [("together", "after_last_step"), ("in_turn", "at_last_step")])
+def test_search_equals_the_literal_algorithm(gan, theta_lr, update, read_loss):
+    settings = Settings(6, 5, 0.25, theta_lr, *BETAS, 4, update, read_loss)
+    found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
+    starts = randomness.starting_points(KEYS, 6, gan.generator.latent)
+    literal = [
+        [
+            literal_search(
+                gan.generator, image, z, adgan.squared_error, 5, 0.25, theta_lr, update, read_loss
+            )[1]
+            for z in starts[number]
+        ]
+        for number, image in enumerate(IMAGES)
+    ]
+    literal = torch.tensor(literal)  # (images, starts)
+    errors = (found.loss - literal).abs() / literal
+    assert errors.median() <= 1e-6  # Adam's first step is sign-like, so single starts may part
+    score, expected = found.loss.mean(dim=1), literal.mean(dim=1)
+    assert ((score - expected).abs() / expected).max() <= 1e-3
+
+
+def test_adgan_score_is_the_mean_of_the_literal_searches(gan):
+    method = registry.create("method", "adgan", {"starts": 5, "steps": 3})
+    starts = randomness.starting_points(KEYS, 5, gan.generator.latent)
+    expected = [
+        sum(literal_search(gan.generator, image, z, adgan.squared_error, 3, 0.25, 5e-5)[1] for z in starts[number]) / 5
+        for number, image in enumerate(IMAGES)
+    ]
+    torch.testing.assert_close(method.score(gan, IMAGES, KEYS)["score"], torch.stack(expected), rtol=1e-3, atol=0)
+
+
+def test_prior_score_is_half_the_squared_norm_where_the_literal_searches_end(gan):
+    method = registry.create("method", "prior", {"starts": 5, "steps": 3})
+    starts = randomness.starting_points(KEYS, 5, gan.generator.latent)
+    ends = [
+        [literal_search(gan.generator, image, z, adgan.squared_error, 3, 0.25, 5e-5)[0] for z in starts[number]]
+        for number, image in enumerate(IMAGES)
+    ]
+    expected = torch.stack([sum(z @ z / 2 for z in of_image) / 5 for of_image in ends])
+    torch.testing.assert_close(method.score(gan, IMAGES, KEYS)["score"], expected, rtol=1e-3, atol=0)
+
+
+def test_anogan_score_equals_the_literal_algorithm(gan):
+    method = registry.create("method", "anogan", {"steps": 20, "weight": 0.1, "z_lr": 0.02, "block": 2})
+    starts = randomness.starting_points(KEYS, 1, gan.generator.latent)
+    features = gan.discriminator.features
+
+    def loss(made: Tensor, image: Tensor) -> Tensor:
+        residual = (image - made).abs().sum().view(1)
+        return 0.9 * residual + 0.1 * (features(image) - features(made)).abs().sum()
+
+    found = method.score(gan, IMAGES, KEYS)
+    expected = [
+        literal_search(gan.generator, image, starts[number, 0], loss, 20, 0.02, 0.0)[1]
+        for number, image in enumerate(IMAGES)
+    ]
+    torch.testing.assert_close(found["score"], torch.cat([value.view(1) for value in expected]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(found["score"], 0.9 * found["residual"] + 0.1 * found["feature"], rtol=1e-6, atol=0)
+
+
+def test_without_steps_the_loss_is_that_of_the_starts(gan):
+    settings = Settings(4, 0, 0.25, 5e-5, *BETAS, 4)
+    found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
+    starts = randomness.starting_points(KEYS, 4, gan.generator.latent)
+    made = gan.generator(starts.flatten(0, 1)).unflatten(0, (3, 4))
+    expected = (made - IMAGES[:, None]).square().sum(dim=(2, 3, 4))
+    torch.testing.assert_close(found.loss, expected, rtol=1e-5, atol=0)
+    assert torch.equal(found.z, starts)
+
+
+def test_search_lowers_the_loss_and_weights_help_it(gan):
+    def mean_loss(steps: int, theta_lr: float) -> float:
+        settings = Settings(4, steps, 0.25, theta_lr, *BETAS, 4)
+        return latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings).loss.mean().item()
+
+    assert mean_loss(5, 1e-3) < mean_loss(5, 0.0) < mean_loss(0, 0.0)
+
+
+def test_starts_depend_on_the_key_alone():
+    together = randomness.starting_points(KEYS, 4, 8)
+    apart = randomness.starting_points(KEYS[[2]], 4, 8)
+    assert torch.equal(together[2], apart[0])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_anogan_stops_where_its_loss_is_lower_than_at_the_start(gan):
+    def score(steps: int) -> Tensor:
+        params = anogan.Params(steps=steps, z_lr=0.05)
+        return anogan.AnoGAN(params).score(gan, IMAGES, KEYS)["score"]
+
+    assert (score(50) < score(0)).all()

@@ -1,0 +1,217 @@
+"""From a spec to a checkpoint and from there to scores: what is written, what is refused, what is recorded."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import safetensors.torch
+import torch
+
+from heldout import checkpoints, config, registry
+from heldout.errors import HeldoutError
+from heldout.labelled import LabelledImages, write_labels
+from heldout.models import dcgan
+from heldout.plan import Plan, labels_of
+from heldout.protocols import split
+from heldout.scores import read_scores
+from heldout.scoring import score
+from heldout.sidecars import HISTORY, SPEC, TIMING, sidecar
+from heldout.training import train
+from tests.conftest import noise
+
+EXPERIMENT = {
+    "experiment": "trial",
+    "datasets": {"mnist5k": {}},
+    "held_out": [3],
+    "calibration": 0.25,
+    "models": {"dcgan": {"steps": 6, "batch": 4, "latent": 8, "width": 4}},
+    "methods": {
+        "adgan": {"model": "dcgan", "starts": 2, "steps": 1},
+        "anogan": {"steps": 2},
+        "isolation_forest": {},
+        "mean_image": {},
+    },
+}
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    """A planned run on 100 images of noise instead of mnist5k's, split but not trained."""
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(config.read(EXPERIMENT, where="trial.yaml"))
+    run = plan.runs[0]
+    images = noise(100, 1, 16).numpy()
+    for path in (run.prepared.path, run.split.path):
+        (tmp_path / path).parent.mkdir(parents=True)
+    np.save(run.prepared.path, images)
+    source = LabelledImages(images, np.arange(100) % 10, np.zeros(100, bool))
+    write_labels(tmp_path / labels_of(run.prepared.path), source, list("0123456789"))
+    split(run.split.spec, run.split.digest, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
+    training = run.trainings["dcgan"]
+
+    def trained(device="cpu"):
+        return train(training.spec, run.prepared.path, run.split.path, tmp_path / training.path, device)
+
+    def scored(name, checkpoint=training.path):
+        step = run.scorings[name]
+        read = tmp_path / checkpoint if run.scorings[name].spec["checkpoint"] else None
+        failed = score(step.spec, run.prepared.path, run.split.path, read, tmp_path / step.path, "cpu")
+        return failed, read_scores(tmp_path / step.path)
+
+    manifest = json.loads((tmp_path / run.split.path).read_text())
+    checkpoint = tmp_path / training.path
+    return SimpleNamespace(run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest)
+
+
+def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
+    assert task.train() is None
+    assert checkpoints.load(task.checkpoint, task.training.digest).spec == task.training.spec
+    beside = json.loads(sidecar(task.checkpoint, SPEC).read_text())
+    assert beside["digest"] == task.training.digest and beside["manifest"] == task.split["sha256"]
+    assert beside["ran"]["versions"]["torch"] == torch.__version__.partition("+")[0]
+    lines = sidecar(task.checkpoint, HISTORY).read_text().splitlines()
+    assert lines[0] == "epoch,step,steps,images,discriminator,generator"
+    timing = json.loads(sidecar(task.checkpoint, TIMING).read_text())
+    assert timing["steps"] == 6 and timing["images_per_s"] == pytest.approx(6 * 4 / timing["wall_s"], rel=0.1)
+    assert timing["peak_memory_mib"] > 100
+
+
+def test_history_has_the_mean_loss_of_every_epoch(task):
+    # 6 normal training images, batches of 4: epochs begin at images 0, 6, 12, 18, so steps fall 2, 1, 2, 1 into them.
+    task.train()
+    rows = np.genfromtxt(sidecar(task.checkpoint, HISTORY), delimiter=",", names=True)
+    assert len(task.split["train"]) == 6
+    assert rows["epoch"].tolist() == [1, 2, 3, 4]
+    assert rows["steps"].tolist() == [2, 1, 2, 1] and rows["step"].tolist() == [2, 3, 5, 6]
+
+
+def test_the_same_spec_gives_the_same_bytes(task):
+    task.train()
+    first = task.checkpoint.read_bytes()
+    task.checkpoint.unlink()
+    torch.manual_seed(123)
+    task.train()
+    assert task.checkpoint.read_bytes() == first
+
+
+def test_scores_are_of_calibration_and_test_images_and_carry_no_label(task):
+    task.train()
+    for name, components in (("adgan", []), ("anogan", ["residual", "feature"]), ("mean_image", [])):
+        failed, scores = task.score(name)
+        assert failed is None
+        assert list(scores.columns) == ["index", "part", "score", *components]
+        by_part = {part: [i for i, p in zip(scores.columns["index"], scores.columns["part"]) if p == part] for part in ("calibration", "test")}
+        assert by_part == {part: task.split[part] for part in by_part}
+        assert np.isfinite(scores.columns["score"]).all()
+
+
+def test_scoring_twice_gives_the_same_bytes(task):
+    task.train()
+    path = task.checkpoint.parents[6] / task.run.scorings["adgan"].path
+    contents = set()
+    for _ in range(2):
+        task.score("adgan")
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+
+
+def test_labels_cannot_reach_training_or_scoring(task, tmp_path):
+    """Neither reads the labels, and a permutation of the test labels changes no bit of what they write."""
+    task.train()
+    task.score("adgan")
+    written = [task.checkpoint.read_bytes(), (tmp_path / task.run.scorings["adgan"].path).read_bytes()]
+    (tmp_path / labels_of(task.run.prepared.path)).unlink()
+    shutil.rmtree(tmp_path / "results")
+    task.train()
+    task.score("adgan")
+    assert [task.checkpoint.read_bytes(), (tmp_path / task.run.scorings["adgan"].path).read_bytes()] == written
+    assert "class" not in pyarrow.parquet.read_schema(tmp_path / task.run.scorings["adgan"].path).names
+
+
+def test_a_loss_that_is_not_finite_is_a_recorded_failure(task, monkeypatch):
+    monkeypatch.setattr(dcgan.DCGAN, "generator_loss", lambda self, fake: fake.sum() * float("nan"))
+    reason = task.train()
+    assert reason == "the generator loss is nan at step 1"
+    checkpoint = checkpoints.load(task.checkpoint, task.training.digest)
+    assert checkpoint.failed == reason and not checkpoint.weights
+    assert sidecar(task.checkpoint, TIMING).is_file() and sidecar(task.checkpoint, HISTORY).is_file()
+    failed, scores = task.score("adgan")
+    assert failed == scores.failed == f"dcgan: {reason}"
+    assert scores.columns["score"] == []
+
+
+def test_a_score_that_is_not_finite_is_a_recorded_failure(task, monkeypatch):
+    plugin = registry.load("method", "mean_image").plugin
+    monkeypatch.setattr(plugin, "score", lambda self, model, images, keys: {"score": images.sum(dim=(1, 2, 3)) / 0})
+    failed, scores = task.score("mean_image")
+    assert failed.startswith("the score of image") and scores.columns["score"] == []
+
+
+def test_a_training_that_is_interrupted_leaves_nothing(task, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dcgan.DCGAN, "generator_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        task.train()
+    assert not task.checkpoint.parent.exists() or not list(task.checkpoint.parent.iterdir())
+
+
+def test_isolation_forest_and_floor_are_what_scikit_learn_and_numpy_say(task):
+    from sklearn.ensemble import IsolationForest
+
+    images = np.load(task.run.prepared.path).reshape(100, -1) / 127.5 - 1
+    train_images, test_images = images[task.split["train"]], images[task.split["test"]]
+    forest = IsolationForest(random_state=0).fit(train_images)
+    found = np.array(task.score("isolation_forest")[1].columns["score"])[-len(test_images) :]
+    np.testing.assert_allclose(found, -forest.score_samples(test_images), rtol=1e-6)
+    found = np.array(task.score("mean_image")[1].columns["score"])[-len(test_images) :]
+    np.testing.assert_allclose(found, ((test_images - train_images.mean(axis=0)) ** 2).sum(axis=1), rtol=1e-5)
+
+
+def test_a_checkpoint_of_another_training_is_refused(task, tmp_path):
+    task.train()
+    other = tmp_path / "other.safetensors"
+    weights = safetensors.torch.load_file(task.checkpoint)
+    checkpoints.write(other, task.training.spec | {"seed": 7}, weights)
+    shutil.copy(sidecar(task.checkpoint, SPEC), sidecar(other, SPEC))
+    with pytest.raises(HeldoutError, match=f"but {task.training.digest} was planned"):
+        task.score("adgan", checkpoint=other)
+
+
+def test_a_checkpoint_of_another_manifest_is_refused(task):
+    task.train()
+    path = sidecar(task.checkpoint, SPEC)
+    path.write_text(path.read_text().replace(task.split["sha256"], "0" * 64))
+    with pytest.raises(HeldoutError, match="was trained on another split manifest"):
+        task.score("adgan")
+
+
+def test_prepared_images_that_changed_are_refused(task):
+    images = np.load(task.run.prepared.path)
+    images[task.split["train"][0]] ^= 1
+    np.save(task.run.prepared.path, images)
+    with pytest.raises(HeldoutError, match="no longer holds the train images of the split"):
+        task.train()
+
+
+def test_a_gpu_that_is_not_there_is_one_line(task, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(HeldoutError, match="device: cuda:1 asks for a GPU, but PyTorch sees 0"):
+        task.train(device="cuda:1")
+
+
+def test_code_that_changed_after_planning_is_noticed(task):
+    task.training.spec["source"] = "0" * 12
+    with pytest.raises(HeldoutError, match="heldout.models.dcgan has changed since this job was planned"):
+        task.train()
+
+
+def test_mixed_precision_trains(task):
+    task.training.spec["precision"] = "bfloat16"
+    assert task.train() is None
+    weights = safetensors.torch.load_file(task.checkpoint)
+    assert all(weight.dtype != torch.bfloat16 and weight.isfinite().all() for weight in weights.values())
