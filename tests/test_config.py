@@ -60,7 +60,7 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ({"methods": {"x": {"method": "adgn"}}}, "trial.yaml, methods.x: no method 'adgn'; did you mean 'adgan'?"),
         (
             {"methods": {"adgan": {"start": 3}}},
-            "trial.yaml, methods.adgan: no parameter of adgan 'start'; did you mean 'starts'? See: heldout methods adgan",
+            "methods.adgan: no parameter of adgan 'start'; did you mean 'starts'? See: heldout methods adgan",
         ),
         ({"methods": {"adgan": {"steps": -1}}}, "trial.yaml, methods.adgan.steps: -1 is less than the minimum of 0"),
         ({"methods": {"adgan": {"steps": 1.5}}}, "trial.yaml, methods.adgan.steps: 1.5 is not of type 'integer'"),

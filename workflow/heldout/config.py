@@ -138,7 +138,7 @@ def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: s
     where = f"{where}, methods.{name}"
     if facts["reads"] == "images":
         if "model" in given:
-            raise HeldoutError(f"{where}: {entry.plugin} is fitted to the training images and reads no model; drop `model`")
+            raise HeldoutError(f"{where}: {entry.plugin} is fitted to training images and reads no model; drop `model`")
         return entry
     model = given.get("model", facts["default_model"])
     if model not in models:
@@ -183,7 +183,8 @@ def _number(value: Any, rule: dict[str, Any]) -> Any:
 
 def _explain(error: ValidationError, where: str) -> HeldoutError:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("literal[", "list[", "constrained")))
+    internal = ("literal[", "list[", "constrained")  # pydantic names the alternatives of a type that it tried
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(internal))
     if first["type"] == "extra_forbidden":
         return unknown(where, "key", first["loc"][-1], Experiment.model_fields)
     if first["type"] == "missing":

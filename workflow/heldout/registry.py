@@ -43,12 +43,12 @@ class ModelParams(Params):
 
 
 class MethodParams(Params):
-    block: int = Field(64, ge=1, description="images in one forward; part of the score's identity, unlike the memory used")
+    block: int = Field(64, ge=1, description="images in one forward; part of the score's identity")
 
 
 class DatasetOptions(Params):
     size: typing.Literal[32, 64] | None = Field(
-        None, description="side in pixels, a power of two; none: the next one that holds the images. Larger is resized to"
+        None, description="side in pixels; none: the next power of two, filled up with black; else resized from there"
     )
 
 
@@ -100,9 +100,15 @@ def method(name: str, *, reads: str, cost: str, color: str, default_model: str |
     return _register("method", name, reads=reads, cost=cost, color=color, default_model=default_model)
 
 
-def figure(name: str, *, one_per: str) -> Callable:
-    """Register a figure, drawn once per `held_out` (and over all), per `held_out_alone`, or per `model`."""
-    return _register("figure", name, one_per=one_per)
+def figure(name: str, *, one_per: str, reads: str) -> Callable:
+    """Register a figure.
+
+    Args:
+        name: the entry's name, and the beginning of its files' names.
+        one_per: what it is drawn for: each `held_out` class, each `held_out_and_mean`, or each `model`.
+        reads: what it is made from: the evaluation's `tables`, or the `checkpoints`.
+    """
+    return _register("figure", name, one_per=one_per, reads=reads)
 
 
 def _register(kind: str, name: str, **facts: Any) -> Callable:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -55,7 +54,7 @@ def reproducible(threads: int) -> Iterator[None]:
 
 
 def check_source(spec: dict[str, Any], kind: str) -> None:
-    """Raise HeldoutError if the code is no longer what the spec was planned with: its result would bear a wrong name."""
+    """Raise HeldoutError if the code is not what the spec was planned with: the file would bear a wrong name."""
     module = f"heldout.{kind}s.{spec[kind]}"
     if identity.source_digest(module, identity.ALWAYS) != spec["source"]:
         raise HeldoutError(f"{module} has changed since this job was planned; run snakemake again")

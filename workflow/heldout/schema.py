@@ -8,7 +8,6 @@ import inspect
 import json
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from heldout import identity, registry

@@ -27,7 +27,9 @@ def write_scores(path: Path, scores: Scores) -> None:
     """Write a score file; the same scores give the same bytes."""
     metadata = {METADATA_KEY: canonical({"spec": scores.spec, "failed": scores.failed}).encode()}
     types = {"index": pyarrow.int64(), "part": pyarrow.string()}
-    arrays = {name: pyarrow.array(values, types.get(name, pyarrow.float64())) for name, values in scores.columns.items()}
+    arrays = {
+        name: pyarrow.array(values, types.get(name, pyarrow.float64())) for name, values in scores.columns.items()
+    }
     pyarrow.parquet.write_table(pyarrow.table(arrays, metadata=metadata), path)
 
 

@@ -98,9 +98,7 @@ def score(
     return failed
 
 
-def trained_model(
-    path: Path, expected: str, images_path: Path, manifest: dict[str, Any]
-) -> torch.nn.Module:
+def trained_model(path: Path, expected: str, images_path: Path, manifest: dict[str, Any]) -> torch.nn.Module:
     """Rebuild a trained model from its checkpoint, in eval mode and with its weights fixed.
 
     Raises:

@@ -75,7 +75,11 @@ def latent_search(
     z = starting_points(keys, starts, generator.latent).to(targets[0].device).flatten(0, 1)  # (N * starts, latent)
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
     move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
-    ends = in_blocks(lambda *rows: move(generator, rows[0], rows[1:], loss, settings), z, *repeated, size=settings.block)
+
+    def search(z: Tensor, *targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return move(generator, z, targets, loss, settings)
+
+    ends = in_blocks(search, z, *repeated, size=settings.block)
     return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))
 
 

@@ -31,10 +31,8 @@ for kind, files in PLAN.figures.items():
             f"figure_{kind}"
         input:
             inputs=PLAN.inputs,
-            tables=rules.evaluate.output,
-            checkpoints=ancient(PLAN.checkpoints),
-            images=ancient(PLAN.images),
-            splits=ancient(PLAN.splits),
+            tables=PLAN.reads(kind, "tables"),
+            checkpoints=ancient(PLAN.reads(kind, "checkpoints")),
         output:
             files,
         log:

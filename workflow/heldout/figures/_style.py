@@ -23,7 +23,7 @@ def settings() -> Any:
 
 
 def lines(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return every entry's line: the colour is its method's own, everywhere; variants of one method differ in dashes."""
+    """Return every entry's line: the colour is its method's own; variants of one method differ in dashes."""
     seen: dict[str, int] = {}
     chosen = {}
     for name, facts in methods.items():

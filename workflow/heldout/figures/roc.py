@@ -17,7 +17,7 @@ from heldout.evaluation.inputs import Inputs
 from heldout.figures import _style
 
 
-@registry.figure("roc", one_per="held_out")
+@registry.figure("roc", one_per="held_out_and_mean", reads="tables")
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
     curves = pd.read_csv(inputs.tables / "roc.csv", dtype={"held_out": str})

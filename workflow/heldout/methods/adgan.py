@@ -25,7 +25,7 @@ class SearchParams(registry.MethodParams):
     steps: int = Field(5, ge=0, description="Adam steps from each starting point (k)")
     z_lr: float = Field(0.25, gt=0, description="Adam's step size on z (footnote 5)")
     theta_lr: float = Field(5e-5, ge=0, description="Adam's step size on the weights (footnote 5); 0 searches z alone")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient, of z and weights (footnote 5)")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (footnote 5)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (footnote 5)")
     update: Literal["together", "in_turn"] = Field(
         "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"

@@ -64,9 +64,7 @@ class AnoGAN:
 
         settings = Settings(1, params.steps, params.z_lr, 0.0, params.beta1, params.beta2, params.block)
         (wanted,) = in_blocks(features, images, size=params.block)
-        found = latent_search(
-            model.generator, (images, wanted), keys, lambda *rows: combined(*parts(*rows)), settings
-        )
+        found = latent_search(model.generator, (images, wanted), keys, lambda *rows: combined(*parts(*rows)), settings)
         residual, feature = in_blocks(parts, found.made.squeeze(1), images, wanted, size=params.block)
         return {"score": combined(residual, feature), "residual": residual, "feature": feature}
 

@@ -9,6 +9,8 @@ from N(0, 0.02). Kernels of 4, as the authors' and most later codes use, where F
 (section 4.2) fixes the architecture to DCGAN without widths or kernels.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,7 @@ class Generator(nn.Module):
         widths = _widths(width, image)[::-1]
         blocks = [nn.Linear(latent, widths[0] * FIRST_SIDE**2, bias=False)]
         blocks += [nn.Unflatten(1, (widths[0], FIRST_SIDE, FIRST_SIDE)), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             blocks += [nn.ConvTranspose2d(before, after, KERNEL, STRIDE, PADDING, bias=False)]
             blocks += [nn.BatchNorm2d(after), nn.ReLU()]
         blocks += [nn.ConvTranspose2d(widths[-1], image.channels, KERNEL, STRIDE, PADDING, bias=False), nn.Tanh()]
@@ -48,7 +50,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = _widths(width, image)
         blocks = [nn.Conv2d(image.channels, widths[0], KERNEL, STRIDE, PADDING), nn.LeakyReLU(0.2)]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             blocks += [nn.Conv2d(before, after, KERNEL, STRIDE, PADDING, bias=not batch_norm)]
             blocks += [nn.BatchNorm2d(after)] if batch_norm else []
             blocks += [nn.LeakyReLU(0.2)]

@@ -1,0 +1,218 @@
+"""From score files to tables, on scores whose metrics are known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from heldout.errors import HeldoutError
+from heldout.evaluation.evaluate import evaluate
+from heldout.evaluation.inputs import Inputs
+from heldout.evaluation.manifest import write_manifest
+from heldout.evaluation.tables import latex, markdown, write_tables
+from heldout.files import write_json
+from heldout.identity import file_sha256
+from heldout.labelled import LabelledImages, write_labels
+from heldout.scores import Scores, write_scores
+from heldout.sidecars import SPEC, TIMING, sidecar
+
+CLASSES = ["a", "b"]
+COUNT = 80
+METHODS = {
+    "floor": {"method": "mean_image", "model": None, "color": "#777777"},
+    "adgan": {"method": "adgan", "model": "gan", "color": "#d55e00"},
+}
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """Two classes, two seeds, two methods; returns the inputs' path and the scores and labels behind it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    labels = np.arange(COUNT) % 2
+    write_labels(
+        tmp_path / "labels.csv",
+        LabelledImages(np.zeros((COUNT, 1, 4, 4), np.uint8), labels, np.ones(COUNT, bool)),
+        CLASSES,
+    )
+    (tmp_path / "images.npy").touch()
+    runs, known = [], {}
+    for number, held_out in enumerate(CLASSES):
+        is_anomalous = labels != number
+        split = tmp_path / f"{held_out}.json"
+        write_json(
+            split,
+            {
+                "test": list(range(COUNT)),
+                "normal": [held_out],
+                "anomalous": [name for name in CLASSES if name != held_out],
+                "official_test_part": False,
+                "test_items": COUNT,
+                "split_seed": 0,
+            },
+        )
+        for seed in (0, 1):
+            checkpoint = tmp_path / f"gan-{held_out}-{seed}.safetensors"
+            checkpoint.write_text(f"{held_out}{seed}")
+            write_json(sidecar(checkpoint, SPEC), {"sha256": file_sha256(checkpoint)})
+            timing = {"wall_s": 10.0 + seed, "images_per_s": 100.0, "peak_memory_mib": 500.0}
+            write_json(sidecar(checkpoint, TIMING), timing)
+            scores = {}
+            for name in METHODS:
+                values = rng.normal(size=COUNT) + is_anomalous
+                known[held_out, seed, name] = (is_anomalous, values)
+                path = tmp_path / f"{name}-{held_out}-{seed}.parquet"
+                columns = {
+                    # A calibration image first, and the test images in another order: only the index counts.
+                    "index": [999, *reversed(range(COUNT))],
+                    "part": ["calibration", *["test"] * COUNT],
+                    "score": [99.0, *reversed(values.tolist())],
+                }
+                write_scores(path, Scores({}, columns, None))
+                write_json(sidecar(path, SPEC), {"checkpoint_sha256": file_sha256(checkpoint)})
+                write_json(
+                    sidecar(path, TIMING),
+                    {"fit_s": None, "ms_per_image": 2.0, "device": "cpu", "threads": 1, "peak_memory_mib": 600.0},
+                )
+                scores[name] = str(path)
+            runs.append(
+                {
+                    "dataset": "toy",
+                    "protocol": "one_class",
+                    "held_out": held_out,
+                    "seed": seed,
+                    "images": str(tmp_path / "images.npy"),
+                    "labels": str(tmp_path / "labels.csv"),
+                    "split": str(split),
+                    "split_digest": held_out,
+                    "checkpoints": {"gan": str(checkpoint)},
+                    "scores": scores,
+                }
+            )
+    content = {"experiment": "trial", "bootstrap": 300, "methods": METHODS, "models": {"gan": "dcgan"}, "runs": runs}
+    path = tmp_path / "results" / "trial" / "inputs.json"
+    write_json(path, content | {"figures": {}})
+    return path, known
+
+
+def metrics_of(path):
+    return pd.read_csv(path.parent / "tables" / "metrics.csv").set_index(["held_out", "method"])
+
+
+def test_metrics_are_means_over_seeds_and_classes_of_what_scikit_learn_says(experiment):
+    path, known = experiment
+    evaluate(path)
+    metrics = metrics_of(path)
+    auroc = {key: roc_auc_score(*values) for key, values in known.items()}
+    for held_out in CLASSES:
+        of_seeds = [auroc[held_out, seed, "adgan"] for seed in (0, 1)]
+        assert metrics.auroc[held_out, "adgan"] == pytest.approx(np.mean(of_seeds), abs=1e-6)
+        assert metrics.auroc_seed_sd[held_out, "adgan"] == pytest.approx(np.std(of_seeds, ddof=1), rel=1e-4)
+    everything = [auroc[held_out, seed, "adgan"] for held_out in CLASSES for seed in (0, 1)]
+    assert metrics.auroc["all", "adgan"] == pytest.approx(np.mean(everything), abs=1e-6)
+    assert (metrics.auroc_low < metrics.auroc).all() and (metrics.auroc < metrics.auroc_high).all()
+    assert (metrics.share_of_anomalies == 0.5).all() and (metrics.seeds == 2).all()
+    mean_width = metrics.auroc_high["all", "adgan"] - metrics.auroc_low["all", "adgan"]
+    assert mean_width < metrics.auroc_high["a", "adgan"] - metrics.auroc_low["a", "adgan"]
+
+
+def test_the_same_scores_give_the_same_bytes(experiment):
+    path, _ = experiment
+    contents = []
+    for _ in range(2):
+        evaluate(path)
+        contents.append(
+            [(path.parent / "tables" / f"{name}.csv").read_bytes() for name in ("metrics", "roc", "histograms")]
+        )
+    assert contents[0] == contents[1]
+
+
+def test_a_single_seed_leaves_the_spread_between_seeds_empty(experiment):
+    path, _ = experiment
+    content = json.loads(path.read_text())
+    content["runs"] = [run for run in content["runs"] if run["seed"] == 0]
+    write_json(path, content)
+    evaluate(path)
+    assert metrics_of(path).auroc_seed_sd.isna().all()
+
+
+def test_histograms_count_every_test_image_once(experiment):
+    path, _ = experiment
+    evaluate(path)
+    histograms = pd.read_csv(path.parent / "tables" / "histograms.csv")
+    counts = histograms.groupby(["held_out", "method"])[["normal", "anomalous"]].sum()
+    assert (counts == COUNT).all().all()  # half of the images, two seeds
+
+
+def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
+    path, known = experiment
+    evaluate(path)
+    write_tables(path)
+    lines = (path.parent / "tables" / "auroc.md").read_text().splitlines()
+    assert lines[0] == "| held out | anomalies | floor | adgan |"
+    assert lines[2].startswith("| a | 50% | 0.") and lines[4].startswith("| mean | 50% | 0.")
+    text = " ".join(lines)
+    for words in (
+        "80 random images of a stratified 20% of each class",
+        "split_seed 0",
+        "Seeds: 2.",
+        "The floor is `floor`",
+        "300 resamples",
+    ):
+        assert words in text
+    numbers = pd.read_csv(path.parent / "tables" / "auroc.csv").set_index("held_out")
+    assert numbers.adgan["a"] == pytest.approx(
+        np.mean([roc_auc_score(*known["a", s, "adgan"]) for s in (0, 1)]), abs=1e-6
+    )
+    nested = json.loads((path.parent / "metrics.json").read_text())
+    assert nested["toy"]["a"]["adgan"]["auroc"] == pytest.approx(numbers.adgan["a"])
+    runtime = pd.read_csv(path.parent / "tables" / "runtime.csv").set_index("method")
+    assert runtime.train_s["adgan"] == 10.5 and np.isnan(runtime.train_s["floor"])
+    assert runtime.score_ms_per_image["adgan"] == 2.0
+
+
+def test_a_failed_method_is_a_row_that_says_so_and_the_others_stand(experiment):
+    path, known = experiment
+    broken = json.loads(path.read_text())["runs"][0]["scores"]["adgan"]
+    write_scores(
+        broken, Scores({}, {"index": [], "part": [], "score": []}, "dcgan: the generator loss is nan at step 3")
+    )
+    evaluate(path)
+    write_tables(path)
+    metrics = metrics_of(path)
+    assert "the generator loss is nan at step 3 (seed 0)" in metrics.failed["a", "adgan"]
+    assert np.isnan(metrics.auroc["a", "adgan"]) and np.isnan(metrics.auroc["all", "adgan"])
+    assert metrics.auroc["b", "adgan"] > 0.5 and metrics.auroc["all", "floor"] > 0.5
+    text = (path.parent / "tables" / "auroc.md").read_text()
+    assert "| failed: a: dcgan: the generator loss is nan at step 3 (seed 0) |" in text
+
+
+def test_scores_made_from_another_checkpoint_are_refused(experiment):
+    path, _ = experiment
+    run = json.loads(path.read_text())["runs"][0]
+    write_json(sidecar(run["scores"]["adgan"], SPEC), {"checkpoint_sha256": "0" * 64})
+    with pytest.raises(HeldoutError, match="adgan-a-0.parquet was made from another .*gan-a-0.safetensors"):
+        evaluate(path)
+
+
+def test_the_manifest_names_every_file_with_its_hash(experiment):
+    path, _ = experiment
+    evaluate(path)
+    write_tables(path)
+    write_manifest(path)
+    manifest = json.loads((path.parent / "manifest.json").read_text())
+    inputs = Inputs.read(path)
+    for run in inputs.runs:
+        for file in (run["split"], run["labels"], *run["checkpoints"].values(), *run["scores"].values()):
+            assert len(manifest["made_from"][file]) == 64
+    table = path.parent / "tables" / "auroc.csv"
+    assert manifest["results"]["tables/auroc.csv"] == file_sha256(table)
+    assert {"inputs.json", "metrics.json", "tables/auroc.md"} <= set(manifest["results"])
+
+
+def test_tables_as_text():
+    table = pd.DataFrame({"held out": ["t_shirt"], "adgan_k1": ["50%"]})
+    assert markdown(table) == "| held out | adgan_k1 |\n| --- | --- |\n| t_shirt | 50% |\n"
+    assert r"held out & adgan\_k1 \\" in latex(table) and r"t\_shirt & 50\% \\" in latex(table)

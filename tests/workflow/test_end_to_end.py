@@ -1,0 +1,130 @@
+"""The workflow as its users run it, on real digits: what appears, what a change asks for, what a rerun leaves alone."""
+
+import json
+import re
+import shutil
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import TRIAL
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(project):
+    """The project after a small experiment has run."""
+    project.write("trial.yaml")
+    project.snakemake("--configfile", "trial.yaml")
+    return project
+
+
+def test_tables_and_figures_appear(finished):
+    folder = finished.folder / "results" / "trial"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    tables = {"metrics.csv", "roc.csv", "histograms.csv", "auroc.csv", "auroc.md", "auroc.tex", "runtime.csv"}
+    stems = {"roc-1", "roc-8", "roc-all", "scores-1", "scores-8", "samples-wgan", "samples-dcgan"}
+    expected = {f"tables/{name}" for name in (*tables, "runtime.md")}
+    expected |= {f"figures/{stem}.{form}" for stem in stems for form in ("svg", "png")}
+    assert names == expected | {"inputs.json", "metrics.json", "manifest.json"}
+    table = pd.read_csv(folder / "tables" / "auroc.csv")
+    assert table.held_out.tolist() == ["1", "8", "mean"]
+    assert table[list(TRIAL["methods"])].notna().all().all()
+
+
+def test_isolation_forest_and_floor_equal_a_ten_line_script(finished):
+    from sklearn.ensemble import IsolationForest
+    from sklearn.metrics import roc_auc_score
+
+    images = np.load(next((finished.folder / "data" / "prepared").glob("*.npy")))
+    x = images.reshape(len(images), -1) / 127.5 - 1
+    y = pd.read_csv(next((finished.folder / "data" / "prepared").glob("*.labels.csv")))["class"].astype(str)
+    table = pd.read_csv(finished.folder / "results" / "trial" / "tables" / "auroc.csv").set_index("held_out")
+    for path in (finished.folder / "data" / "splits").rglob("*.json"):
+        split = json.loads(path.read_text())
+        train, test, anomalous = x[split["train"]], x[split["test"]], y[split["test"]] != split["held_out"]
+        forest = -IsolationForest(random_state=0).fit(train).score_samples(test)
+        floor = ((test - train.mean(axis=0)) ** 2).sum(axis=1)
+        row = table.loc[split["held_out"]]
+        assert row.isolation_forest == pytest.approx(roc_auc_score(anomalous, forest), abs=1e-6)
+        assert row.mean_image == pytest.approx(roc_auc_score(anomalous, floor), abs=1e-6)
+
+
+def test_the_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("--configfile", "trial.yaml")
+
+
+def test_without_snakemakes_own_records_there_is_still_nothing_to_do(finished):
+    shutil.rmtree(finished.folder / ".snakemake")
+    assert "Nothing to be done" in finished.snakemake("-n", "--configfile", "trial.yaml")
+
+
+def test_modification_times_of_data_and_checkpoints_do_not_matter(finished):
+    for folder in ("data", "results/checkpoints"):
+        for path in (finished.folder / folder).rglob("*"):
+            path.touch()
+    assert "Nothing to be done" in finished.snakemake("-n", "--configfile", "trial.yaml")
+
+
+REPORT = {"evaluate": 1, "write_tables": 1, "figure_roc": 1, "figure_samples": 1, "figure_scores": 1, "manifest": 1}
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("seeds=[1]", {"train": 4, "score": 12}),
+        ("seeds=[0,1]", {"train": 4, "score": 12}),
+        ("methods={adgan: {steps: 2}}", {"score": 2}),
+        ("models={wgan: {learning_rate: 2e-5}}", {"train": 2, "score": 6}),
+        ("split_seed=1", {"split": 2, "train": 4, "score": 12}),
+        ("held_out=[1,8,3]", {"split": 1, "train": 2, "score": 6}),
+        ("bootstrap=200", {}),
+    ],
+)
+def test_a_change_runs_what_it_touches(finished, option, expected):
+    """`--config` is merged onto the experiment file, so an option need not repeat it."""
+    assert finished.planned("--configfile", "trial.yaml", "--config", option) == REPORT | expected
+
+
+def test_new_seeds_leave_the_old_trainings_alone(finished):
+    before = {path: path.stat().st_mtime_ns for path in (finished.folder / "results" / "checkpoints").rglob("*.*")}
+    finished.snakemake("--configfile", "trial.yaml", "--config", "seeds=[3]", "held_out=[1]", "models={wgan: {}}")
+    after = {path: path.stat().st_mtime_ns for path in (finished.folder / "results" / "checkpoints").rglob("*.*")}
+    assert before.items() <= after.items() and any("/seed3/" in str(path) for path in after.keys() - before.keys())
+    # Back at the old seeds, only the tables are made again.
+    assert finished.planned("--configfile", "trial.yaml") == REPORT
+
+
+def test_a_printed_command_works_by_hand(finished):
+    printed = finished.snakemake("-n", "-p", "--forcerun", "train", "--configfile", "trial.yaml")
+    command = re.search(r"heldout train .*wgan.*--checkpoint \S+ --device cpu", printed)[0]
+    checkpoint = finished.folder / re.search(r"--checkpoint (\S+)", command)[1]
+    before = checkpoint.read_bytes()
+    checkpoint.unlink()
+    finished.run("bash", "-c", command)
+    assert checkpoint.read_bytes() == before  # the same spec, the same bits
+
+
+def test_nothing_of_config_yaml_leaks_into_another_experiment(project):
+    name = project.write("alone.yaml", experiment="alone", methods={"mean_image": {}}, models={}, held_out=[1])
+    assert project.planned("--configfile", name)["score"] == 1
+    assert json.loads((project.folder / "results" / "alone" / "inputs.json").read_text())["methods"].keys() == {
+        "mean_image"
+    }
+
+
+def test_the_quickstart_is_planned_in_three_seconds(project):
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        project.snakemake("-n", "--quiet", "all")
+        times.append(time.perf_counter() - began)
+    assert min(times) < 3
+
+
+def test_logs_hold_the_progress_of_a_step(finished):
+    log = next((finished.folder / "results" / "logs" / "train").rglob("wgan-*.log")).read_text()
+    assert "100%" in log and "10/10" in log and "\r" not in log
