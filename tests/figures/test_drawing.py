@@ -42,7 +42,7 @@ def test_roc_draws_every_row_and_names_the_best_method_first(ax):
 
 def test_a_method_keeps_its_colour_whatever_stands_beside_it_and_variants_differ():
     alone, together = _style.lines({"adgan": METHODS["adgan"]}), _style.lines(METHODS)
-    assert alone["adgan"] == together["adgan"]
+    assert alone["adgan"]["color"] == together["adgan"]["color"]
     assert together["adgan-k1"]["color"] == together["adgan"]["color"]
     assert together["adgan-k1"]["ls"] != together["adgan"]["ls"]
 

@@ -11,6 +11,7 @@ rule train:
         "results/logs/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.log",
     benchmark:
         "results/benchmarks/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.tsv"
+    priority: 1  # what a training holds up can only start after it
     conda:
         "../../envs/train.yaml"
     threads: PLAN.settings.threads  # one by default: two one-thread trainings side by side beat one on two threads

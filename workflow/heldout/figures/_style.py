@@ -1,4 +1,4 @@
-"""How every figure looks: colours told apart by the colour-blind, one per method, and lines told apart in grey."""
+"""How every figure looks: a colour per method that the colour-blind tell apart, and dashes for a print in grey."""
 
 from typing import Any
 
@@ -23,10 +23,8 @@ def settings() -> Any:
 
 
 def lines(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return every entry's line: the colour is its method's own; variants of one method differ in dashes."""
-    seen: dict[str, int] = {}
-    chosen = {}
-    for name, facts in methods.items():
-        rank = seen[facts["method"]] = seen.get(facts["method"], -1) + 1
-        chosen[name] = {"color": facts["color"], "ls": DASHES[rank % len(DASHES)]}
-    return chosen
+    """Return every entry's line: the colour is its method's own, in every figure; dashes follow the table's order."""
+    return {
+        name: {"color": facts["color"], "ls": DASHES[rank % len(DASHES)]}
+        for rank, (name, facts) in enumerate(methods.items())
+    }

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
@@ -49,3 +50,4 @@ def draw(ax: Axes, histogram: pd.DataFrame) -> None:
         density = counts / (max(counts.sum(), 1) * width)
         ax.stairs(density, edges, color=color, fill=True, alpha=0.35, hatch=hatch, label=column)
     ax.set(xlabel="anomaly score", ylabel="density", yticks=[])
+    ax.xaxis.set_major_locator(MaxNLocator(4))
