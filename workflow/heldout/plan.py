@@ -19,9 +19,8 @@ from heldout.identity import ALWAYS, canonical, digest, source_digest
 from heldout.sidecars import TIMING, sidecar
 
 FIGURE_FORMATS = ("svg", "png")
-EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")
-TABLES = (
-    *EVALUATED,
+EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
+WRITTEN = (
     *(f"auroc.{form}" for form in ("csv", "md", "tex")),
     *(f"runtime.{form}" for form in ("csv", "md")),
 )
@@ -78,7 +77,9 @@ class Plan:
         self.steps = {step.digest: step for run in self.runs for step in _steps_of(run)}
         self.folder = f"results/{self.settings.experiment}"
         self.inputs = f"{self.folder}/inputs.json"
-        self.tables = [f"{self.folder}/tables/{name}" for name in TABLES]
+        self.evaluated = [f"{self.folder}/tables/{name}" for name in EVALUATED]
+        self.written = [f"{self.folder}/tables/{name}" for name in WRITTEN]
+        self.tables = [*self.evaluated, *self.written]
         self.metrics = f"{self.folder}/metrics.json"
         self.manifest = f"{self.folder}/manifest.json"
 
@@ -119,7 +120,7 @@ class Plan:
         if schema.plugins("figure")[kind]["reads"] != what:
             return []
         if what == "tables":
-            return [path for path in self.tables if path.endswith(EVALUATED)]
+            return self.evaluated
         return [*self.checkpoints, *self.images, *self.splits]
 
     @property

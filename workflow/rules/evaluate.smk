@@ -6,9 +6,7 @@ rule evaluate:
         splits=ancient(PLAN.splits),
         labels=ancient(PLAN.labels),
     output:
-        metrics=f"{PLAN.folder}/tables/metrics.csv",
-        roc=f"{PLAN.folder}/tables/roc.csv",
-        histograms=f"{PLAN.folder}/tables/histograms.csv",
+        PLAN.evaluated,
     log:
         f"results/logs/{PLAN.settings.experiment}/evaluate.log",
     benchmark:

@@ -1,11 +1,11 @@
 rule write_tables:
     input:
         inputs=PLAN.inputs,
-        metrics=rules.evaluate.output.metrics,
+        metrics=PLAN.evaluated,
         timings=ancient(PLAN.timings),
         splits=ancient(PLAN.splits),
     output:
-        [path for path in PLAN.tables if path not in rules.evaluate.output],
+        PLAN.written,
         PLAN.metrics,
     log:
         f"results/logs/{PLAN.settings.experiment}/tables.log",
