@@ -34,7 +34,10 @@ def generate() -> dict[str, Any]:
             if entry.params is not None:
                 definitions[f"{kind}.{name}"] = _parameters(kind, name, entry.params)
     for kind in NAMED:
-        schema["properties"][f"{kind}s"].update(_entries(kind, list(plugins[kind])))
+        entries = schema["properties"][f"{kind}s"]
+        names = entries.pop("patternProperties")  # a pattern would exempt an entry from `additionalProperties`
+        entries["propertyNames"] = {"pattern": next(iter(names))}
+        entries.update(_entries(kind, list(plugins[kind])))
     schema[PLUGINS] = plugins
     return schema
 
@@ -91,7 +94,8 @@ def _parameters(kind: str, name: str, params: type[registry.Params]) -> dict[str
 def _entries(kind: str, names: list[str]) -> dict[str, Any]:
     references = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}
     variants = [{"allOf": [reference], "required": [kind]} for reference in references.values()]
-    return {"properties": references, "additionalProperties": {"oneOf": variants}}
+    own = {name: {"anyOf": [reference, {"type": "null"}]} for name, reference in references.items()}
+    return {"properties": own, "additionalProperties": {"oneOf": variants}}
 
 
 def _paper(plugin: Any) -> dict[str, str]:
