@@ -83,6 +83,15 @@ def test_names_carry_what_a_file_is():
     assert len(plan.checkpoints) == 4 and len(plan.scores) == 10
 
 
+def test_two_datasets_share_no_file_even_if_one_is_a_variant_of_the_other():
+    several = {"datasets": {"small": {"dataset": "mnist5k"}, "large": {"dataset": "mnist5k", "size": 64}, "mnist": {}}}
+    plan = Plan(config.read(BASE | several, where="trial.yaml"))
+    assert (len(plan.images), len(plan.checkpoints), len(plan.scores)) == (3, 12, 30)
+    drawn = [path for paths in plan.figures.values() for path in paths]
+    assert len(set(drawn)) == len(drawn)
+    assert f"{plan.folder}/figures/roc-small-1.svg" in drawn and f"{plan.folder}/figures/roc-mnist-all.png" in drawn
+
+
 def test_two_entries_with_one_spec_share_a_file():
     twice = {"methods": {"adgan": {}, "again": {"method": "adgan", "steps": 5}}}
     plan = Plan(config.read(BASE | twice, where="trial.yaml"))

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 
 import numpy as np
 import pandas as pd
@@ -116,15 +115,25 @@ def test_nothing_of_config_yaml_leaks_into_another_experiment(project):
     }
 
 
-def test_the_quickstart_is_planned_in_three_seconds(project):
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        project.snakemake("-n", "--quiet", "all")
-        times.append(time.perf_counter() - began)
-    assert min(times) < 3
-
-
 def test_logs_hold_the_progress_of_a_step(finished):
     log = next((finished.folder / "results" / "logs" / "train").rglob("wgan-*.log")).read_text()
     assert "100%" in log and "10/10" in log and "\r" not in log
+
+
+def test_a_training_that_diverges_is_a_row_that_says_so_and_the_rest_stands(project):
+    diverging = {"wgan": TRIAL["models"]["wgan"] | {"learning_rate": 1e30, "clip": 1e30}}
+    name = project.write(
+        "diverging.yaml",
+        experiment="diverging",
+        held_out=[1],
+        models=diverging,
+        methods={"mean_image": {}, "adgan": {"starts": 2, "steps": 1}},
+    )
+    project.snakemake("--configfile", name)
+    folder = project.folder / "results" / "diverging"
+    table = pd.read_csv(folder / "tables" / "auroc.csv").set_index("held_out")
+    assert table.mean_image.notna().all() and table.adgan.isna().all()
+    assert re.match(r"1: wgan: the \w+ loss is (nan|inf|-inf) at step \d+ \(seed 0\)", table.adgan_failed["1"])
+    assert "| failed: 1: wgan: the" in (folder / "tables" / "auroc.md").read_text()
+    assert (folder / "figures" / "roc-1.svg").is_file() and (folder / "figures" / "samples-wgan.svg").is_file()
+    assert "Nothing to be done" in project.snakemake("--configfile", name)

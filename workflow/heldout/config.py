@@ -15,6 +15,8 @@ from heldout.errors import HeldoutError, unknown
 
 MIRROR_VARIABLE = "HELDOUT_MIRROR"
 
+SHARED_FOLDERS = ("checkpoints", "scores", "logs", "benchmarks")  # below results/, beside the experiments
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Seed = Annotated[int, Field(ge=0)]
@@ -50,11 +52,25 @@ class Experiment(BaseModel):
             return entries
         return {name: {} if params is None else params for name, params in entries.items()}
 
+    @field_validator("experiment")
+    @classmethod
+    def _not_a_shared_folder(cls, name: str) -> str:
+        if name in SHARED_FOLDERS:
+            raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
+        return name
+
+    @field_validator("held_out", mode="before")
+    @classmethod
+    def _all_or_a_list(cls, classes: Any) -> Any:
+        if classes != "all" and not isinstance(classes, list):
+            raise ValueError(f"`all`, or a list such as [{classes}]")
+        return classes
+
     @field_validator("held_out", "seeds")
     @classmethod
     def _not_empty_and_distinct(cls, values: Any) -> Any:
         if isinstance(values, list) and (not values or len(set(map(str, values))) < len(values)):
-            raise ValueError("an empty list, or a value twice")
+            raise ValueError("the list is empty, or names a value twice")
         return values
 
 
@@ -189,4 +205,5 @@ def _explain(error: ValidationError, where: str) -> HeldoutError:
         return unknown(where, "key", first["loc"][-1], Experiment.model_fields)
     if first["type"] == "missing":
         return HeldoutError(f"{where}: the key {place!r} is missing")
-    return HeldoutError(f"{where}, {place}: {first['msg']} (it is {first['input']!r})")
+    message = first["msg"].removeprefix("Value error, ")
+    return HeldoutError(f"{where}, {place}: {message} (it is {first['input']!r})")

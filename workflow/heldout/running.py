@@ -104,7 +104,7 @@ def peak_memory_mib(device: torch.device) -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def device_name(device: torch.device) -> str:
+def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
@@ -112,7 +112,7 @@ def what_ran(device: torch.device) -> dict[str, Any]:
     """Return what a result was made with; it goes beside the file, not into its digest."""
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
-        "device": device_name(device),
+        "device": describe(device),
         "commit": _commit(),
     }
 

@@ -19,7 +19,7 @@ from heldout.protocols import read_manifest
 from heldout.running import (
     check_source,
     choose_device,
-    device_name,
+    describe,
     peak_memory_mib,
     progress,
     reproducible,
@@ -39,7 +39,7 @@ def score(
     split_path: Path,
     checkpoint_path: Path | None,
     scores_path: Path,
-    device_name_: str,
+    device_name: str,
 ) -> str | None:
     """Score the calibration and test images and write the scores, their spec and their timing.
 
@@ -49,7 +49,7 @@ def score(
         split_path: the task's manifest.
         checkpoint_path: the training that the method reads; none where it fits the training images itself.
         scores_path: the Parquet file to write; it appears last.
-        device_name_: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Returns:
         Why the scoring failed numerically, or None.
@@ -58,7 +58,7 @@ def score(
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
     check_source(spec, "method")
-    device = choose_device(device_name_)
+    device = choose_device(device_name)
     manifest = read_manifest(split_path, spec["split"])
     method = registry.create("method", spec["method"], spec["params"])
     timing = {"fit_s": None, "ms_per_image": None, "images": 0}
@@ -80,7 +80,7 @@ def score(
             failed, columns = str(failure), {name: [] for name in columns}
     timing |= {
         "peak_memory_mib": peak_memory_mib(device),
-        "device": device_name(device),
+        "device": describe(device),
         "threads": spec["threads"],
     }
     with whole_file(scores_path) as temporary:

@@ -20,7 +20,7 @@ from heldout.protocols import content_sha256, read_manifest
 from heldout.running import (
     check_source,
     choose_device,
-    device_name,
+    describe,
     peak_memory_mib,
     progress,
     reproducible,
@@ -30,7 +30,7 @@ from heldout.running import (
 from heldout.sidecars import HISTORY, TIMING, sidecar, write_spec
 
 
-def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint: Path, device_name_: str) -> str | None:
+def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint: Path, device_name: str) -> str | None:
     """Train one model and write its checkpoint, spec, history and timing.
 
     Args:
@@ -38,7 +38,7 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
         images_path: the prepared array.
         split_path: the task's manifest.
         checkpoint: the file to write; it appears last, so that what exists is complete.
-        device_name_: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Returns:
         Why the training failed numerically, or None.
@@ -47,7 +47,7 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
     check_source(spec, "model")
-    device = choose_device(device_name_)
+    device = choose_device(device_name)
     manifest = read_manifest(split_path, spec["split"])
     images = part_of(images_path, manifest, "train").to(device)
     with reproducible(spec["threads"]):
@@ -69,7 +69,7 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
         "images_per_s": round(drawn / wall_s, 1),
         "steps": model.params.steps,
         "peak_memory_mib": peak_memory_mib(device),
-        "device": device_name(device),
+        "device": describe(device),
         "threads": spec["threads"],
     }
     with whole_file(checkpoint) as temporary:

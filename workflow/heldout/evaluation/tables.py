@@ -117,7 +117,9 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
                 }
             )
     keys = ["dataset", "method", "model", "device", "threads"]
-    return pd.DataFrame(rows).groupby(keys, sort=False).mean(numeric_only=True).reset_index()
+    table = pd.DataFrame(rows)
+    numbers = dict.fromkeys(table.columns.difference(keys), float)  # a column of None alone has no type yet
+    return table.astype(numbers).groupby(keys, sort=False).mean().reset_index()
 
 
 def runtime_shown(runtime: pd.DataFrame) -> pd.DataFrame:

@@ -48,4 +48,6 @@ def draw(ax: Axes, curves: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> No
         ax.fill_between(rows.fpr, rows.tpr_low, rows.tpr_high, color=lines[method]["color"], alpha=0.12, lw=0)
     ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")  # chance
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.005))
-    ax.legend(title="method (AUROC),\n95 % over test images", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    ax.legend(
+        title="method (AUROC),\n95 % over test images", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False
+    )

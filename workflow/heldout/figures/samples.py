@@ -29,7 +29,9 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
     for subject in subjects:
         runs = [run for run in inputs.runs if run["dataset"] == subject["dataset"]]
         runs = [run for run in runs if run["seed"] == runs[0]["seed"]]
-        figure, axes = plt.subplots(len(runs), 1, figsize=(8, 0.5 * len(runs) + 0.3), squeeze=False, layout="constrained")
+        figure, axes = plt.subplots(
+            len(runs), 1, figsize=(8, 0.5 * len(runs) + 0.3), squeeze=False, layout="constrained"
+        )
         for ax, run in zip(axes[:, 0], runs, strict=True):
             real, made = _row(run, inputs.manifests[run["split"]], subject["model"])
             draw(ax, real, made)

@@ -1,0 +1,25 @@
+"""How long `snakemake -n` takes on the quickstart; the goal is 3 seconds.
+
+Run it in the repository: python -m tests.benchmarks.planning
+"""
+
+import statistics
+import subprocess
+import time
+
+RUNS = 5
+
+
+def main() -> None:
+    seconds = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        subprocess.run(["snakemake", "-n", "--quiet", "all"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    print(
+        f"snakemake -n: median {statistics.median(seconds):.2f} s of {RUNS} runs, {min(seconds):.2f} to {max(seconds):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

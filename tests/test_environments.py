@@ -1,0 +1,44 @@
+"""The pinned versions: complete, and the same for pip and conda."""
+
+import re
+import tomllib
+from itertools import chain
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY
+
+CONDA = sorted((REPOSITORY / "envs").glob("*.yaml"))
+
+
+def name_of(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+
+
+def pinned() -> dict[str, str]:
+    """The version of each package where no marker says otherwise."""
+    lines = (REPOSITORY / "envs" / "constraints.txt").read_text().splitlines()
+    pins = [line.split(" ; ")[0].split("==") for line in lines if "==" in line and '== "aarch64"' not in line]
+    return {name_of(name): version for name, version in pins}
+
+
+def test_every_requirement_is_pinned_exactly():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    required = chain(project["dependencies"], *project["optional-dependencies"].values())
+    assert {name_of(requirement) for requirement in required} <= pinned().keys()
+
+
+@pytest.mark.parametrize("path", CONDA, ids=lambda path: path.stem)
+def test_conda_files_have_the_same_versions(path):
+    packages = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+    versions = dict(package.split("==") for package in packages)
+    assert versions == {name: pinned()[name_of(name)] for name in versions}
+    assert path.with_name(f"{path.stem}.post-deploy.sh").is_file()
+
+
+def test_every_rule_has_a_conda_file_that_is_there():
+    used = set()
+    for rules in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
+        used |= set(re.findall(r'"../../envs/(\w+)\.yaml"', rules.read_text()))
+    assert used == {path.stem for path in CONDA}
