@@ -16,9 +16,8 @@ def main() -> None:
         began = time.perf_counter()
         subprocess.run(["snakemake", "-n", "--quiet", "all"], capture_output=True, check=True)
         seconds.append(time.perf_counter() - began)
-    print(
-        f"snakemake -n: median {statistics.median(seconds):.2f} s of {RUNS} runs, {min(seconds):.2f} to {max(seconds):.2f}"
-    )
+    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
+    print(f"snakemake -n: median {middle:.2f} s of {RUNS} runs, {low:.2f} to {high:.2f}")
 
 
 if __name__ == "__main__":
