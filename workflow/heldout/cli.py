@@ -101,7 +101,8 @@ def manifest(inputs: File) -> None:
 def schema() -> None:
     """Renew the stored schema of all parameters from the plug-ins' files."""
     from heldout.files import write_text
-    from heldout.schema import PATH, text
+    from heldout.schema import PATH
+    from heldout.schema_from_code import text
 
     write_text(PATH, text())
     print(f"wrote {PATH}")

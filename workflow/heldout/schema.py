@@ -1,12 +1,10 @@
 """What the plan knows of every plug-in without importing it: `workflow/schema/config.schema.json`.
 
-The file is generated (`heldout schema`) from `config.py` and the plug-ins, kept equal by a test, and doubles as a JSON
-schema of experiment files for editors. It stores a hash of each plug-in's file, so that a stale one is noticed.
+The file is generated (`schema_from_code.py`), kept equal by a test, and doubles as a JSON schema of experiment files
+for editors. It stores a hash of each plug-in's file, so that a stale one is noticed.
 """
 
-import inspect
 import json
-import sys
 from functools import cache
 from typing import Any
 
@@ -17,33 +15,6 @@ PATH = identity.PACKAGE.parent / "schema" / "config.schema.json"
 RENEW = "heldout schema"
 PLUGINS = "x-plugins"
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
-
-
-def generate() -> dict[str, Any]:
-    """Return the schema of today's code; imports every plug-in."""
-    from heldout.config import Experiment
-
-    schema = Experiment.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    definitions = schema.setdefault("$defs", {})
-    plugins: dict[str, dict[str, Any]] = {kind: {} for kind in registry.KINDS}
-    for kind in registry.KINDS:
-        for name in registry.names(kind):
-            entry = registry.load(kind, name)
-            plugins[kind][name] = {"source": _plugin_digest(kind, name), **_paper(entry.plugin), **entry.facts}
-            if entry.params is not None:
-                definitions[f"{kind}.{name}"] = _parameters(kind, name, entry.params)
-    for kind in NAMED:
-        entries = schema["properties"][f"{kind}s"]
-        names = entries.pop("patternProperties")  # a pattern would exempt an entry from `additionalProperties`
-        entries["propertyNames"] = {"pattern": next(iter(names))}
-        entries.update(_entries(kind, list(plugins[kind])))
-    schema[PLUGINS] = plugins
-    return schema
-
-
-def text() -> str:
-    return json.dumps(generate(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 @cache
@@ -63,7 +34,7 @@ def stored() -> dict[str, Any]:
             if name not in known or name not in registry.names(kind):
                 change = "is not in" if name not in known else "is gone, but still in"
                 raise HeldoutError(f"the {kind} {name!r} {change} {PATH.name}; renew it with: {RENEW}")
-            if known[name]["source"] != _plugin_digest(kind, name):
+            if known[name]["source"] != plugin_digest(kind, name):
                 raise HeldoutError(f"{kind}s/{name}.py is newer than {PATH.name}; renew it with: {RENEW}")
     return schema
 
@@ -79,26 +50,6 @@ def parameters(kind: str, name: str) -> dict[str, Any]:
     return {key: rule for key, rule in properties.items() if key not in NAMED}
 
 
-def _plugin_digest(kind: str, name: str) -> str:
+def plugin_digest(kind: str, name: str) -> str:
+    """Return the digest of a plug-in's own file, by which a stale schema is noticed."""
     return identity.file_digest(identity.module_file(f"{registry.KINDS[kind]}.{name}"))
-
-
-def _parameters(kind: str, name: str, params: type[registry.Params]) -> dict[str, Any]:
-    schema = params.model_json_schema()
-    properties = {**schema["properties"], kind: {"const": name}}
-    if kind == "method":
-        properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-def _entries(kind: str, names: list[str]) -> dict[str, Any]:
-    references = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}
-    variants = [{"allOf": [reference], "required": [kind]} for reference in references.values()]
-    own = {name: {"anyOf": [reference, {"type": "null"}]} for name, reference in references.items()}
-    return {"properties": own, "additionalProperties": {"oneOf": variants}}
-
-
-def _paper(plugin: Any) -> dict[str, str]:
-    documentation = inspect.cleandoc(sys.modules[plugin.__module__].__doc__)
-    source = documentation.partition("Source: ")[2].partition("\n\n")[0].partition("\nDeviations:")[0]
-    return {"summary": documentation.partition("\n")[0], "paper": " ".join(source.split())}
