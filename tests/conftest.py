@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import randomness, registry
+from heldout import registry, steps
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -21,14 +21,10 @@ def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
 def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: object) -> nn.Module:
     """Return a model after a training of seconds on noise, in training mode."""
     given = registry.small("model", name) | params
-    model = registry.create("model", name, given, image, randomness.generator(seed, "weights", name))
-    model.start()
-    model.train()
-    images = noise(20, image.channels, image.side)
-    draw = randomness.batches(images, model.params.batch, randomness.generator(seed, "batches", name))
-    rng = randomness.generator(seed, "z", name)
-    for _ in range(model.params.steps):
-        model.step(draw, rng)
+    spec = {"model": name, "params": given, "seed": seed, "precision": "float32"}
+    model = steps.build(spec, image)
+    for _ in steps.train(model, noise(20, image.channels, image.side), spec):
+        pass
     return model
 
 

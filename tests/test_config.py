@@ -48,6 +48,10 @@ def test_numbers_are_coerced_before_anything_is_hashed(written):
     assert params["steps"] == 3 and isinstance(params["steps"], int)
 
 
+def test_whole_numbers_may_come_as_powers_of_ten():
+    assert read(test_items="5e3").settings.test_items == 5000
+
+
 def test_seeds_may_come_as_strings_from_the_command_line():
     assert read(seeds=["1", "2"]).settings.seeds == [1, 2]
 
@@ -66,7 +70,14 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ({"methods": {"adgan": {"steps": 1.5}}}, "trial.yaml, methods.adgan.steps: 1.5 is not of type 'integer'"),
         ({"models": {"wgan": {"learning_rate": "fast"}}}, "models.wgan.learning_rate: 'fast' is not of type 'number'"),
         ({"models": {"wgan": {"learning_rate": 0}}}, "models.wgan.learning_rate: 0.0 is less than or equal to"),
-        ({"models": {"dcgan": {}}}, "methods.adgan: no entry of models 'wgan'; did you mean 'dcgan'?"),
+        (
+            {"models": {"dcgan": {}}},
+            "it reads the model 'wgan'; add that, or name one with `model:` (dcgan)",
+        ),
+        ({"methods": {"adgan": {"model": "wgn"}}}, "methods.adgan: no entry of models 'wgn'; did you mean 'wgan'?"),
+        ({"seeds": 3}, "trial.yaml, seeds: a list such as [3] is wanted (it is 3)"),
+        ({"datasets": "mnist5k"}, "trial.yaml, datasets: entries such as {NAME: {}} are wanted (it is 'mnist5k')"),
+        ({"experiment": "My Exp"}, "trial.yaml, experiment: letters, digits, '_', '-' and '.' make a name"),
         ({"models": {}}, "methods.adgan: it reads the model 'wgan'; add `models: {wgan: {}}`"),
         ({"methods": {"mean_image": {"model": "wgan"}}}, "reads no model; drop `model`"),
         ({"held_out": ["shoe"]}, "trial.yaml, held_out: no class of mnist5k 'shoe'; there are: 0, 1,"),
@@ -83,8 +94,12 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ({"seeds": [0, 0]}, "trial.yaml, seeds: "),
         ({"calibration": -0.1}, "trial.yaml, calibration: Input should be greater than or equal to 0"),
         ({"test_items": -5}, "trial.yaml, test_items: "),
-        ({"device": "gpu"}, "trial.yaml, device: "),
+        ({"device": "gpu"}, "trial.yaml, device: auto, cpu, cuda or cuda:N is wanted (it is 'gpu')"),
         ({"experiment": "../elsewhere"}, "trial.yaml, experiment: "),
+        ({"models": {"wgan": {"learning_rate": float("nan")}}}, "models.wgan.learning_rate: nan is no number"),
+        ({"methods": {"x": {"method": ["adgan"]}}}, "trial.yaml, methods.x: no method"),
+        ({"models": {"wgan": {"method": "adgan"}}}, "models.wgan: no parameter of wgan 'method'"),
+        ({"methods": {"mean_image": {}, "adgan": {"model": ["wgan"]}}}, "methods.adgan: no entry of models"),
         ({"methods": ["adgan"]}, "trial.yaml, methods: "),
     ],
 )

@@ -102,6 +102,26 @@ def test_unreachable_addresses_are_named_with_the_ways_out(tmp_path, monkeypatch
     assert not (tmp_path / "raw").exists()
 
 
+def test_the_next_address_is_asked_when_one_gives_a_damaged_file(small_mirror, tmp_path, monkeypatch):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "digits.gz").write_bytes(b"a few")
+    addresses = (f"{tmp_path}/broken/", f"{small_mirror}/mnist/")
+    monkeypatch.setattr(registry.load("dataset", "mnist").plugin, "addresses", addresses)
+    fetching.fetch("mnist", tmp_path / "raw", None)
+    fetching.check("mnist", tmp_path / "raw")
+
+
+def test_the_way_out_names_what_a_mirror_must_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry.load("dataset", "cifar10").plugin, "addresses", ("http://127.0.0.1:9/",))
+    with pytest.raises(HeldoutError, match="holds cifar10/cifar-10-batches-py/batches.meta and so on"):
+        fetching.fetch("cifar10", tmp_path / "raw", None)
+
+
+def test_an_address_that_is_none_is_one_line(tmp_path):
+    with pytest.raises(HeldoutError, match="the mirror does not give"):
+        fetching.fetch("mnist", tmp_path / "raw", "http://127.0.0.1:9/a b")
+
+
 def test_a_fetched_file_that_was_damaged_later_is_noticed(tmp_path):
     fetching.fetch("mnist5k", tmp_path / "raw", None)
     file = tmp_path / "raw" / "mnist_5k.csv.gz"
@@ -114,7 +134,7 @@ def test_a_fetched_file_that_was_damaged_later_is_noticed(tmp_path):
 
 def test_debians_files_are_restored_to_the_official_ones():
     """The header alone differs: what is put back is what gzip wrote when the official files were packed."""
-    plugin = registry.create("dataset", "fashion_mnist", {})
+    plugin = registry.load("dataset", "fashion_mnist").plugin()
     with io.BytesIO() as official, io.BytesIO() as stripped:
         for target, name, when in ((official, "t10k-labels-idx1-ubyte", 1504176627), (stripped, "", 0)):
             with gzip.GzipFile(name, "wb", 6, target, when) as file:

@@ -1,16 +1,19 @@
 """A file is whole or absent."""
 
+from pathlib import Path
+
 import pytest
 
 from heldout.errors import HeldoutError
-from heldout.files import whole_file, whole_folder, write_if_changed, write_text
+from heldout.files import _umask, temporary_for, whole_file, whole_folder, write_text
 
 
-def test_a_job_that_dies_leaves_nothing_that_looks_finished(tmp_path):
+def test_a_job_that_dies_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "results" / "scores" / "a.parquet"
     with pytest.raises(RuntimeError), whole_file(path) as temporary:
         temporary.write_text("half")
-        assert not path.exists() and temporary.parent == tmp_path / "results" / ".resume"
+        assert not path.exists() and temporary == Path("results/.resume") / temporary.name
         raise RuntimeError
     assert not path.exists() and not list((tmp_path / "results" / ".resume").iterdir())
 
@@ -40,11 +43,20 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
         write_text(tmp_path / "results" / "a.csv", "text")
 
 
-def test_unchanged_content_keeps_its_modification_time(tmp_path):
-    path = tmp_path / "inputs.json"
-    write_if_changed(path, "a")
-    before = path.stat().st_mtime_ns
-    write_if_changed(path, "a")
-    assert path.stat().st_mtime_ns == before
-    write_if_changed(path, "b")
-    assert path.read_text() == "b"
+def test_a_file_that_cannot_be_read_is_not_called_unwritable(tmp_path):
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "results" / "a.csv"):
+        (tmp_path / "elsewhere").read_text()
+
+
+def test_others_may_read_what_a_library_made_private(tmp_path):
+    with whole_file(tmp_path / "a") as temporary:
+        temporary.touch(mode=0o600)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_a_folder_called_data_above_the_project_is_none_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "data" / "heldout").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "data" / "heldout")
+    assert temporary_for(Path("envs/a.txt")).parent == Path("envs")
+    assert temporary_for(Path("results/data/a.txt")).parent == Path("results/.resume")
+    assert temporary_for(Path("data/raw/a.txt").absolute()).parent == Path("data/.resume")

@@ -55,6 +55,26 @@ def test_code_counts(tmp_path, old, new):
     assert outline_digest(tmp_path, SOURCE.replace(old, new)) != outline_digest(tmp_path, SOURCE)
 
 
+def test_what_a_plugin_says_of_itself_moves_no_number(tmp_path):
+    text = """
+@registry.method("toy", reads="images", color="red")
+class Toy:
+    small: ClassVar = {"trees": 5}
+    size = 3
+"""
+
+    def digests(text: str) -> tuple[str, str]:
+        path = tmp_path / f"{abs(hash(text))}.py"
+        path.write_text(text, encoding="utf-8")
+        return identity._numbers_digest(path), identity.file_digest(path)
+
+    numbers, whole = digests(text)
+    for old, new in (('"red"', '"blue"'), ('{"trees": 5}', '{"trees": 6}')):
+        changed = digests(text.replace(old, new))
+        assert changed[0] == numbers and changed[1] != whole  # the stored schema must still notice
+    assert digests(text.replace("size = 3", "size = 4"))[0] != numbers
+
+
 def test_source_is_followed_along_imports_of_ours(tmp_path, monkeypatch):
     files = {
         "models/toy.py": "from heldout.networks import blocks\nfrom heldout import registry\n",
@@ -74,7 +94,7 @@ def test_source_is_followed_along_imports_of_ours(tmp_path, monkeypatch):
         for name, text in (files | {name.replace("__", "/") + ".py": text for name, text in changed.items()}).items():
             (package / name).parent.mkdir(parents=True, exist_ok=True)
             (package / name).write_text(text, encoding="utf-8")
-        for function in (identity.source_digest, identity.file_digest, identity._tree):
+        for function in (identity.source_digest, identity._numbers_digest, identity._tree):
             function.cache_clear()
         return identity.source_digest("heldout.models.toy", ("heldout.randomness",))
 

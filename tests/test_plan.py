@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -113,15 +114,25 @@ def test_a_digest_of_no_planned_file_is_named():
         plan.step(SimpleNamespace(digest="0" * 12))
 
 
-def test_the_list_of_inputs_is_rewritten_only_when_it_changes(tmp_path, monkeypatch):
+def test_the_list_of_inputs_is_planned_beside_and_leaves_the_experiments_folder_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = Plan(config.read(BASE, where="trial.yaml"))
-    plan.write_inputs()
-    written = (tmp_path / plan.inputs).stat().st_mtime_ns
-    plan.write_inputs()
-    assert (tmp_path / plan.inputs).stat().st_mtime_ns == written
-    Plan(config.read(BASE | {"bootstrap": 200}, where="trial.yaml")).write_inputs()
-    assert (tmp_path / plan.inputs).stat().st_mtime_ns != written
+    assert plan.inputs_changed and not (tmp_path / "results" / "trial").exists()
+    (tmp_path / "results" / "trial").mkdir()
+    shutil.copy(plan.planned, plan.inputs)  # as the rule does
+    written = (tmp_path / plan.planned).stat().st_mtime_ns
+    assert not Plan(config.read(BASE, where="trial.yaml")).inputs_changed
+    assert (tmp_path / plan.planned).stat().st_mtime_ns == written
+    other = Plan(config.read(BASE | {"bootstrap": 200}, where="trial.yaml"))
+    assert other.inputs_changed and other.planned != plan.planned
+    assert not Plan(config.read(BASE, where="trial.yaml")).inputs_changed
+
+
+def test_a_scoring_without_a_model_asks_for_no_gpu():
+    plan = Plan(config.read(BASE | {"device": "cuda"}, where="trial.yaml"))
+    run = plan.runs[0]
+    gpus = {name: plan.gpus_to_score(SimpleNamespace(digest=step.digest)) for name, step in run.scorings.items()}
+    assert gpus == {"adgan": 1, "anogan": 1, "prior": 1, "isolation_forest": 0, "mean_image": 0}
 
 
 def test_jobs_ask_for_a_gpu_only_where_one_would_be_used(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from heldout.errors import HeldoutError
+from heldout.identity import source_digest
 from heldout.labelled import LabelledImages, write_labels
 from heldout.protocols import normal_classes, read_manifest, split
 
@@ -18,6 +19,7 @@ SPEC = {
     "split_seed": 0,
     "test_items": None,
     "calibration": 0.0,
+    "source": source_digest("heldout.protocols"),
 }
 
 

@@ -1,5 +1,6 @@
 """Every draw comes from a named seed, and only from it."""
 
+import pytest
 import torch
 
 from heldout import randomness
@@ -12,6 +13,18 @@ def test_generators_differ_by_every_part_of_their_name():
 
     assert draw(0, "z", "wgan") == draw(0, "z", "wgan")
     assert len({draw(0, "z", "wgan"), draw(1, "z", "wgan"), draw(0, "weights", "wgan"), draw(0, "z", "dcgan")}) == 4
+
+
+def test_the_purposes_are_pinned():
+    # Other numbers here would change every training and search there is.
+    sources = (
+        randomness.first_weights(0, "wgan"),
+        randomness.batch_order(0, "wgan"),
+        randomness.latents(0, "wgan", "cpu"),
+    )
+    drawn = [torch.rand(1, generator=rng).item() for rng in sources]
+    assert drawn == pytest.approx([0.7993789911, 0.3525870442, 0.7267726660], abs=1e-9)
+    assert randomness.image_keys(0, [0, 7]).tolist() == [8487759513338595179, 8267936694753505200]
 
 
 def test_an_images_key_depends_on_its_index_and_the_seed():

@@ -53,6 +53,17 @@ def test_a_new_plugin_makes_the_schema_stale(tmp_path, monkeypatch):
         stored()
 
 
+def test_a_change_of_what_all_parameters_share_makes_the_schema_stale(tmp_path, monkeypatch):
+    content = json.loads(schema.PATH.read_text(encoding="utf-8"))
+    content[schema.SHARED]["registry"] = "0" * 12
+    (tmp_path / "config.schema.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr(schema, "PATH", tmp_path / "config.schema.json")
+    with pytest.raises(
+        HeldoutError, match=r"registry.py is newer than config.schema.json; renew it with: heldout schema"
+    ):
+        schema.stored.__wrapped__()
+
+
 def test_hidden_modules_are_no_plugins():
     assert identity.module_file("heldout.models._descent").is_file()
     assert "_descent" not in schema.plugins("model")

@@ -1,6 +1,7 @@
 """From a spec to a checkpoint and from there to scores: what is written, what is refused, what is recorded."""
 
 import json
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import torch
 
 from heldout import checkpoints, config, registry
 from heldout.errors import HeldoutError
+from heldout.identity import file_sha256
 from heldout.labelled import LabelledImages, write_labels
 from heldout.models import dcgan
 from heldout.plan import Plan, labels_of
@@ -31,6 +33,8 @@ EXPERIMENT = {
     "methods": {
         "adgan": {"model": "dcgan", "starts": 2, "steps": 1},
         "anogan": {"steps": 2},
+        "discriminator": {"model": "dcgan"},
+        "prior": {"model": "dcgan", "starts": 2, "steps": 1},
         "isolation_forest": {},
         "mean_image": {},
     },
@@ -120,17 +124,58 @@ def test_scoring_twice_gives_the_same_bytes(task):
     assert len(contents) == 1
 
 
+def everything_written(task, tmp_path) -> list[bytes]:
+    """Train and score anew with every method, and return what was written."""
+    shutil.rmtree(tmp_path / "results", ignore_errors=True)
+    task.train()
+    for name in EXPERIMENT["methods"]:
+        task.score(name)
+    return [(tmp_path / step.path).read_bytes() for step in (task.training, *task.run.scorings.values())]
+
+
 def test_labels_cannot_reach_training_or_scoring(task, tmp_path):
-    """Neither reads the labels, and a permutation of the test labels changes no bit of what they write."""
-    task.train()
-    task.score("adgan")
-    written = [task.checkpoint.read_bytes(), (tmp_path / task.run.scorings["adgan"].path).read_bytes()]
+    """Without the labels' file, the same bytes come out: what is trained and scored on are pixels and places alone."""
+    before = everything_written(task, tmp_path)
     (tmp_path / labels_of(task.run.prepared.path)).unlink()
-    shutil.rmtree(tmp_path / "results")
+    assert everything_written(task, tmp_path) == before
+    for step in task.run.scorings.values():
+        assert "class" not in pyarrow.parquet.read_schema(tmp_path / step.path).names
+
+
+def test_training_sees_no_image_of_another_part(task):
     task.train()
+    before = task.checkpoint.read_bytes()
+    images = np.load(task.run.prepared.path)
+    images[task.split["test"]] = 0
+    images[task.split["calibration"]] = 0
+    np.save(task.run.prepared.path, images)
+    task.train()
+    assert task.checkpoint.read_bytes() == before
+
+
+def test_what_is_there_is_complete(task, monkeypatch):
+    """The checkpoint and the scores are renamed into place after everything beside them."""
+    renamed = []
+    replace = os.replace
+
+    def recorded(source, target):
+        renamed.append(str(target).partition(".")[2])
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", recorded)
+    task.train()
+    assert renamed.pop() == "safetensors" and set(renamed) == {"spec.json", "timing.json", "history.csv"}
+    renamed.clear()
     task.score("adgan")
-    assert [task.checkpoint.read_bytes(), (tmp_path / task.run.scorings["adgan"].path).read_bytes()] == written
-    assert "class" not in pyarrow.parquet.read_schema(tmp_path / task.run.scorings["adgan"].path).names
+    assert renamed.pop() == "parquet" and set(renamed) == {"spec.json", "timing.json"}
+
+
+def test_the_runs_seed_draws_the_starts(task):
+    task.train()
+    step = task.run.scorings["adgan"]
+    first = task.score("adgan")[1].columns["score"]
+    step.spec["seed"] = 1
+    assert task.score("adgan")[1].columns["score"] != first
 
 
 def test_a_loss_that_is_not_finite_is_a_recorded_failure(task, monkeypatch):
@@ -179,7 +224,8 @@ def test_a_checkpoint_of_another_training_is_refused(task, tmp_path):
     other = tmp_path / "other.safetensors"
     weights = safetensors.torch.load_file(task.checkpoint)
     checkpoints.write(other, task.training.spec | {"seed": 7}, weights)
-    shutil.copy(sidecar(task.checkpoint, SPEC), sidecar(other, SPEC))
+    beside = json.loads(sidecar(task.checkpoint, SPEC).read_text())
+    sidecar(other, SPEC).write_text(json.dumps(beside | {"sha256": file_sha256(other)}))
     with pytest.raises(HeldoutError, match=f"but {task.training.digest} was planned"):
         task.score("adgan", checkpoint=other)
 
@@ -189,6 +235,14 @@ def test_a_checkpoint_of_another_manifest_is_refused(task):
     path = sidecar(task.checkpoint, SPEC)
     path.write_text(path.read_text().replace(task.split["sha256"], "0" * 64))
     with pytest.raises(HeldoutError, match="was trained on another split manifest"):
+        task.score("adgan")
+
+
+def test_a_checkpoint_that_its_sidecar_does_not_describe_is_refused(task):
+    task.train()
+    path = sidecar(task.checkpoint, SPEC)
+    path.write_text(path.read_text().replace(file_sha256(task.checkpoint), "0" * 64))
+    with pytest.raises(HeldoutError, match=r"is damaged: .*spec.json describes another file; delete it and run again"):
         task.score("adgan")
 
 
@@ -213,7 +267,10 @@ def test_code_that_changed_after_planning_is_noticed(task):
 
 
 def test_mixed_precision_trains(task):
+    task.train()
+    full = safetensors.torch.load_file(task.checkpoint)
     task.training.spec["precision"] = "bfloat16"
     assert task.train() is None
-    weights = safetensors.torch.load_file(task.checkpoint)
-    assert all(weight.dtype != torch.bfloat16 and weight.isfinite().all() for weight in weights.values())
+    mixed = safetensors.torch.load_file(task.checkpoint)
+    assert all(weight.dtype != torch.bfloat16 and weight.isfinite().all() for weight in mixed.values())
+    assert not torch.equal(mixed["generator.blocks.0.weight"], full["generator.blocks.0.weight"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from heldout import fetching, registry, schema
+from heldout.identity import IMAGES, source_digest
 from heldout.images import pad_to_square, padded_side, resized
 from heldout.labelled import read_labels
 from heldout.preparing import prepare
@@ -15,7 +16,8 @@ from heldout.preparing import prepare
 def prepared(name, tmp_path, mirror=None, **options):
     raw, images, labels = tmp_path / "raw" / name, tmp_path / "images.npy", tmp_path / "labels.csv"
     fetching.fetch(name, raw, mirror and str(mirror))
-    prepare({"dataset": name, "options": {"size": None, **options}}, raw, images, labels)
+    source = source_digest(f"heldout.datasets.{name}", IMAGES)
+    prepare({"dataset": name, "options": {"size": None, **options}, "source": source}, raw, images, labels)
     return np.load(images, mmap_mode="r"), read_labels(labels)
 
 

@@ -1,6 +1,8 @@
 """From score files to tables, on scores whose metrics are known."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +15,10 @@ from heldout.evaluation.inputs import Inputs
 from heldout.evaluation.manifest import write_manifest
 from heldout.evaluation.tables import latex, markdown, write_tables
 from heldout.files import write_json
-from heldout.identity import file_sha256
+from heldout.identity import digest, file_sha256
 from heldout.labelled import LabelledImages, write_labels
-from heldout.scores import Scores, write_scores
+from heldout.protocols import _sha256
+from heldout.scores import Scores, read_scores, write_scores
 from heldout.sidecars import SPEC, TIMING, sidecar
 
 CLASSES = ["a", "b"]
@@ -42,17 +45,18 @@ def experiment(tmp_path, monkeypatch):
     for number, held_out in enumerate(CLASSES):
         is_anomalous = labels != number
         split = tmp_path / f"{held_out}.json"
-        write_json(
-            split,
-            {
-                "test": list(range(COUNT)),
-                "normal": [held_out],
-                "anomalous": [name for name in CLASSES if name != held_out],
-                "official_test_part": False,
-                "test_items": COUNT,
-                "split_seed": 0,
-            },
-        )
+        manifest = {
+            "digest": held_out,
+            "counts": {"test": {"a": COUNT // 2, "b": COUNT // 2}},
+            "test_images_also_in_training": 0,
+            "test": list(range(COUNT)),
+            "normal": [held_out],
+            "anomalous": [name for name in CLASSES if name != held_out],
+            "official_test_part": False,
+            "test_items": COUNT,
+            "split_seed": 0,
+        }
+        write_json(split, manifest | {"sha256": _sha256(manifest)})
         for seed in (0, 1):
             checkpoint = tmp_path / f"gan-{held_out}-{seed}.safetensors"
             checkpoint.write_text(f"{held_out}{seed}")
@@ -63,18 +67,26 @@ def experiment(tmp_path, monkeypatch):
             for name in METHODS:
                 values = rng.normal(size=COUNT) + is_anomalous
                 known[held_out, seed, name] = (is_anomalous, values)
-                path = tmp_path / f"{name}-{held_out}-{seed}.parquet"
+                spec = {"method": name, "held_out": held_out, "seed": seed}
+                path = tmp_path / f"{name}-{digest(spec)}.parquet"
                 columns = {
                     # A calibration image first, and the test images in another order: only the index counts.
                     "index": [999, *reversed(range(COUNT))],
                     "part": ["calibration", *["test"] * COUNT],
                     "score": [99.0, *reversed(values.tolist())],
                 }
-                write_scores(path, Scores({}, columns, None))
+                write_scores(path, Scores(spec, columns, None))
                 write_json(sidecar(path, SPEC), {"checkpoint_sha256": file_sha256(checkpoint)})
                 write_json(
                     sidecar(path, TIMING),
-                    {"fit_s": None, "ms_per_image": 2.0, "device": "cpu", "threads": 1, "peak_memory_mib": 600.0},
+                    {
+                        "fit_s": None,
+                        "ms_per_image": 2.0,
+                        "device": "cpu",
+                        "threads": 1,
+                        "peak_memory_mib": 600.0,
+                        "failed": None,
+                    },
                 )
                 scores[name] = str(path)
             runs.append(
@@ -91,9 +103,10 @@ def experiment(tmp_path, monkeypatch):
                     "scores": scores,
                 }
             )
-    content = {"experiment": "trial", "bootstrap": 300, "methods": METHODS, "models": {"gan": "dcgan"}, "runs": runs}
+    content = {"experiment": "trial", "bootstrap": 300, "methods": METHODS, "runs": runs}
     path = tmp_path / "results" / "trial" / "inputs.json"
-    write_json(path, content | {"figures": {}})
+    results = [f"results/trial/{name}" for name in ("tables/auroc.csv", "tables/auroc.md", "metrics.json")]
+    write_json(path, content | {"figures": {}, "results": results})
     return path, known
 
 
@@ -111,10 +124,10 @@ def test_metrics_are_means_over_seeds_and_classes_of_what_scikit_learn_says(expe
         assert metrics.auroc[held_out, "adgan"] == pytest.approx(np.mean(of_seeds), abs=1e-6)
         assert metrics.auroc_seed_sd[held_out, "adgan"] == pytest.approx(np.std(of_seeds, ddof=1), rel=1e-4)
     everything = [auroc[held_out, seed, "adgan"] for held_out in CLASSES for seed in (0, 1)]
-    assert metrics.auroc["all", "adgan"] == pytest.approx(np.mean(everything), abs=1e-6)
+    assert metrics.auroc["mean", "adgan"] == pytest.approx(np.mean(everything), abs=1e-6)
     assert (metrics.auroc_low < metrics.auroc).all() and (metrics.auroc < metrics.auroc_high).all()
     assert (metrics.share_of_anomalies == 0.5).all() and (metrics.seeds == 2).all()
-    mean_width = metrics.auroc_high["all", "adgan"] - metrics.auroc_low["all", "adgan"]
+    mean_width = metrics.auroc_high["mean", "adgan"] - metrics.auroc_low["mean", "adgan"]
     assert mean_width < metrics.auroc_high["a", "adgan"] - metrics.auroc_low["a", "adgan"]
 
 
@@ -173,18 +186,66 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
     assert runtime.score_ms_per_image["adgan"] == 2.0
 
 
+def fail(path: str) -> None:
+    """Replace a score file by the record of a failure."""
+    reason = "dcgan: the generator loss is nan at step 3"
+    write_scores(path, Scores(read_scores(path).spec, {"index": [], "part": [], "score": []}, reason))
+    timing = json.loads(sidecar(path, TIMING).read_text())
+    write_json(sidecar(path, TIMING), timing | {"failed": reason, "ms_per_image": None})
+
+
+def test_where_everything_has_failed_the_tables_say_so(experiment):
+    path, _ = experiment
+    for run in json.loads(path.read_text())["runs"]:
+        for scores in run["scores"].values():
+            fail(scores)
+    evaluate(path)
+    write_tables(path)
+    assert (path.parent / "tables" / "auroc.md").read_text().count("failed: a: dcgan") == 4
+    assert len(pd.read_csv(path.parent / "tables" / "runtime.csv")) == 0
+    for name in ("roc", "histograms"):
+        assert len(pd.read_csv(path.parent / "tables" / f"{name}.csv")) == 0
+
+
+def test_runtimes_leave_failed_runs_out(experiment):
+    path, _ = experiment
+    run = json.loads(path.read_text())["runs"][0]
+    timing = json.loads(sidecar(run["checkpoints"]["gan"], TIMING).read_text())
+    write_json(sidecar(run["checkpoints"]["gan"], TIMING), timing | {"failed": "nan", "wall_s": 0.1})
+    evaluate(path)
+    write_tables(path)
+    runtime = pd.read_csv(path.parent / "tables" / "runtime.csv").set_index("method")
+    assert runtime.train_s["adgan"] == pytest.approx((10 + 11 + 11) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("change", ["labels", "manifest", "scores"])
+def test_what_is_not_what_was_planned_is_refused(experiment, change):
+    path, _ = experiment
+    run = json.loads(path.read_text())["runs"][0]
+    if change == "labels":
+        labels = Path(run["labels"])
+        labels.write_text(labels.read_text().replace("0,a,", "0,b,", 1))
+    if change == "manifest":
+        split = Path(run["split"])
+        manifest = json.loads(split.read_text())
+        write_json(split, manifest | {"normal": ["b"]})
+    if change == "scores":
+        shutil.copy(json.loads(path.read_text())["runs"][1]["scores"]["adgan"], run["scores"]["adgan"])
+    complaint = {"labels": "is not what the split saw", "manifest": "was altered", "scores": "holds other scores"}
+    with pytest.raises(HeldoutError, match=complaint[change]):
+        evaluate(path)
+
+
 def test_a_failed_method_is_a_row_that_says_so_and_the_others_stand(experiment):
     path, known = experiment
     broken = json.loads(path.read_text())["runs"][0]["scores"]["adgan"]
-    write_scores(
-        broken, Scores({}, {"index": [], "part": [], "score": []}, "dcgan: the generator loss is nan at step 3")
-    )
+    fail(broken)
     evaluate(path)
     write_tables(path)
     metrics = metrics_of(path)
     assert "the generator loss is nan at step 3 (seed 0)" in metrics.failed["a", "adgan"]
-    assert np.isnan(metrics.auroc["a", "adgan"]) and np.isnan(metrics.auroc["all", "adgan"])
-    assert metrics.auroc["b", "adgan"] > 0.5 and metrics.auroc["all", "floor"] > 0.5
+    assert np.isnan(metrics.auroc["a", "adgan"]) and np.isnan(metrics.auroc["mean", "adgan"])
+    assert metrics.auroc["b", "adgan"] > 0.5 and metrics.auroc["mean", "floor"] > 0.5
     text = (path.parent / "tables" / "auroc.md").read_text()
     assert "| failed: a: dcgan: the generator loss is nan at step 3 (seed 0) |" in text
 
@@ -193,7 +254,7 @@ def test_scores_made_from_another_checkpoint_are_refused(experiment):
     path, _ = experiment
     run = json.loads(path.read_text())["runs"][0]
     write_json(sidecar(run["scores"]["adgan"], SPEC), {"checkpoint_sha256": "0" * 64})
-    with pytest.raises(HeldoutError, match="adgan-a-0.parquet was made from another .*gan-a-0.safetensors"):
+    with pytest.raises(HeldoutError, match=r"adgan-\w+.parquet was made from another .*gan-a-0.safetensors"):
         evaluate(path)
 
 
@@ -208,11 +269,13 @@ def test_the_manifest_names_every_file_with_its_hash(experiment):
         for file in (run["split"], run["labels"], *run["checkpoints"].values(), *run["scores"].values()):
             assert len(manifest["made_from"][file]) == 64
     table = path.parent / "tables" / "auroc.csv"
-    assert manifest["results"]["tables/auroc.csv"] == file_sha256(table)
-    assert {"inputs.json", "metrics.json", "tables/auroc.md"} <= set(manifest["results"])
+    assert manifest["results"]["results/trial/tables/auroc.csv"] == file_sha256(table)
+    assert set(manifest["results"]) == set(inputs.content["results"])
 
 
 def test_tables_as_text():
     table = pd.DataFrame({"held out": ["t_shirt"], "adgan_k1": ["50%"]})
     assert markdown(table) == "| held out | adgan_k1 |\n| --- | --- |\n| t_shirt | 50% |\n"
-    assert r"held out & adgan\_k1 \\" in latex(table) and r"t\_shirt & 50\% \\" in latex(table)
+    text = latex(table, "AUROC of `adgan_k1`, 95 %")
+    assert r"held out & adgan\_k1 \\" in text and r"t\_shirt & 50\% \\" in text
+    assert r"\caption{AUROC of adgan\_k1, 95 \%}" in text

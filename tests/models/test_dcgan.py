@@ -28,21 +28,26 @@ def test_the_losses_are_the_papers_logarithms():
 
 
 def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_it():
-    model = fresh(batch=6)
+    rate = 0.01  # so large that the loss against the updated discriminator is far from that against the old one
+    model = fresh(batch=6, learning_rate=rate)
     literal = copy.deepcopy(model)
     images = noise(20, 1, 16)
     model.start()
-    model.step(randomness.batches(images, 6, randomness.generator(0, "b")), randomness.generator(0, "z"))
+    found = model.step(randomness.batches(images, 6, randomness.generator(0, "b")), randomness.generator(0, "z"))
 
-    settings = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    settings = {"lr": rate, "betas": (0.5, 0.999)}
     adam_d = torch.optim.Adam(literal.discriminator.parameters(), **settings)
     adam_g = torch.optim.Adam(literal.generator.parameters(), **settings)
     real = randomness.batches(images, 6, randomness.generator(0, "b"))()
     fake = literal.generator(torch.randn(6, literal.params.latent, generator=randomness.generator(0, "z")))
     log = torch.nn.functional.logsigmoid
     loss_d = -(log(literal.discriminator(real)).mean() + log(-literal.discriminator(fake.detach())).mean())
+    before = -log(copy.deepcopy(literal.discriminator)(fake)).mean()
     adam_d.zero_grad(), loss_d.backward(), adam_d.step()
     loss_g = -log(literal.discriminator(fake)).mean()
+    assert abs(loss_g - before) > 0.05 * loss_g  # so the order of the two updates shows
+    torch.testing.assert_close(found["discriminator"], loss_d.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found["generator"], loss_g.detach(), rtol=1e-3, atol=1e-6)
     adam_g.zero_grad(), loss_g.backward(), adam_g.step()
     for (name, weight), expected in zip(model.named_parameters(), literal.parameters(), strict=True):
         # Adam's first step is the sign of the gradient: where that is near zero, rounding decides.

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -53,12 +53,19 @@ class Project:
 
     def run(self, *command: str, ok: bool = True) -> str:
         """Run a command; return what it prints, after checking whether it should have worked."""
+        process = self._popen(*command)
+        printed, _ = process.communicate()
+        assert (process.returncode == 0) == ok, printed
+        return printed
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake in a process group of its own, as a terminal does."""
+        return self._popen("snakemake", "--cores", "2", *arguments)
+
+    def _popen(self, *command: str) -> subprocess.Popen:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | self.environment
-        result = subprocess.run(
-            command, cwd=self.folder, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        assert (result.returncode == 0) == ok, result.stdout
-        return result.stdout
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.folder, env=environment, start_new_session=True, **pipes)
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         return self.run("snakemake", "--cores", "2", *arguments, ok=ok)
@@ -69,9 +76,6 @@ class Project:
         table = printed.partition("Job stats:")[2].splitlines()[3:]
         rows = [line.split() for line in table[: next(i for i, line in enumerate([*table, ""]) if not line.strip())]]
         return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
-
-    def without(self, name: str) -> "Project":
-        return replace(self, environment=self.environment | {name: ""})
 
 
 @pytest.fixture(scope="module")
@@ -85,4 +89,4 @@ def project(tmp_path_factory) -> Project:
         if (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-    return Project(folder, {"HELDOUT_MIRROR": ""})
+    return Project(folder, {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""})

@@ -1,8 +1,11 @@
 """The workflow as its users run it, on real digits: what appears, what a change asks for, what a rerun leaves alone."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import time
 
 import numpy as np
 import pandas as pd
@@ -68,7 +71,15 @@ def test_modification_times_of_data_and_checkpoints_do_not_matter(finished):
     assert "Nothing to be done" in finished.snakemake("-n", "--configfile", "trial.yaml")
 
 
-REPORT = {"evaluate": 1, "write_tables": 1, "figure_roc": 1, "figure_samples": 1, "figure_scores": 1, "manifest": 1}
+REPORT = {
+    "inputs": 1,
+    "evaluate": 1,
+    "write_tables": 1,
+    "figure_roc": 1,
+    "figure_samples": 1,
+    "figure_scores": 1,
+    "manifest": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,7 @@ def test_new_seeds_leave_the_old_trainings_alone(finished):
     finished.snakemake("--configfile", "trial.yaml", "--config", "seeds=[3]", "held_out=[1]", "models={wgan: {}}")
     after = {path: path.stat().st_mtime_ns for path in (finished.folder / "results" / "checkpoints").rglob("*.*")}
     assert before.items() <= after.items() and any("/seed3/" in str(path) for path in after.keys() - before.keys())
-    # Back at the old seeds, only the tables are made again.
+    # Back at the old seeds, only the tables and figures are made again.
     assert finished.planned("--configfile", "trial.yaml") == REPORT
 
 
@@ -107,12 +118,49 @@ def test_a_printed_command_works_by_hand(finished):
     assert checkpoint.read_bytes() == before  # the same spec, the same bits
 
 
+def test_a_dry_run_changes_nothing_that_a_run_reads(finished):
+    finished.snakemake("--configfile", "trial.yaml")
+    assert finished.planned("--configfile", "trial.yaml", "--config", "seeds=[7]")["train"] == 4
+    assert "Nothing to be done" in finished.snakemake("--configfile", "trial.yaml")
+    finished.planned("--configfile", "trial.yaml", "--config", "experiment=looked_at")
+    assert not (finished.folder / "results" / "looked_at").exists()
+
+
+def test_an_interrupted_run_says_how_to_resume_and_does(project):
+    models = {"wgan": TRIAL["models"]["wgan"] | {"steps": 100_000}}
+    name = project.write("long.yaml", experiment="long", held_out=[1], models=models, methods={"mean_image": {}})
+    process = project.start("checkpoints", "--configfile", name)
+    log_folder = project.folder / "results" / "logs" / "train" / "mnist5k" / "one_class" / "1" / "seed0"
+    deadline = time.monotonic() + 120
+    while not any("it/s" in log.read_text() for log in log_folder.glob("wgan-*.log")) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Resume with:\n    snakemake --cores 2 checkpoints --configfile long.yaml" in printed
+    assert not list((project.folder / "results" / "checkpoints").rglob("wgan-*.safetensors.*"))
+    name = project.write(
+        "long.yaml", experiment="long", held_out=[1], models=TRIAL["models"], methods={"mean_image": {}}
+    )
+    project.snakemake("checkpoints", "--configfile", name)  # the folder is not locked
+
+
+def test_single_keys_of_the_quickstart_change_by_hand(project):
+    assert project.planned("--config", "held_out=[3]", "test_items=5e1") == REPORT | {
+        "fetch": 1,
+        "prepare": 1,
+        "split": 1,
+        "train": 2,
+        "score": 6,
+    }
+
+
 def test_nothing_of_config_yaml_leaks_into_another_experiment(project):
     name = project.write("alone.yaml", experiment="alone", methods={"mean_image": {}}, models={}, held_out=[1])
     assert project.planned("--configfile", name)["score"] == 1
-    assert json.loads((project.folder / "results" / "alone" / "inputs.json").read_text())["methods"].keys() == {
-        "mean_image"
-    }
+    project.snakemake("--configfile", name)
+    inputs = json.loads((project.folder / "results" / "alone" / "inputs.json").read_text())
+    assert inputs["methods"].keys() == {"mean_image"} and inputs["bootstrap"] == TRIAL["bootstrap"]
 
 
 def test_logs_hold_the_progress_of_a_step(finished):

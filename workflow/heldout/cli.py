@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from heldout.config import MIRROR_VARIABLE
 from heldout.errors import HeldoutError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -14,11 +15,16 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; Snakemake prints it")]
 File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address that holds the files")]
 Entry = Annotated[str | None, typer.Argument(help="an entry, for its parameters")]
 
 
 @app.command()
-def fetch(dataset: str, folder: File, mirror: Annotated[str, typer.Option(help="folder or address")] = "") -> None:
+def fetch(
+    dataset: str,
+    folder: File,
+    mirror: Mirror = "",
+) -> None:
     """Bring a dataset's official files to a folder, each with its published checksum."""
     from heldout.fetching import fetch
 
@@ -132,6 +138,8 @@ def main() -> None:
         app()
     except HeldoutError as error:
         sys.exit(f"heldout: error: {error}")
+    except OSError as error:
+        sys.exit(f"heldout: error: {error.filename or 'a file'}: {error.strerror or error}")
 
 
 def _report_failure(failed: str | None) -> None:

@@ -4,6 +4,7 @@ Parameters of datasets, models and methods are checked against what their own fi
 schema; so this module imports none of them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -58,6 +59,14 @@ class Experiment(BaseModel):
         if name in SHARED_FOLDERS:
             raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
         return name
+
+    @field_validator("seeds", "split_seed", "test_items", "calibration", "threads", "bootstrap", mode="before")
+    @classmethod
+    def _numbers(cls, values: Any) -> Any:
+        """`--config test_items=5e3` comes as a string."""
+        if isinstance(values, list):
+            return [cls._numbers(value) for value in values]
+        return _number(values, {"type": "integer"}) if isinstance(values, str) else values
 
     @field_validator("held_out", mode="before")
     @classmethod
@@ -130,8 +139,10 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
         if key not in rules:
             known = list(rules)
             raise unknown(where, f"parameter of {plugin}", key, known, see=f"heldout {kind}s {plugin}")
-    values = {key: _number(given[key], rule) if key in given else rule["default"] for key, rule in rules.items()}
+    values = {key: _number(given.get(key, rule["default"]), rule) for key, rule in rules.items()}
     for key, rule in rules.items():
+        if isinstance(values[key], float) and not math.isfinite(values[key]):
+            raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
         error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
         if error is not None:
             raise HeldoutError(f"{where}.{key}: {error.message}. See: heldout {kind}s {plugin}")
@@ -142,9 +153,10 @@ def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
     where = f"{where}, {kind}s.{name}"
     plugin = given.get(kind, name)
     known = schema.plugins(kind)
-    if plugin not in known:
+    if not isinstance(plugin, str) or plugin not in known:
         raise unknown(where, kind, plugin, known, see=f"heldout {kind}s")
-    params = {key: value for key, value in given.items() if key not in schema.NAMED}
+    naming = (kind, "model") if kind == "method" else (kind,)  # a method's entry may name the model that it reads
+    params = {key: value for key, value in given.items() if key not in naming}
     return Entry(name, plugin, complete(params, kind, plugin, where))
 
 
@@ -157,9 +169,12 @@ def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: s
             raise HeldoutError(f"{where}: {entry.plugin} is fitted to training images and reads no model; drop `model`")
         return entry
     model = given.get("model", facts["default_model"])
-    if model not in models:
+    if not isinstance(model, str) or model not in models:
         if not models:
             raise HeldoutError(f"{where}: it reads the model {model!r}; add `models: {{{model}: {{}}}}`")
+        if "model" not in given:
+            there = ", ".join(models)
+            raise HeldoutError(f"{where}: it reads the model {model!r}; add that, or name one with `model:` ({there})")
         raise unknown(where, "entry of models", model, models)
     needed = {"generator", "discriminator"} if facts["reads"] == "gan" else {facts["reads"]}
     lacking = needed - set(schema.plugins("model")[models[model].plugin]["provides"])
@@ -205,5 +220,12 @@ def _explain(error: ValidationError, where: str) -> HeldoutError:
         return unknown(where, "key", first["loc"][-1], Experiment.model_fields)
     if first["type"] == "missing":
         return HeldoutError(f"{where}: the key {place!r} is missing")
-    message = first["msg"].removeprefix("Value error, ")
+    wanted = {
+        "dict_type": "entries such as {NAME: {}} are wanted",
+        "list_type": f"a list such as [{first['input']}] is wanted",
+        "string_pattern_mismatch": "letters, digits, '_', '-' and '.' make a name",
+    }
+    if place == "device":
+        wanted["string_pattern_mismatch"] = "auto, cpu, cuda or cuda:N is wanted"
+    message = wanted.get(first["type"], first["msg"].removeprefix("Value error, "))
     return HeldoutError(f"{where}, {place}: {message} (it is {first['input']!r})")

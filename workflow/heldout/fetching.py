@@ -11,6 +11,7 @@ import shutil
 import socket
 import tarfile
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
         HeldoutError: a file cannot be had, or fails its checksum.
     """
     entry = registry.load("dataset", name)
-    dataset = entry.plugin(entry.params())
+    dataset = entry.plugin()
     checksums = entry.facts["files"]
     with whole_folder(folder) as partial:
         if hasattr(dataset, "installed"):
@@ -89,13 +90,17 @@ def _from_addresses(dataset: Any, file: str, md5: str, folder: Path) -> str:
     for base in dataset.addresses:
         problem = _get(base + file, folder / file)
         if problem is None:
-            _restore(dataset, folder, file, md5)
-            _verify(folder / file, md5, base + file)
-            return base + file
+            try:
+                _restore(dataset, folder, file, md5)
+                _verify(folder / file, md5, base + file)
+                return base + file
+            except HeldoutError as error:
+                problem = str(error)  # an address that cuts off or alters files; the next one may not
         problems.append(f"{base + file} ({problem})")
+    wanted = next(iter(registry.load("dataset", name).facts["files"]))
     raise HeldoutError(
         f"{name}: cannot fetch {'; nor '.join(problems)}. Without internet access, set {MIRROR_VARIABLE} to a folder "
-        f"or address that holds {name}/{file}, or use the dataset mnist5k, which needs no download."
+        f"or address that holds {name}/{wanted} and so on, or use the dataset mnist5k, which needs no download."
     )
 
 
@@ -113,6 +118,7 @@ def _unpack(dataset: Any, checksums: dict[str, str], folder: Path) -> dict[str, 
 def _get(address: str, path: Path) -> str | None:
     """Copy or download to `path`; return what went wrong, or None."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # what an earlier address left; torchvision would take it for the whole file
     if not address.startswith(("http://", "https://")):
         source = Path(address.removeprefix("file://")).expanduser()
         if not source.is_file():
@@ -124,7 +130,7 @@ def _get(address: str, path: Path) -> str | None:
     with _impatient(), open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
         try:
             download_url(address, str(path.parent), path.name)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException, ValueError) as error:
             return str(getattr(error, "reason", error))
     return None
 

@@ -12,15 +12,14 @@ from heldout.errors import HeldoutError
 
 TRACKED = ("results", "data")  # a half-written file below these would be taken up by `dvc add`
 SCRATCH = ".resume"
+READABLE = 0o666
 
 
 def temporary_for(path: Path) -> Path:
     """Return where to write before renaming to `path`: on its file system, but never in a tracked folder."""
     name = f"{path.name}.{os.getpid()}.partial"
-    for parent in path.absolute().parents:
-        if parent.name in TRACKED:
-            return parent / SCRATCH / name
-    return path.with_name(f".{name}")
+    folder = Path(os.path.relpath(path)).parts[0]  # Snakemake and the command line run in the project's folder
+    return Path(folder, SCRATCH, name) if folder in TRACKED else path.with_name(f".{name}")
 
 
 @contextmanager
@@ -32,11 +31,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = temporary_for(path)
-    with _clear_about(path):
+    with _clear_about(path, temporary):
         try:
             temporary.parent.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            temporary.chmod(READABLE & ~_umask())  # some libraries create files that only their owner may read
             os.replace(temporary, path)
         finally:
             with suppress(OSError):
@@ -48,7 +48,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an exception."""
     path = Path(path)
     temporary = temporary_for(path)
-    with _clear_about(path):
+    with _clear_about(path, temporary):
         try:
             temporary.mkdir(parents=True)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,13 +60,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _clear_about(path: Path) -> Iterator[None]:
+def _clear_about(path: Path, temporary: Path) -> Iterator[None]:
+    """Name `path` in the error of a failed write; leave the error of a failed read of something else as it is."""
     try:
         yield
     except OSError as error:
+        named = Path(error.filename or temporary)
+        if temporary not in (named, *named.parents) and named not in (path, *path.parents, *temporary.parents):
+            raise
         raise HeldoutError(
             f"cannot write {path}: {error.strerror or error}; make room or its folder writable, and run again"
         ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,9 +86,3 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_if_changed(path: Path, text: str) -> None:
-    """Leave the file's modification time alone when its content is right: Snakemake compares times."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)

@@ -1,8 +1,8 @@
 """The digest that names a file: parameters, digests of inputs, and the source that shapes its numbers.
 
 The source is found without importing it, from a plug-in's file along its `heldout.` imports. Each file counts by a walk
-of its syntax tree: node types and non-empty fields, without docstrings, descriptions and positions. So a comment
-changes no digest, and Python 3.11, 3.12 and 3.13 agree (`ast.dump` of one file differs between them).
+of its syntax tree: node types and non-empty fields, without docstrings, descriptions, positions and registrations. So a
+comment changes no digest, and Python 3.11, 3.12 and 3.13 agree (`ast.dump` of one file differs between them).
 """
 
 import ast
@@ -12,13 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from heldout.errors import HeldoutError
+
 PACKAGE = Path(__file__).resolve().parent
 DIGITS = 12
 
 # Modules that carry numbers but do not shape them.
-UNCOUNTED = {"config", "registry", "errors", "files", "identity", "schema", "schema_from_code"}
+UNCOUNTED = {"config", "registry", "errors", "files", "identity", "schema"}
 # What every trained model and every score goes through, whether its file imports it or not.
-ALWAYS = ("heldout.randomness", "heldout.images")
+ALWAYS = ("heldout.steps",)
+# What every prepared array goes through.
+IMAGES = ("heldout.images",)
 
 
 def canonical(content: Any) -> str:
@@ -50,7 +54,7 @@ def source_digest(module: str, always: tuple[str, ...] = ()) -> str:
         name = waiting.pop()
         if name not in found and name.removeprefix("heldout.") not in UNCOUNTED:
             path = module_file(name)
-            found[name] = file_digest(path)
+            found[name] = _numbers_digest(path)
             waiting.extend(_imports(path))
     return digest(found)
 
@@ -60,10 +64,33 @@ def module_file(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def check_source(spec: dict[str, Any], module: str, always: tuple[str, ...] = ()) -> None:
+    """Raise HeldoutError if the code is not what the spec was planned with: the file would bear a wrong name."""
+    if source_digest(module, always) != spec["source"]:
+        raise HeldoutError(f"{module} has changed since this job was planned; run snakemake again")
+
+
 @cache
 def file_digest(path: Path) -> str:
     """Return the digest of one file's syntax tree; comments, docstrings and layout do not count."""
     return digest(_outline(_tree(path)))
+
+
+@cache
+def _numbers_digest(path: Path) -> str:
+    """Return the same without what a plug-in says of itself: its registration (`color`, `cost`) and small trial."""
+    return digest(_outline(_Unregistered().visit(ast.parse(path.read_text(encoding="utf-8")))))
+
+
+class _Unregistered(ast.NodeTransformer):
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        node.decorator_list = [item for item in node.decorator_list if not ast.unparse(item).startswith("registry.")]
+        node.body = [item for item in node.body if not _is_small(item)]
+        return node
+
+
+def _is_small(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "small"
 
 
 @cache

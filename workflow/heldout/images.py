@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+RESIZED_AT_ONCE = 1000  # images; resizing goes through float32, and all of CIFAR-10 would take 6 GiB
+
 
 def to_unit_range(images: Tensor) -> Tensor:
     """Return uint8 `(N, C, H, W)` as float32 in [-1, 1]."""
@@ -35,4 +37,5 @@ def resized(images: np.ndarray, size: int | None) -> np.ndarray:
         return images
     from torchvision.transforms.functional import resize  # 4 seconds, so only where it is used
 
-    return resize(torch.from_numpy(images), [size, size], antialias=True).numpy()
+    chunks = torch.from_numpy(images).split(RESIZED_AT_ONCE)
+    return torch.cat([resize(chunk, [size, size], antialias=True) for chunk in chunks]).numpy()

@@ -14,8 +14,8 @@ from typing import Any
 from heldout import schema
 from heldout.config import MIRROR_VARIABLE, Entry, Resolved
 from heldout.errors import HeldoutError
-from heldout.files import write_if_changed
-from heldout.identity import ALWAYS, canonical, digest, source_digest
+from heldout.files import SCRATCH, write_text
+from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import TIMING, sidecar
 
 FIGURE_FORMATS = ("svg", "png")
@@ -130,9 +130,13 @@ class Plan:
 
     @property
     def gpus(self) -> int:
-        """GPUs that a training or scoring asks Snakemake for: 0 on the CPU, where such a job would queue for ever."""
+        """GPUs that a training asks Snakemake for: 0 on the CPU, where such a job would queue for ever."""
         wanted = self.settings.device
         return int(wanted.startswith("cuda") or (wanted == "auto" and _has_gpu()))
+
+    def gpus_to_score(self, wildcards: Any) -> int:
+        """GPUs that a scoring asks for: none where a method is fitted to the images, by libraries that use none."""
+        return self.gpus if "checkpoint" in self.step(wildcards).inputs else 0
 
     def step(self, wildcards: Any) -> Step:
         """Return the step behind a file name.
@@ -160,15 +164,31 @@ class Plan:
     def labels_input(self, wildcards: Any) -> str:
         return labels_of(self.step(wildcards).inputs["images"].path)
 
-    def write_inputs(self) -> None:
-        """Write the list of what the tables are made from, if it has changed: Snakemake sees a changed set by it."""
-        write_if_changed(Path(self.inputs), json.dumps(self._inputs(), indent=1, ensure_ascii=False) + "\n")
+    @cached_property
+    def planned(self) -> str:
+        """Where the list of what the tables are made from is written while planning."""
+        return f"results/{SCRATCH}/inputs-{digest(self._inputs())}.json"
+
+    @cached_property
+    def inputs_changed(self) -> bool:
+        """Write down what the tables are to be made from; return whether that differs from what they were made from.
+
+        Snakemake, which compares modification times, would not notice a changed set. A rule copies the list into the
+        experiment's folder, so that a dry run, or a run that finds the folder locked, changes nothing there.
+        """
+        text = json.dumps(self._inputs(), indent=1, ensure_ascii=False) + "\n"
+        inputs, planned = Path(self.inputs), Path(self.planned)
+        changed = not inputs.is_file() or inputs.read_text(encoding="utf-8") != text
+        if changed or not planned.is_file():
+            write_text(planned, text)
+        return changed
 
     def _inputs(self) -> dict[str, Any]:
         methods = schema.plugins("method")
         return {
             "experiment": self.settings.experiment,
             "bootstrap": self.settings.bootstrap,
+            "source": {name: source_digest(f"heldout.{name}") for name in self._reporting()},
             "methods": {
                 entry.name: {
                     "method": entry.plugin,
@@ -177,11 +197,9 @@ class Plan:
                 }
                 for entry in self._floor_first()
             },
-            "models": {entry.name: entry.plugin for entry in self.experiment.models.values()},
             "runs": [
                 {
                     "dataset": run.dataset.name,
-                    "protocol": self.settings.protocol,
                     "held_out": run.held_out,
                     "seed": run.seed,
                     "images": run.prepared.path,
@@ -194,7 +212,12 @@ class Plan:
                 for run in self.runs
             ],
             "figures": self._drawn,
+            "results": [*self.tables, *(path for paths in self.figures.values() for path in paths), self.metrics],
         }
+
+    def _reporting(self) -> list[str]:
+        """The modules that turn scores into tables and figures: when one changes, they are made again."""
+        return ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in schema.plugins("figure"))]
 
     def _floor_first(self) -> list[Entry]:
         entries = list(self.experiment.methods.values())
@@ -213,9 +236,15 @@ class Plan:
                 if facts["one_per"] == "held_out_and_mean":
                     subjects.append({"stem": f"{prefix}-all", "held_out": None})
                 if facts["one_per"] == "model":
-                    subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self.experiment.models]
+                    subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self._generators()]
                 drawn[kind] += [{"dataset": name, **subject} for subject in subjects]
         return {kind: subjects for kind, subjects in drawn.items() if subjects}
+
+    def _generators(self) -> list[str]:
+        """The entries of `models` that can draw images."""
+        plugins = schema.plugins("model")
+        entries = self.experiment.models.values()
+        return [entry.name for entry in entries if "generator" in plugins[entry.plugin]["provides"]]
 
     def _run(self, dataset: Entry, held_out: str, seed: int) -> Run:
         settings = self.settings
@@ -225,7 +254,7 @@ class Plan:
             "dataset": dataset.plugin,
             "options": dataset.params,
             "files": facts["files"],
-            "source": source_digest(f"heldout.datasets.{dataset.plugin}", ("heldout.images",)),
+            "source": source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
         }
         prepared = Step(prepared_spec, f"data/prepared/{dataset.plugin}-{digest(prepared_spec)}.npy", {})
         task = {"dataset": dataset.plugin, "protocol": settings.protocol, "held_out": held_out}
@@ -306,5 +335,6 @@ def _paths(steps: Any) -> list[str]:
 
 def _has_gpu() -> bool:
     """Whether the driver shows a GPU; found without importing PyTorch, which takes seconds."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return Path("/dev/nvidia0").exists() and visible not in ("", "-1")
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return any(Path("/dev").glob("nvidia[0-9]*"))  # a container may hold any one of a machine's

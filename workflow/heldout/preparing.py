@@ -7,6 +7,7 @@ import numpy as np
 
 from heldout import fetching, registry
 from heldout.files import whole_file
+from heldout.identity import IMAGES, check_source
 from heldout.images import resized
 from heldout.labelled import write_labels
 
@@ -20,8 +21,10 @@ def prepare(spec: dict[str, Any], raw: Path, images: Path, labels: Path) -> None
         images: where the array goes; uncompressed, so that a job reads only the images it needs.
         labels: where the labels go: `index, class, official_test`.
     """
+    check_source(spec, f"heldout.datasets.{spec['dataset']}", IMAGES)
     fetching.check(spec["dataset"], raw)
-    source = registry.create("dataset", spec["dataset"], spec["options"]).read(raw)
-    write_labels(labels, source, registry.load("dataset", spec["dataset"]).facts["classes"])
+    entry = registry.load("dataset", spec["dataset"])
+    source = entry.plugin().read(raw)
+    write_labels(labels, source, entry.facts["classes"])
     with whole_file(images) as temporary, open(temporary, "wb") as file:
         np.save(file, resized(source.images, spec["options"]["size"]), allow_pickle=False)

@@ -17,7 +17,7 @@ import numpy as np
 
 from heldout.errors import HeldoutError
 from heldout.files import write_text
-from heldout.identity import canonical
+from heldout.identity import canonical, check_source
 from heldout.labelled import Labels, read_labels
 
 OWN_TEST_SHARE = 0.2
@@ -43,7 +43,8 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     Raises:
         HeldoutError: too few images for the task.
     """
-    images = np.load(images_path, mmap_mode="r")
+    check_source(spec, "heldout.protocols")
+    images = np.load(images_path, mmap_mode="r", allow_pickle=False)
     labels = read_labels(labels_path)
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     normal = normal_classes(spec["protocol"], spec["held_out"], spec["classes"])

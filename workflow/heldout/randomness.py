@@ -1,4 +1,4 @@
-"""Every random number comes from here, seeded by (seed, purpose, ...): parallelism and batching change nothing.
+"""Every seed of a training and a search, by (run seed, purpose, ...): parallelism and batching change nothing.
 
 No function draws from PyTorch's or NumPy's global generators.
 """
@@ -21,6 +21,21 @@ def derive(*parts: object) -> int:
 def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a fresh generator on `device`, seeded by the named parts."""
     return torch.Generator(device).manual_seed(derive(*parts))
+
+
+def first_weights(seed: int, model: str) -> torch.Generator:
+    """Return the source of a model's first weights, on the CPU."""
+    return generator(seed, "weights", model)
+
+
+def batch_order(seed: int, model: str) -> torch.Generator:
+    """Return the source of the order in which a training sees its images, on the CPU."""
+    return generator(seed, "batches", model)
+
+
+def latents(seed: int, model: str, device: torch.device | str) -> torch.Generator:
+    """Return the source of every z of a training, on its device."""
+    return generator(seed, "z", model, device=device)
 
 
 def image_keys(seed: int, indices: Sequence[int]) -> Tensor:

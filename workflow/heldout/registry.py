@@ -69,16 +69,15 @@ class Entry:
 ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
 
 
-def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str], official_test: bool) -> Callable:
+def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str]) -> Callable:
     """Register a source of labelled images.
 
     Args:
         name: the entry's name, and the folder's in a mirror.
         classes: slugs `[a-z0-9_]+`, in the order of their numbers.
         files: official file names and their published MD5 checksums.
-        official_test: whether the source has a test part; without one, the split sets a fifth of each class aside.
     """
-    return _register("dataset", name, classes=list(classes), files=files, official_test=official_test)
+    return _register("dataset", name, classes=list(classes), files=files)
 
 
 def model(name: str, *, provides: tuple[str, ...]) -> Callable:
@@ -116,7 +115,8 @@ def _register(kind: str, name: str, **facts: Any) -> Callable:
         stem = plugin.__module__.rpartition(".")[2]
         assert stem == name, f"{kind} {name!r} stands in {stem}.py: the file's name is the entry's name"
         hints = typing.get_type_hints(plugin.__init__) if inspect.isclass(plugin) else {}
-        ENTRIES[kind][name] = Entry(name, plugin, hints.get("params"), facts)
+        params = DatasetOptions if kind == "dataset" else hints.get("params")  # options act after a dataset is read
+        ENTRIES[kind][name] = Entry(name, plugin, params, facts)
         return plugin
 
     return decorate

@@ -53,13 +53,6 @@ def reproducible(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
-def check_source(spec: dict[str, Any], kind: str) -> None:
-    """Raise HeldoutError if the code is not what the spec was planned with: the file would bear a wrong name."""
-    module = f"heldout.{kind}s.{spec[kind]}"
-    if identity.source_digest(module, identity.ALWAYS) != spec["source"]:
-        raise HeldoutError(f"{module} has changed since this job was planned; run snakemake again")
-
-
 def progress(items: Iterable[Any], total: int, title: str) -> tqdm:
     """Return a progress bar: live on a terminal, a plain line every ten seconds in a log file."""
     live = sys.stderr.isatty()

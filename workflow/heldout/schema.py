@@ -14,6 +14,7 @@ from heldout.errors import HeldoutError
 PATH = identity.PACKAGE.parent / "schema" / "config.schema.json"
 RENEW = "heldout schema"
 PLUGINS = "x-plugins"
+SHARED = "x-shared"  # modules that shape every plug-in's parameters, with their digests
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
 
 
@@ -28,6 +29,9 @@ def stored() -> dict[str, Any]:
         schema = json.loads(PATH.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HeldoutError(f"{PATH.name} cannot be read ({error}); renew it with: {RENEW}") from error
+    for module, source in schema[SHARED].items():
+        if source != shared_digest(module):
+            raise HeldoutError(f"{module}.py is newer than {PATH.name}; renew it with: {RENEW}")
     for kind in registry.KINDS:
         known = schema[PLUGINS].get(kind, {})
         for name in sorted({*known, *registry.names(kind)}):
@@ -53,3 +57,8 @@ def parameters(kind: str, name: str) -> dict[str, Any]:
 def plugin_digest(kind: str, name: str) -> str:
     """Return the digest of a plug-in's own file, by which a stale schema is noticed."""
     return identity.file_digest(identity.module_file(f"{registry.KINDS[kind]}.{name}"))
+
+
+def shared_digest(module: str) -> str:
+    """Return the digest of a module that shapes every plug-in's parameters."""
+    return identity.file_digest(identity.module_file(f"heldout.{module}"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from heldout import registry
 from heldout.config import Experiment
-from heldout.schema import NAMED, PLUGINS, plugin_digest
+from heldout.schema import NAMED, PLUGINS, SHARED, plugin_digest, shared_digest
 
 
 def generate() -> dict[str, Any]:
@@ -28,6 +28,7 @@ def generate() -> dict[str, Any]:
         entries["propertyNames"] = {"pattern": next(iter(names))}
         entries.update(_entries(kind, list(plugins[kind])))
     schema[PLUGINS] = plugins
+    schema[SHARED] = {module: shared_digest(module) for module in ("registry", "config")}
     return schema
 
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 
-from heldout import checkpoints, randomness, registry
+from heldout import checkpoints, registry, steps
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.files import whole_file, write_json
-from heldout.images import to_unit_range
+from heldout.identity import ALWAYS, check_source, file_sha256
 from heldout.protocols import read_manifest
 from heldout.running import (
-    check_source,
     choose_device,
     describe,
     peak_memory_mib,
@@ -28,7 +27,7 @@ from heldout.running import (
 )
 from heldout.scores import Scores, write_scores
 from heldout.sidecars import SPEC, TIMING, sidecar, write_spec
-from heldout.training import build, image_shape, part_of
+from heldout.training import image_shape, part_of
 
 SCORED_PARTS = ("calibration", "test")
 
@@ -57,24 +56,24 @@ def score(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec, "method")
+    check_source(spec, f"heldout.methods.{spec['method']}", ALWAYS)
     device = choose_device(device_name)
     manifest = read_manifest(split_path, spec["split"])
     method = registry.create("method", spec["method"], spec["params"])
     timing = {"fit_s": None, "ms_per_image": None, "images": 0}
     columns: dict[str, Any] = {"index": [], "part": [], "score": []}
-    read = None
+    checkpoint_sha256 = None
     with reproducible(spec["threads"]):
         try:
             if checkpoint_path is None:
-                images = to_unit_range(part_of(images_path, manifest, "train").to(device))
+                images = part_of(images_path, manifest, "train").to(device)
                 began = time.perf_counter()
-                fitted = method.fit(images, spec["seed"])
+                read = steps.fit(method, images, spec["seed"])
                 timing["fit_s"] = round(time.perf_counter() - began, 3)
             else:
-                read = _sidecar_of(checkpoint_path, manifest)
-                fitted = trained_model(checkpoint_path, spec["checkpoint"], images_path, manifest).to(device)
-            _score_parts(method, fitted, spec, images_path, manifest, device, columns, timing)
+                checkpoint_sha256 = _checked_sha256(checkpoint_path, manifest)
+                read = trained_model(checkpoint_path, spec["checkpoint"], images_path).to(device)
+            _score_parts(method, read, spec, images_path, manifest, device, columns, timing)
             failed = None
         except NumericalFailure as failure:
             failed, columns = str(failure), {name: [] for name in columns}
@@ -82,6 +81,7 @@ def score(
         "peak_memory_mib": peak_memory_mib(device),
         "device": describe(device),
         "threads": spec["threads"],
+        "failed": failed,
     }
     with whole_file(scores_path) as temporary:
         write_scores(temporary, Scores(spec, columns, failed))
@@ -91,15 +91,20 @@ def score(
             spec,
             failed=failed,
             manifest=manifest["sha256"],
-            checkpoint_sha256=read and read["sha256"],
+            checkpoint_sha256=checkpoint_sha256,
             ran=what_ran(device),
         )
         write_json(sidecar(scores_path, TIMING), timing)
     return failed
 
 
-def trained_model(path: Path, expected: str, images_path: Path, manifest: dict[str, Any]) -> torch.nn.Module:
+def trained_model(path: Path, expected: str, images_path: Path) -> torch.nn.Module:
     """Rebuild a trained model from its checkpoint, in eval mode and with its weights fixed.
+
+    Args:
+        path: the checkpoint.
+        expected: the digest of its training.
+        images_path: the prepared array, for the images' shape.
 
     Raises:
         NumericalFailure: the training had failed.
@@ -108,25 +113,29 @@ def trained_model(path: Path, expected: str, images_path: Path, manifest: dict[s
     checkpoint = checkpoints.load(path, expected)
     if checkpoint.failed:
         raise NumericalFailure(f"{checkpoint.spec['model']}: {checkpoint.failed}")
-    model = build(checkpoint.spec, image_shape(part_of(images_path, manifest, "train")[:1]))
+    model = steps.build(checkpoint.spec, image_shape(images_path))
     checkpoints.restore(model, checkpoint, path)
-    return model.eval().requires_grad_(False)
+    return steps.ready(model)
 
 
-def _sidecar_of(checkpoint: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _checked_sha256(checkpoint: Path, manifest: dict[str, Any]) -> str:
+    """Return the hash of the checkpoint's file, which must be the one recorded beside it, and of this split."""
     path = sidecar(checkpoint, SPEC)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        sha256 = file_sha256(checkpoint)
     except (OSError, ValueError) as error:
         raise HeldoutError(f"{path} cannot be read ({error}); delete {checkpoint} and run again") from error
-    if content["manifest"] != manifest["sha256"]:
+    if recorded["manifest"] != manifest["sha256"]:
         raise HeldoutError(f"{checkpoint} was trained on another split manifest; delete it and run again")
-    return content
+    if recorded["sha256"] != sha256:
+        raise HeldoutError(f"{checkpoint} is damaged: {path.name} describes another file; delete it and run again")
+    return sha256
 
 
 def _score_parts(
     method: Any,
-    fitted: Any,
+    read: Any,
     spec: dict[str, Any],
     images_path: Path,
     manifest: dict[str, Any],
@@ -136,27 +145,25 @@ def _score_parts(
 ) -> None:
     indices = [index for part in SCORED_PARTS for index in manifest[part]]
     images = torch.cat([part_of(images_path, manifest, part) for part in SCORED_PARTS])
-    keys = randomness.image_keys(spec["seed"], indices)
     columns["index"] = indices
     columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
 
-    def scored(first: int, last: int) -> dict[str, torch.Tensor]:
-        return method.score(fitted, to_unit_range(images[first:last].to(device)), keys[first:last])
+    def scored(chunk: slice) -> dict[str, torch.Tensor]:
+        return steps.score(method, read, images[chunk].to(device), indices[chunk], spec["seed"])
 
-    scored(0, 1)  # a warm-up: first calls compile, allocate and load
+    at_once = method.params.block
+    chunks = [slice(first, first + at_once) for first in range(0, len(images), at_once)]
+    results = [scored(chunks[0])]  # untimed where others follow: first calls compile, allocate and load
+    timed = chunks[1:] or chunks
     synchronise(device)
     began = time.perf_counter()
-    at_once = method.params.block
-    chunks = range(0, len(images), at_once)
-    results = [
-        {name: values.cpu() for name, values in scored(first, first + at_once).items()}
-        for first in progress(chunks, len(chunks), f"{spec['method']} {spec['held_out']}")
-    ]
+    results += [scored(chunk) for chunk in progress(timed, len(timed), f"{spec['method']} {spec['held_out']}")]
     synchronise(device)
-    timing["images"] = len(images)
-    timing["ms_per_image"] = round(1000 * (time.perf_counter() - began) / len(images), 4)
+    wall_s = time.perf_counter() - began
+    timing["images"] = sum(len(indices[chunk]) for chunk in timed)
+    timing["ms_per_image"] = round(1000 * wall_s / timing["images"], 4)
     for name in results[0]:
-        values = torch.cat([result[name] for result in results])
+        values = torch.cat([result[name] for result in results[-len(chunks) :]])
         if not values.isfinite().all():
             index = indices[int((~values.isfinite()).nonzero()[0])]
             raise NumericalFailure(f"the {name} of image {index} is not finite")

@@ -1,7 +1,6 @@
-"""The loop around a model: images, seeds, history, timing, and one checkpoint at the end.
+"""The loop around a training: its inputs checked, progress, history, timing, and one checkpoint at the end.
 
-What shapes the numbers stands elsewhere, in the model's file and in `randomness.py`; the last step counts, since no
-epoch is chosen on test data.
+The numbers are shaped in `steps.py` and the model's file. The last step counts: no epoch is chosen on test data.
 """
 
 import csv
@@ -13,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from heldout import checkpoints, randomness, registry
+from heldout import checkpoints, registry, steps
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.files import whole_file, write_json
+from heldout.identity import ALWAYS, check_source
 from heldout.protocols import content_sha256, read_manifest
 from heldout.running import (
-    check_source,
     choose_device,
     describe,
     peak_memory_mib,
@@ -46,18 +45,17 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec, "model")
+    check_source(spec, f"heldout.models.{spec['model']}", ALWAYS)
     device = choose_device(device_name)
     manifest = read_manifest(split_path, spec["split"])
     images = part_of(images_path, manifest, "train").to(device)
     with reproducible(spec["threads"]):
-        model = build(spec, image_shape(images)).to(device)
-        model.start()
+        model = steps.build(spec, image_shape(images_path)).to(device)
         rows: list[dict[str, Any]] = []
         failed = None
         began = time.perf_counter()
         try:
-            _steps(model, images, spec, device, rows)
+            _train(model, images, spec, rows)
         except NumericalFailure as failure:
             failed = str(failure)
         synchronise(device)
@@ -71,6 +69,7 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
         "peak_memory_mib": peak_memory_mib(device),
         "device": describe(device),
         "threads": spec["threads"],
+        "failed": failed,
     }
     with whole_file(checkpoint) as temporary:
         checkpoints.write(temporary, spec, {} if failed else model.state_dict(), failed)
@@ -80,14 +79,10 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
     return failed
 
 
-def build(spec: dict[str, Any], image: registry.ImageShape) -> torch.nn.Module:
-    """Return the model of a training's spec with its first weights, on the CPU."""
-    rng = randomness.generator(spec["seed"], "weights", spec["model"])
-    return registry.create("model", spec["model"], spec["params"], image, rng)
-
-
-def image_shape(images: torch.Tensor) -> registry.ImageShape:
-    return registry.ImageShape(channels=images.shape[1], side=images.shape[2])
+def image_shape(images_path: Path) -> registry.ImageShape:
+    """Return the shape of a prepared array's images; reads its header alone."""
+    _, channels, side, _ = np.load(images_path, mmap_mode="r", allow_pickle=False).shape
+    return registry.ImageShape(channels, side)
 
 
 def part_of(images_path: Path, manifest: dict[str, Any], part: str) -> torch.Tensor:
@@ -104,40 +99,23 @@ def part_of(images_path: Path, manifest: dict[str, Any], part: str) -> torch.Ten
     return torch.from_numpy(array[manifest[part]])
 
 
-def _steps(
-    model: torch.nn.Module,
-    images: torch.Tensor,
-    spec: dict[str, Any],
-    device: torch.device,
-    rows: list[dict[str, Any]],
-) -> None:
+def _train(model: torch.nn.Module, images: torch.Tensor, spec: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """Run every step; add a history row per epoch: the mean of each loss over the steps that began in it."""
-    params = model.params
-    draw_batch = randomness.batches(images, params.batch, randomness.generator(spec["seed"], "batches", spec["model"]))
-    rng = randomness.generator(spec["seed"], "z", spec["model"], device=device)
-    drawn = 0
-
-    def draw() -> torch.Tensor:
-        nonlocal drawn
-        drawn += params.batch
-        return draw_batch()
-
-    model.train()
+    seen = 0
     title = f"{spec['model']} {spec['held_out']}"
-    for step in progress(range(1, params.steps + 1), params.steps, title):
-        epoch = drawn // len(images) + 1
-        before = drawn
-        with randomness.autocast(spec["precision"], device):
-            losses = {name: loss.item() for name, loss in model.step(draw, rng).items()}
+    trained = progress(steps.train(model, images, spec), model.params.steps, title)
+    for step, (losses, drawn) in enumerate(trained, start=1):
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise NumericalFailure(f"the {name} loss is {loss} at step {step}")
+        epoch = seen // len(images) + 1
         if not rows or rows[-1]["epoch"] != epoch:
             rows.append({"epoch": epoch, "step": step, "steps": 0, "images": 0, **dict.fromkeys(losses, 0.0)})
         row = rows[-1]
-        row["step"], row["steps"], row["images"] = step, row["steps"] + 1, row["images"] + drawn - before
+        row["step"], row["steps"], row["images"] = step, row["steps"] + 1, row["images"] + drawn
         for name, loss in losses.items():
             row[name] += (loss - row[name]) / row["steps"]
+        seen += drawn
 
 
 def _write_history(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,3 +1,24 @@
+# What the tables are made from. The list changes with the experiment; where it has not, the copy is as good as new.
+rule inputs:
+    input:
+        PLAN.planned if PLAN.inputs_changed else ancient(PLAN.planned),
+    output:
+        PLAN.inputs,
+    log:
+        f"results/logs/{PLAN.settings.experiment}/inputs.log",
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=100,
+        runtime=1,
+    message:
+        "List what the tables are made from"
+    shell:
+        "cp {input:q} {output:q} 2> {log:q}"
+
+
 # The first rule that joins labels to test images. It is cheap, so it follows the modification times of its inputs.
 rule evaluate:
     input:

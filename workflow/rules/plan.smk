@@ -8,8 +8,9 @@ from heldout.failures import explain
 from heldout.plan import Plan
 
 try:
-    PLAN = Plan(read(config, where=", ".join(map(str, workflow.configfiles)) or "--config"))
-    PLAN.write_inputs()
+    places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
+    PLAN = Plan(read(config, where=" with ".join(places)))
+    PLAN.inputs_changed  # before any job, so that an unwritable folder is one line
 except HeldoutError as error:
     sys.exit(f"heldout: error: {error}")
 

@@ -15,7 +15,7 @@ rule score:
         "../../envs/train.yaml"
     threads: PLAN.settings.threads
     resources:
-        gpu=PLAN.gpus,
+        gpu=PLAN.gpus_to_score,
         mem_mb=4000,
         runtime=lambda wildcards, attempt: 240 * attempt,  # minutes
     params:
@@ -23,7 +23,7 @@ rule score:
         device=PLAN.settings.device,
         checkpoint=lambda wildcards, input: f"--checkpoint {shlex.quote(input.checkpoint)}" if input.checkpoint else "",
     message:
-        "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}"
+        "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:
         "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.checkpoint}"
         " --scores {output.scores:q} --device {params.device:q} > {log:q} 2>&1"

@@ -23,7 +23,7 @@ rule train:
         spec=PLAN.spec,
         device=PLAN.settings.device,
     message:
-        "Train {wildcards.model} on {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
+        "Train {wildcards.model}-{wildcards.digest} on {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
     shell:
         "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q}"
         " --checkpoint {output.checkpoint:q} --device {params.device:q} > {log:q} 2>&1"

@@ -13,10 +13,6 @@ from heldout.labelled import LabelledImages
 FOLDER = "cifar-10-batches-py"
 
 
-class Options(registry.DatasetOptions):
-    pass
-
-
 @registry.dataset(
     "cifar10",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -29,14 +25,10 @@ class Options(registry.DatasetOptions):
         f"{FOLDER}/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
         f"{FOLDER}/test_batch": "40351d587109b95175f43aff81a1287e",
     },
-    official_test=True,
 )
 class CIFAR10:
     addresses = ("https://www.cs.toronto.edu/~kriz/",)
     archive = ("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a")  # holds all files
-
-    def __init__(self, params: Options) -> None:
-        self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
         from torchvision import datasets  # 4 seconds, so only where it is used

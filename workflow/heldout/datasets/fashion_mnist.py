@@ -17,10 +17,6 @@ PACKED_AT = {"train": 1504176606, "t10k": 1504176627}
 STRIPPED_HEADER, NAMED = 10, b"\x1f\x8b\x08\x08"  # its length in bytes; a gzip header with a file name
 
 
-class Options(registry.DatasetOptions):
-    pass
-
-
 @registry.dataset(
     "fashion_mnist",
     classes=(
@@ -41,16 +37,12 @@ class Options(registry.DatasetOptions):
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     },
-    official_test=True,
 )
 class FashionMNIST:
     addresses = (
         "/usr/share/datasets/fashion-mnist/",  # Debian's package
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     )
-
-    def __init__(self, params: Options) -> None:
-        self.params = params
 
     def restored(self, file: str, content: bytes) -> bytes:
         """Return Debian's version of a file with the official gzip header."""

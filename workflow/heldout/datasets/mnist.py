@@ -10,10 +10,6 @@ from heldout.datasets._idx import read_idx
 from heldout.labelled import LabelledImages
 
 
-class Options(registry.DatasetOptions):
-    pass
-
-
 @registry.dataset(
     "mnist",
     classes=tuple("0123456789"),
@@ -23,13 +19,9 @@ class Options(registry.DatasetOptions):
         "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
         "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     },
-    official_test=True,
 )
 class MNIST:
     addresses = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
-
-    def __init__(self, params: Options) -> None:
-        self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
         return read_idx(raw)

@@ -15,17 +15,8 @@ from heldout.labelled import LabelledImages
 FILE = "mnist_5k.csv.gz"
 
 
-class Options(registry.DatasetOptions):
-    pass
-
-
-@registry.dataset(
-    "mnist5k", classes=tuple("0123456789"), files={FILE: "1edea4bd327f562974bd5a5321bbb524"}, official_test=False
-)
+@registry.dataset("mnist5k", classes=tuple("0123456789"), files={FILE: "1edea4bd327f562974bd5a5321bbb524"})
 class MNIST5k:
-    def __init__(self, params: Options) -> None:
-        self.params = params
-
     @property
     def installed(self) -> Path:
         """The folder with the file, in an installed package: no mirror is asked for it."""

@@ -1,10 +1,11 @@
 """Join the test labels to the scores: `metrics.csv`, `roc.csv` and `histograms.csv`, every number behind the figures.
 
-A metric of a task is the mean over its seeds, and `all` the mean over the classes; resamples are averaged in the same
-way before their interval is read, with the same resampled images for every method and seed of a task.
+A metric of a task is the mean over its seeds, and the row `mean` the mean over the classes; resamples are averaged in
+the same way before their interval is read, with the same resampled images for every method and seed of a task.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import pandas as pd
 
 from heldout.errors import HeldoutError
 from heldout.evaluation import metrics
-from heldout.evaluation.inputs import Inputs
-from heldout.files import whole_file
+from heldout.evaluation.inputs import Inputs, write_table
 from heldout.identity import digest
 from heldout.labelled import read_labels
 from heldout.scores import read_scores
 from heldout.sidecars import SPEC, sidecar
 
-ALL = "all"
-BINS = 30
+MEAN = "mean"  # the row over all classes
+BINS = 20
 FAILED = "failed"
+EMPTY_CURVE: dict[str, Any] = {"fpr": [], "tpr": [], "tpr_low": [], "tpr_high": []}
+EMPTY_HISTOGRAM: dict[str, Any] = {"low": [], "high": [], "normal": [], "anomalous": []}
 
 
 def evaluate(inputs_path: Path) -> None:
@@ -37,14 +39,14 @@ def evaluate(inputs_path: Path) -> None:
     for dataset in dict.fromkeys(task.dataset for task in evaluated):
         tasks = [task for task in evaluated if task.dataset == dataset]
         for name in inputs.methods:
-            for group, held_out in [*(([task], task.held_out) for task in tasks), (tasks, ALL)]:
+            for group, held_out in [*(([task], task.held_out) for task in tasks), (tasks, MEAN)]:
                 key = {"dataset": dataset, "held_out": held_out, "method": name}
                 rows.append(key | _summary(group, name))
-                curves.append(pd.DataFrame(key | _curve(group, name)))
+                curves.append(key | _curve(group, name))
     histograms = [table for task in evaluated for table in task.histograms()]
-    _write(inputs.tables / "metrics.csv", pd.DataFrame(rows))
-    _write(inputs.tables / "roc.csv", pd.concat(curves))
-    _write(inputs.tables / "histograms.csv", pd.concat(histograms))
+    write_table(inputs.tables / "metrics.csv", pd.DataFrame(rows))
+    write_table(inputs.tables / "roc.csv", _joined(curves))
+    write_table(inputs.tables / "histograms.csv", _joined(histograms))
 
 
 class _Task:
@@ -55,6 +57,8 @@ class _Task:
         self.manifest = inputs.manifests[runs[0]["split"]]
         indices = self.manifest["test"]
         classes = read_labels(runs[0]["labels"]).classes[indices]
+        if dict(Counter(classes.tolist())) != self.manifest["counts"]["test"]:
+            raise HeldoutError(f"{runs[0]['labels']} is not what the split saw; delete it and run again")
         self.is_anomalous = ~np.isin(classes, self.manifest["normal"])
         rng = np.random.default_rng(int(digest(["bootstrap", runs[0]["split_digest"]]), 16))
         counts = metrics.resample_counts(self.is_anomalous, inputs.content["bootstrap"], rng)
@@ -75,6 +79,8 @@ class _Task:
         if model:
             _refuse_other_checkpoint(path, Path(run["checkpoints"][model]))
         read = read_scores(path)
+        if digest(read.spec) not in path.name:
+            raise HeldoutError(f"{path} holds other scores, {digest(read.spec)}; delete it and run again")
         if read.failed:
             self.failures[name] = f"{read.failed} (seed {run['seed']})"
             return None
@@ -82,11 +88,12 @@ class _Task:
         test = table[table.part == "test"].set_index("index")
         return test.score.loc[indices].to_numpy()
 
-    def histograms(self) -> list[pd.DataFrame]:
+    def histograms(self) -> list[dict[str, Any]]:
         """Counts of normal and anomalous test images by score, over all seeds; one table per method."""
         tables = []
         for name, seeds in self.scores.items():
             if not seeds:
+                tables.append({"dataset": self.dataset, "held_out": self.held_out, "method": name} | EMPTY_HISTOGRAM)
                 continue
             scores, is_anomalous = np.concatenate(seeds), np.tile(self.is_anomalous, len(seeds))
             edges = np.histogram_bin_edges(scores, BINS)
@@ -94,7 +101,7 @@ class _Task:
             columns |= {"low": edges[:-1], "high": edges[1:]}
             columns |= {"normal": np.histogram(scores[~is_anomalous], edges)[0]}
             columns |= {"anomalous": np.histogram(scores[is_anomalous], edges)[0]}
-            tables.append(pd.DataFrame(columns))
+            tables.append(columns)
         return tables
 
 
@@ -124,23 +131,24 @@ def _summary(tasks: list[_Task], name: str) -> dict[str, Any]:
 def _curve(tasks: list[_Task], name: str) -> dict[str, Any]:
     """The ROC curve, averaged at each false positive rate, with the interval of its true positive rate."""
     if any(name in task.failures for task in tasks):
-        return {"fpr": [], "tpr": [], "tpr_low": [], "tpr_high": []}
+        return EMPTY_CURVE
     curves = [metrics.curve(task.is_anomalous, scores) for task in tasks for scores in task.scores[name]]
     resampled = np.mean([seed.tpr for task in tasks for seed in task.resampled[name]], axis=0)
-    low, high = np.quantile(resampled, [(1 - metrics.LEVEL) / 2, (1 + metrics.LEVEL) / 2], axis=0)
+    low, high = metrics.interval(resampled)
     return {"fpr": metrics.GRID, "tpr": np.mean(curves, axis=0), "tpr_low": low, "tpr_high": high}
+
+
+def _joined(tables: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return one table of all rows; the columns stand even where every method has failed."""
+    frames = [pd.DataFrame(table) for table in tables]
+    return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
 def _refuse_other_checkpoint(scores: Path, checkpoint: Path) -> None:
     beside_scores, beside_checkpoint = sidecar(scores, SPEC), sidecar(checkpoint, SPEC)
     if not beside_checkpoint.is_file():
-        return  # scores may be shared without the checkpoints
+        return  # scores may be evaluated by hand without the checkpoints
     read = json.loads(beside_scores.read_text(encoding="utf-8"))["checkpoint_sha256"]
     there = json.loads(beside_checkpoint.read_text(encoding="utf-8"))["sha256"]
     if read != there:
         raise HeldoutError(f"{scores} was made from another {checkpoint}; delete the scores and run again")
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")

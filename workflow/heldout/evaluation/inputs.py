@@ -7,6 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from heldout.files import whole_file
+from heldout.protocols import read_manifest
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -43,8 +48,13 @@ class Inputs:
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
-        """Each run's split manifest, by its path."""
-        return {run["split"]: json.loads(Path(run["split"]).read_text(encoding="utf-8")) for run in self.runs}
+        """Each run's split manifest, by its path, checked to be whole."""
+        return {run["split"]: read_manifest(Path(run["split"]), run["split_digest"]) for run in self.runs}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read one of the experiment's tables. Only an empty cell is missing: an entry may be called `NA`."""
+        words = dict.fromkeys(("dataset", "held_out", "method", "failed"), str)
+        return pd.read_csv(self.tables / name, dtype=words, keep_default_na=False, na_values=[""])
 
     def tasks(self) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
         """Yield each (dataset, held_out) with its runs, one per seed."""
@@ -52,3 +62,9 @@ class Inputs:
         for run in self.runs:
             tasks.setdefault((run["dataset"], run["held_out"]), []).append(run)
         yield from tasks.items()
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, numbers with six significant digits."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")

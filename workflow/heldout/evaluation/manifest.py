@@ -18,10 +18,9 @@ def write_manifest(inputs_path: Path) -> None:
         written = [*run["checkpoints"].values(), *run["scores"].values()]
         made_from |= {run["images"], run["labels"], run["split"], *written}
         made_from |= {str(sidecar(path, SPEC)) for path in written}
-    results = [path for path in inputs.folder.rglob("*") if path.is_file() and path.name != NAME]
     content = {
         "experiment": inputs.content["experiment"],
         "made_from": {path: file_sha256(Path(path)) for path in sorted(made_from)},
-        "results": {path.relative_to(inputs.folder).as_posix(): file_sha256(path) for path in sorted(results)},
+        "results": {path: file_sha256(Path(path)) for path in sorted(inputs.content["results"])},
     }
     write_json(inputs.folder / NAME, content)

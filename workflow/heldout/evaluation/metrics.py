@@ -72,10 +72,10 @@ def bootstrap(is_anomalous: np.ndarray, scores: np.ndarray, counts: np.ndarray) 
     return Resampled(metrics, np.concatenate([part.tpr for part in parts]))
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of resampled values."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % percentile interval over the first axis: resampled values `(resamples, ...)`."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low, high
 
 
 def curve(is_anomalous: np.ndarray, scores: np.ndarray) -> np.ndarray:

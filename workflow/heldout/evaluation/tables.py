@@ -6,35 +6,43 @@ from typing import Any
 
 import pandas as pd
 
-from heldout.evaluation.evaluate import ALL, FAILED
-from heldout.evaluation.inputs import Inputs
+from heldout.evaluation.evaluate import FAILED
+from heldout.evaluation.inputs import Inputs, write_table
 from heldout.evaluation.metrics import METRICS
-from heldout.files import whole_file, write_json, write_text
+from heldout.files import write_json, write_text
 from heldout.protocols import OWN_TEST_SHARE
 from heldout.sidecars import TIMING, sidecar
 
-MEAN = "mean"
+RUNTIMES = (
+    "train_s",
+    "train_images_per_s",
+    "train_peak_memory_mib",
+    "fit_s",
+    "score_ms_per_image",
+    "score_peak_memory_mib",
+)
 
 
 def write_tables(inputs_path: Path) -> None:
     """Write `auroc.csv|.md|.tex`, `runtime.csv|.md` and `metrics.json` from `metrics.csv` and the timing files."""
     inputs = Inputs.read(inputs_path)
-    metrics = pd.read_csv(inputs.tables / "metrics.csv", dtype={"held_out": str, FAILED: str})
+    metrics = inputs.table("metrics.csv")
     metrics[FAILED] = metrics[FAILED].fillna("")
-    _write_csv(inputs.tables / "auroc.csv", auroc_numbers(metrics))
+    write_table(inputs.tables / "auroc.csv", auroc_numbers(metrics))
     shown = auroc_shown(metrics)
-    write_text(inputs.tables / "auroc.md", markdown(shown) + "\n" + "\n".join(captions(inputs, metrics)) + "\n")
-    write_text(inputs.tables / "auroc.tex", latex(shown))
+    caption = captions(inputs, metrics)
+    write_text(inputs.tables / "auroc.md", "\n".join([markdown(shown), *(f"{line}\n" for line in caption)]))
+    write_text(inputs.tables / "auroc.tex", latex(shown, " ".join(caption)))
     runtime = runtime_numbers(inputs)
-    _write_csv(inputs.tables / "runtime.csv", runtime)
+    write_table(inputs.tables / "runtime.csv", runtime)
     write_text(inputs.tables / "runtime.md", markdown(runtime_shown(runtime)) + "\n" + RUNTIME_CAPTION + "\n")
     write_json(inputs.folder / "metrics.json", _nested(metrics))
 
 
 RUNTIME_CAPTION = (
-    "Means over classes and seeds. Training on the given device and threads; images/s counts real training images "
-    "drawn. Scoring after a warm-up, model loading apart; `fit s` for methods that are fitted in the score step. "
-    "Peak memory is the whole process's (on a GPU, the GPU's)."
+    "Means over classes and seeds, failed runs apart. Training on the given device and threads; images/s counts real "
+    "training images drawn. Scoring after a warm-up, model loading apart; `fit s` for methods that are fitted in the "
+    "score step. Peak memory is the whole process's (on a GPU, the GPU's)."
 )
 
 
@@ -43,7 +51,7 @@ def auroc_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (dataset, held_out), group in metrics.groupby(["dataset", "held_out"], sort=False):
         first = group.iloc[0]
-        row = {"dataset": dataset, "held_out": MEAN if held_out == ALL else held_out}
+        row = {"dataset": dataset, "held_out": held_out}
         row |= {name: first[name] for name in ("normal", "anomalous", "test_images", "share_of_anomalies")}
         row["seeds"] = group.seeds.max()
         for _, method in group.iterrows():
@@ -61,7 +69,7 @@ def auroc_shown(metrics: pd.DataFrame) -> pd.DataFrame:
     several = metrics.dataset.nunique() > 1
     for (dataset, held_out), group in metrics.groupby(["dataset", "held_out"], sort=False):
         row = {"dataset": dataset} if several else {}
-        row["held out"] = MEAN if held_out == ALL else held_out
+        row["held out"] = held_out
         row["anomalies"] = f"{group.share_of_anomalies.iloc[0]:.0%}"
         rows.append(row | {method["method"]: _cell(method) for _, method in group.iterrows()})
     return pd.DataFrame(rows)
@@ -70,27 +78,28 @@ def auroc_shown(metrics: pd.DataFrame) -> pd.DataFrame:
 def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
     """Return what the AUROC table cannot say in its cells."""
     lines = [
-        "",
         "AUROC, higher is better, 0.5 is chance; in brackets the 95 % interval of a stratified bootstrap over test "
         f"images ({inputs.content['bootstrap']} resamples). `held out` is the normal class under the protocol "
-        "`one_class`: models are trained on it alone, every other class is anomalous.",
+        "`one_class`: models are trained on it alone, every other class is anomalous."
     ]
     floors = [name for name, facts in inputs.methods.items() if facts["method"] == "mean_image"]
     if floors:
-        lines += ["", f"The floor is `{floors[0]}`, the squared distance to the mean training image."]
+        lines.append(f"The floor is `{floors[0]}`, the squared distance to the mean training image.")
     seeds = metrics.seeds.max()
     alone = "" if seeds > 1 else " One training per class: no spread between seeds is known."
-    lines += ["", f"Seeds: {seeds}.{alone}"]
+    lines.append(f"Seeds: {seeds}.{alone}")
     for dataset in metrics.dataset.unique():
-        manifest = inputs.manifests[next(run["split"] for run in inputs.runs if run["dataset"] == dataset)]
+        runs = [run for run in inputs.runs if run["dataset"] == dataset]
+        manifest = inputs.manifests[runs[0]["split"]]
         part = "its official test part"
         if not manifest["official_test_part"]:
             part = (
                 f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside by us since it has no official test part"
             )
         chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
-        seed = manifest["split_seed"]
-        lines += ["", f"{dataset}: tested on {chosen} {part}; split_seed {seed}."]
+        twice = sum(inputs.manifests[split]["test_images_also_in_training"] for split in {run["split"] for run in runs})
+        seen = f" {twice} test images are also training images, pixel for pixel." if twice else ""
+        lines.append(f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}.{seen}")
     return lines
 
 
@@ -101,6 +110,8 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
         for name, facts in inputs.methods.items():
             training = _timing(run["checkpoints"][facts["model"]]) if facts["model"] else {}
             scoring = _timing(run["scores"][name])
+            if training.get("failed") or scoring["failed"]:
+                continue  # it stopped early: its time says nothing
             rows.append(
                 {
                     "dataset": run["dataset"],
@@ -117,8 +128,8 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
                 }
             )
     keys = ["dataset", "method", "model", "device", "threads"]
-    table = pd.DataFrame(rows)
-    numbers = dict.fromkeys(table.columns.difference(keys), float)  # a column of None alone has no type yet
+    table = pd.DataFrame(rows, columns=[*keys, *RUNTIMES])
+    numbers = dict.fromkeys(RUNTIMES, float)  # a column of None alone has no type yet
     return table.astype(numbers).groupby(keys, sort=False).mean().reset_index()
 
 
@@ -135,17 +146,20 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
-def latex(table: pd.DataFrame) -> str:
-    """Return a `tabular` for `\\input`, with booktabs' rules."""
-    special = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"}
+def latex(table: pd.DataFrame, caption: str) -> str:
+    """Return a `table` for `\\input`, with booktabs' rules."""
+    special = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "`": ""}
 
-    def escaped(line: Any) -> str:
-        return " & ".join("".join(special.get(letter, letter) for letter in str(cell)) for cell in line) + r" \\"
+    def escaped(text: object) -> str:
+        return "".join(special.get(letter, letter) for letter in str(text))
 
-    body = [escaped(row) for row in table.itertuples(index=False)]
+    def line(cells: Any) -> str:
+        return " & ".join(map(escaped, cells)) + r" \\"
+
     begin = rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
-    lines = [begin, r"\toprule", escaped(table.columns), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
+    body = [line(row) for row in table.itertuples(index=False)]
+    rows = [begin, r"\toprule", line(table.columns), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([r"\begin{table}", *rows, rf"\caption{{{escaped(caption)}}}", r"\end{table}"]) + "\n"
 
 
 def _cell(method: pd.Series) -> str:
@@ -170,8 +184,3 @@ def _nested(metrics: pd.DataFrame) -> dict[str, Any]:
         values = {metric: None if pd.isna(row[metric]) else row[metric] for metric in METRICS}
         nested.setdefault(row["dataset"], {}).setdefault(row["held_out"], {})[row["method"]] = values
     return nested
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")

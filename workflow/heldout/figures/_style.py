@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib import rc_context
 
-DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (5, 1)))
+DASHES = ("-", "--", "-.", ":", (0, (8, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 4)), (0, (1, 3)))
 SETTINGS = {
     "font.size": 9,
     "axes.spines.top": False,

@@ -12,23 +12,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from heldout import registry
-from heldout.evaluation.evaluate import ALL
+from heldout.evaluation.evaluate import MEAN
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _style
+
+LEGEND = "method (AUROC)\nshaded: 95 % interval\nover test images"
 
 
 @registry.figure("roc", one_per="held_out_and_mean", reads="tables")
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
-    curves = pd.read_csv(inputs.tables / "roc.csv", dtype={"held_out": str})
-    metrics = pd.read_csv(inputs.tables / "metrics.csv", dtype={"held_out": str})
-    curves = curves.merge(metrics[["dataset", "held_out", "method", "auroc"]])
+    metrics = inputs.table("metrics.csv")[["dataset", "held_out", "method", "auroc"]]
+    curves = inputs.table("roc.csv").merge(metrics)
     for subject in subjects:
-        held_out = subject["held_out"] or ALL
+        held_out = subject["held_out"] or MEAN
         chosen = curves[(curves.dataset == subject["dataset"]) & (curves.held_out == held_out)]
         figure, ax = plt.subplots(figsize=(5.2, 4.6))
         draw(ax, chosen, _style.lines(inputs.methods))
-        title = "mean over held-out classes" if held_out == ALL else f"normal class: {held_out}"
+        title = "mean over held-out classes" if held_out == MEAN else f"normal class: {held_out}"
         ax.set_title(f"{subject['dataset']}, {title}", loc="left", fontsize=9)
         yield subject["stem"], figure
 
@@ -45,9 +46,8 @@ def draw(ax: Axes, curves: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> No
     for method, rows in ordered.groupby("method", sort=False):
         fpr, tpr = [0, *rows.fpr], [0, *rows.tpr]  # a curve starts at the origin, however steep
         ax.plot(fpr, tpr, label=f"{method} ({rows.auroc.iloc[0]:.3f})", lw=1.4, **lines[method])
-        ax.fill_between(rows.fpr, rows.tpr_low, rows.tpr_high, color=lines[method]["color"], alpha=0.12, lw=0)
+        ax.fill_between(rows.fpr, rows.tpr_low, rows.tpr_high, color=lines[method]["color"], alpha=0.08, lw=0)
     ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")  # chance
-    ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=(0, 1), ylim=(0, 1.005))
-    ax.legend(
-        title="method (AUROC),\n95 % over test images", loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False
-    )
+    margin = (-0.01, 1.01)  # else a curve that rises at 0 hides in the axis
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=margin, ylim=margin)
+    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, title=LEGEND)

@@ -36,7 +36,8 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
             real, made = _row(run, inputs.manifests[run["split"]], subject["model"])
             draw(ax, real, made)
             ax.set_ylabel(run["held_out"], rotation=0, ha="right", va="center")
-        axes[0, 0].set_title(f"{subject['dataset']}: training images | {subject['model']}", loc="left", fontsize=9)
+        axes[0, 0].set_title(f"{subject['dataset']}: training images", loc="left", fontsize=9)
+        axes[0, 0].set_title(f"{subject['model']}: samples", loc="right", fontsize=9)
         yield subject["stem"], figure
 
 
@@ -61,7 +62,7 @@ def _row(run: dict[str, Any], manifest: dict[str, Any], model: str) -> tuple[tor
     path = Path(run["checkpoints"][model])
     spec = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["spec"]
     try:
-        generator = trained_model(path, digest(spec), images, manifest).generator
+        generator = trained_model(path, digest(spec), images).generator
     except NumericalFailure:
         return real, None
     z = torch.randn(MADE, generator.latent, generator=randomness.generator(run["seed"], "samples"))

@@ -19,7 +19,7 @@ NORMAL, ANOMALOUS = "#0072b2", "#d55e00"
 @registry.figure("scores", one_per="held_out", reads="tables")
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
-    histograms = pd.read_csv(inputs.tables / "histograms.csv", dtype={"held_out": str})
+    histograms = inputs.table("histograms.csv")
     for subject in subjects:
         chosen = histograms[(histograms.dataset == subject["dataset"]) & (histograms.held_out == subject["held_out"])]
         names = [name for name in inputs.methods if name in set(chosen.method)]

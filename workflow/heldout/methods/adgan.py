@@ -30,15 +30,15 @@ class SearchParams(registry.MethodParams):
     update: Literal["together", "in_turn"] = Field(
         "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"
     )
-    read_loss: Literal["after_last_step", "at_last_step"] = Field(
-        "after_last_step", description="the loss after k updates, or the one that the last update saw; silent too"
-    )
     block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better")
 
     small: ClassVar[dict[str, Any]] = {"starts": 3, "steps": 2, "block": 4}
 
 
 class Params(SearchParams):
+    read_loss: Literal["after_last_step", "at_last_step"] = Field(
+        "after_last_step", description="the loss after k updates, or the one that the last update saw; silent too"
+    )
     reduction: Literal["sum", "mean"] = Field(
         "sum", description="over the pixels of the squared error; Adam all but ignores the factor"
     )
@@ -53,7 +53,7 @@ def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
 
 
 def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams, loss=squared_error) -> Found:
-    settings = {name: getattr(params, name) for name in Settings.__dataclass_fields__}
+    settings = params.model_dump(include=set(Settings.__dataclass_fields__))
     return latent_search(model.generator, (images,), keys, loss, Settings(**settings))
 
 
