@@ -71,8 +71,8 @@ def test_a_truncated_checkpoint(project):
     checkpoint = next((project.folder / "results" / "checkpoints").rglob("wgan-*.safetensors"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     name = project.write("bad.yaml", **FLOOR | wgan | {"methods": {"discriminator": {}}})
-    line = complaint(project.snakemake("--configfile", name, ok=False))
-    assert f"{checkpoint.name} is damaged or no checkpoint" in line and "delete it and run again" in line
+    line = complaint(project.snakemake("--until", "score", "--configfile", name, ok=False))
+    assert f"{checkpoint.name} is damaged" in line and "delete it and run again" in line
     checkpoint.unlink()
     project.snakemake("--configfile", name)  # the remedy works
 
@@ -84,4 +84,4 @@ def test_a_results_folder_that_cannot_be_written(project):
         line = complaint(project.snakemake("--configfile", project.write("bad.yaml", **FLOOR), ok=False))
     finally:
         (project.folder / "results").unlink()
-    assert "cannot write results/trial/inputs.json" in line
+    assert "cannot write results/" in line and "make room or its folder writable" in line
