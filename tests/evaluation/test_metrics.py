@@ -49,6 +49,13 @@ def test_every_resample_equals_scikit_learn_with_weights(ties):
         np.testing.assert_allclose(resampled.tpr[row], np.interp(metrics.GRID, fpr, tpr), atol=1e-12)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_point_values_are_those_of_the_resample_that_draws_every_image_once(ties):
+    is_anomalous, scores = task(ties=ties)
+    once = metrics.bootstrap(is_anomalous, scores, np.ones((1, len(scores)), np.int32))
+    assert metrics.point_values(is_anomalous, scores) == pytest.approx({k: v[0] for k, v in once.metrics.items()})
+
+
 def test_resamples_keep_the_number_of_normal_and_anomalous_images():
     is_anomalous, _ = task()
     counts = metrics.resample_counts(is_anomalous, 50, np.random.default_rng(1))
