@@ -16,8 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from heldout.errors import unknown
 
-KINDS = {"dataset": "heldout.datasets", "model": "heldout.models", "method": "heldout.methods"}
-KINDS["figure"] = "heldout.figures"
+KINDS = {
+    "dataset": "heldout.datasets",
+    "model": "heldout.models",
+    "method": "heldout.methods",
+    "figure": "heldout.figures",
+}
 
 
 @dataclass(frozen=True)
