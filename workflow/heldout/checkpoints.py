@@ -4,6 +4,8 @@ A training that failed numerically leaves a checkpoint without tensors that says
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,16 +46,23 @@ def load(path: Path, expected: str) -> Checkpoint:
     Raises:
         HeldoutError: the file is damaged, is no checkpoint of ours, or is another training's.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            content = json.loads((file.metadata() or {})[METADATA_KEY])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise HeldoutError(f"{path} is damaged or no checkpoint ({error}); delete it and run again") from error
+    with _opened(path) as file:
+        content = _content(file)
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     found = digest(content["spec"])
     if found != expected:
         raise HeldoutError(f"{path} holds training {found}, but {expected} was planned; delete it and run again")
     return Checkpoint(content["spec"], weights, content["failed"])
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """Return the spec inside a checkpoint; reads its header alone.
+
+    Raises:
+        HeldoutError: the file is damaged, or is no checkpoint of ours.
+    """
+    with _opened(path) as file:
+        return _content(file)["spec"]
 
 
 def restore(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
@@ -71,3 +80,16 @@ def restore(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
             "delete the file and run again"
         )
     model.load_state_dict(checkpoint.weights)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise HeldoutError(f"{path} is damaged or no checkpoint ({error}); delete it and run again") from error
+
+
+def _content(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {})[METADATA_KEY])

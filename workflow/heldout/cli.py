@@ -17,6 +17,7 @@ File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address that holds the files")]
 Entry = Annotated[str | None, typer.Argument(help="an entry, for its parameters")]
+Experiments = Annotated[list[Path] | None, typer.Argument(help="further experiment files")]
 
 
 @app.command()
@@ -104,6 +105,78 @@ def manifest(inputs: File) -> None:
 
 
 @app.command()
+def status(experiments: Experiments = None) -> None:
+    """Show what of each experiment is present, missing or failed, and what no experiment names."""
+    from heldout.keeping import inventory
+    from heldout.keeping.status import status
+
+    print(status(inventory.experiments(experiments or [])))
+
+
+@app.command()
+def prune(
+    experiments: Experiments = None,
+    yes: Annotated[bool, typer.Option("--yes", help="delete them; else they are only listed")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead: a run tries them anew")] = False,
+) -> None:
+    """List what no experiment names, and delete it with --yes."""
+    from heldout.keeping import inventory, records
+    from heldout.keeping.prune import delete, failures, superfluous
+
+    entries = failures() if failed else superfluous(inventory.experiments(experiments or []))
+    files = [path for entry in entries for path in entry.files]
+    size = inventory.readable(sum(entry.size for entry in entries))
+    for path in files:
+        print(path)
+    if not yes:
+        print(f"{len(files)} files, {size}" + ("; nothing was deleted: add --yes" if files else ""))
+        return
+    delete(entries)
+    print(f"{len(files)} files deleted, {size}")
+    if records.is_tracking():
+        print("DVC forgets them by `dvc commit --force`, or brings them back by `dvc checkout`.")
+
+
+@app.command()
+def verify() -> None:
+    """Hash every checkpoint and score anew, against its spec and DVC's records; exit with 1 if one is damaged."""
+    from heldout.keeping import records
+    from heldout.keeping.verify import remedy, verify
+
+    try:
+        recorded = records.recorded()
+    except HeldoutError as error:
+        recorded = {}
+        print(f"left out, DVC's records: {error}", file=sys.stderr)
+    count, damaged = verify(recorded)
+    for path, problem in damaged.items():
+        print(f"{path}: {problem}")
+    print(f"{count} files checked, {len(recorded)} recorded by DVC, {len(damaged)} damaged")
+    if damaged:
+        rm = "; ".join(dict.fromkeys(map(remedy, damaged)))
+        raise HeldoutError(f"delete what is damaged, then `dvc pull` or run snakemake again: {rm}")
+
+
+@app.command()
+def save() -> None:
+    """Have DVC record every dataset, checkpoint and score here, without forgetting what it has recorded."""
+    from heldout.keeping import inventory
+    from heldout.keeping.save import save
+
+    saved = save()
+    if saved.brought:
+        print(f"brought {len(saved.brought)} recorded files that were not here")
+    print(f"dvc.lock records all that is here, {saved.added} files for the first time")
+    git = "git commit -m 'Save results' && dvc push && git push" if saved.staged else "dvc push"
+    print(f"To share them: {git}")
+    if missing := inventory.unfinished():
+        print(
+            f"{inventory.QUICKSTART} is not finished: {missing} of its trainings and scorings are missing, though "
+            "`dvc repro` now takes it for done. Run snakemake --cores all, and save again."
+        )
+
+
+@app.command()
 def schema() -> None:
     """Renew the stored schema of all parameters from the plug-ins' files."""
     from heldout.files import write_text
@@ -165,7 +238,8 @@ def _describe(kind: str, entry: str | None) -> None:
         if facts.get(fact):
             print(f"{fact}: {', '.join(facts[fact]) if isinstance(facts[fact], list) else facts[fact]}")
     for name, rule in schema.parameters(kind, entry).items():
-        print(f"  {name} = {json.dumps(rule['default'])}  ({_range(rule)}) {rule.get('description', '')}")
+        default = f"= {json.dumps(rule['default'])}" if "default" in rule else "is required"
+        print(f"  {name} {default}  ({_range(rule)}) {rule.get('description', '')}")
 
 
 def _range(rule: dict[str, Any]) -> str:

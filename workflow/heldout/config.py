@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import jsonschema
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from heldout import schema
+from heldout import registry, schema
 from heldout.errors import HeldoutError, unknown
 
 MIRROR_VARIABLE = "HELDOUT_MIRROR"
@@ -135,11 +135,14 @@ def read(config: dict[str, Any], where: str) -> Resolved:
 def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
     """Return all parameters of a plug-in: the given ones, of the right type and in range, and defaults."""
     rules = schema.parameters(kind, plugin)
+    for key, rule in rules.items():
+        if "default" not in rule and key not in given:
+            raise HeldoutError(f"{where}: {plugin} needs {key!r}, {rule['description']}. See: heldout {kind}s {plugin}")
     for key in given:
         if key not in rules:
             known = list(rules)
             raise unknown(where, f"parameter of {plugin}", key, known, see=f"heldout {kind}s {plugin}")
-    values = {key: _number(given.get(key, rule["default"]), rule) for key, rule in rules.items()}
+    values = {key: _number(given.get(key, rule.get("default")), rule) for key, rule in rules.items()}
     for key, rule in rules.items():
         if isinstance(values[key], float) and not math.isfinite(values[key]):
             raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
@@ -147,6 +150,12 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
         if error is not None:
             raise HeldoutError(f"{where}.{key}: {error.message}. See: heldout {kind}s {plugin}")
     return values
+
+
+def classes_of(dataset: Entry) -> list[str]:
+    """Return the slugs of a dataset's classes, in the order of their numbers."""
+    official = schema.plugins("dataset")[dataset.plugin]["classes"]
+    return registry.classes_of(f"datasets.{dataset.name}", official, dataset.params)
 
 
 def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
@@ -184,12 +193,13 @@ def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: s
 
 
 def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
-    classes = schema.plugins("dataset")[dataset.plugin]["classes"]
+    classes = classes_of(dataset)
     if settings.held_out == "all":
         return classes
     numbers = {str(number): name for number, name in enumerate(classes)}
+    folders = dict(zip(dataset.params.get("classes", classes), classes, strict=True))
     found = []
-    for wanted in map(str, settings.held_out):
+    for wanted in (folders.get(str(name), str(name)) for name in settings.held_out):
         if wanted not in classes and wanted not in numbers:
             raise unknown(f"{where}, held_out", f"class of {dataset.name}", wanted, classes)
         found.append(wanted if wanted in classes else numbers[wanted])

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from heldout import schema
-from heldout.config import MIRROR_VARIABLE, Entry, Resolved
+from heldout.config import MIRROR_VARIABLE, Entry, Resolved, classes_of
 from heldout.errors import HeldoutError
+from heldout.fetching import FETCHED
 from heldout.files import SCRATCH, write_text
+from heldout.folders import known_md5_of
 from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import TIMING, sidecar
 
@@ -69,8 +71,9 @@ class Plan:
         self.experiment = experiment
         self.settings = experiment.settings
         self.runs = [
-            self._run(dataset, held_out, seed)
+            self._run(dataset, prepared, held_out, seed)
             for dataset in experiment.datasets.values()
+            for prepared in [_preparation(dataset)]
             for held_out in experiment.held_out[dataset.name]
             for seed in self.settings.seeds
         ]
@@ -90,6 +93,11 @@ class Plan:
     @cached_property
     def scores(self) -> list[str]:
         return _paths(scoring for run in self.runs for scoring in run.scorings.values())
+
+    @cached_property
+    def trained_and_scored(self) -> list[Step]:
+        """Every training and scoring, once."""
+        return [step for step in self.steps.values() if step.spec["step"] in ("train", "score")]
 
     @cached_property
     def splits(self) -> list[str]:
@@ -160,6 +168,20 @@ class Plan:
             return inputs[name].path if name in inputs else []
 
         return path
+
+    def raw_folder(self, wildcards: Any) -> str:
+        """Return the folder that `prepare` reads: the fetched one, or the user's own."""
+        raw = Path(self.step(wildcards).inputs["raw"].path)
+        return str(raw.parent if raw.name == FETCHED else raw)
+
+    def require_folders(self) -> None:
+        """Raise HeldoutError if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
+        for prepared in {run.prepared.path: run.prepared for run in self.runs}.values():
+            folder = Path(prepared.inputs["raw"].path)
+            if folder.name != FETCHED and not folder.is_dir() and not Path(prepared.path).is_file():
+                raise HeldoutError(
+                    f"the image folder {folder} is not there; correct `folder`, or bring it: dvc pull {folder}"
+                )
 
     def labels_input(self, wildcards: Any) -> str:
         return labels_of(self.step(wildcards).inputs["images"].path)
@@ -246,23 +268,14 @@ class Plan:
         entries = self.experiment.models.values()
         return [entry.name for entry in entries if "generator" in plugins[entry.plugin]["provides"]]
 
-    def _run(self, dataset: Entry, held_out: str, seed: int) -> Run:
+    def _run(self, dataset: Entry, prepared: Step, held_out: str, seed: int) -> Run:
         settings = self.settings
-        facts = schema.plugins("dataset")[dataset.plugin]
-        prepared_spec = {
-            "step": "prepare",
-            "dataset": dataset.plugin,
-            "options": dataset.params,
-            "files": facts["files"],
-            "source": source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
-        }
-        prepared = Step(prepared_spec, f"data/prepared/{dataset.plugin}-{digest(prepared_spec)}.npy", {})
         task = {"dataset": dataset.plugin, "protocol": settings.protocol, "held_out": held_out}
         place = f"{dataset.plugin}/{settings.protocol}/{held_out}"
         split_spec = {
             "step": "split",
             **task,
-            "classes": facts["classes"],
+            "classes": classes_of(dataset),
             "prepared": prepared.digest,
             "split_seed": settings.split_seed,
             "test_items": settings.test_items,
@@ -318,6 +331,23 @@ class Plan:
         }
         path = f"results/scores/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.parquet"
         return Step(spec, path, {**inputs, **reads})
+
+
+def _preparation(dataset: Entry) -> Step:
+    facts = schema.plugins("dataset")[dataset.plugin]
+    options = dict(dataset.params)
+    folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
+    if folder is not None:
+        options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")
+    raw = Step({}, folder or f"data/raw/{dataset.plugin}/{FETCHED}", {})
+    prepared_spec = {
+        "step": "prepare",
+        "dataset": dataset.plugin,
+        "options": options,
+        "files": facts["files"],
+        "source": source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
+    }
+    return Step(prepared_spec, f"data/prepared/{dataset.plugin}-{digest(prepared_spec)}.npy", {"raw": raw})
 
 
 def labels_of(images: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from heldout import fetching, registry
+from heldout import fetching, folders, registry
 from heldout.files import whole_file
 from heldout.identity import IMAGES, check_source
 from heldout.images import resized
@@ -17,14 +17,19 @@ def prepare(spec: dict[str, Any], raw: Path, images: Path, labels: Path) -> None
 
     Args:
         spec: `dataset` and its `options`.
-        raw: the folder that `fetch` filled.
+        raw: the folder that `fetch` filled, or a user's own.
         images: where the array goes; uncompressed, so that a job reads only the images it needs.
         labels: where the labels go: `index, class, official_test`.
     """
     check_source(spec, f"heldout.datasets.{spec['dataset']}", IMAGES)
-    fetching.check(spec["dataset"], raw)
-    entry = registry.load("dataset", spec["dataset"])
-    source = entry.plugin().read(raw)
-    write_labels(labels, source, entry.facts["classes"])
+    entry, options = registry.load("dataset", spec["dataset"]), spec["options"]
+    if entry.facts["files"]:
+        fetching.check(spec["dataset"], raw)
+        dataset = entry.plugin()
+    else:
+        folders.check(raw, options["md5"])
+        dataset = entry.plugin(entry.params(**options, folder=str(raw)))
+    source = dataset.read(raw)
+    write_labels(labels, source, registry.classes_of(spec["dataset"], entry.facts["classes"], options))
     with whole_file(images) as temporary, open(temporary, "wb") as file:
-        np.save(file, resized(source.images, spec["options"]["size"]), allow_pickle=False)
+        np.save(file, resized(source.images, options["size"]), allow_pickle=False)

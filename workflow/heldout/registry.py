@@ -7,6 +7,7 @@ even import the plug-ins: it reads what `heldout schema` wrote down of them.
 import importlib
 import inspect
 import pkgutil
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from heldout.errors import unknown
+from heldout.errors import HeldoutError, unknown
 
 KINDS = {
     "dataset": "heldout.datasets",
@@ -78,8 +79,9 @@ def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str]) -> Ca
 
     Args:
         name: the entry's name, and the folder's in a mirror.
-        classes: slugs `[a-z0-9_]+`, in the order of their numbers.
-        files: official file names and their published MD5 checksums.
+        classes: slugs `[a-z0-9_]+`, in the order of their numbers; none where the option `classes` names them.
+        files: official file names and their published MD5 checksums; none where the option `folder` says where the
+            images lie.
     """
     return _register("dataset", name, classes=list(classes), files=files)
 
@@ -119,7 +121,8 @@ def _register(kind: str, name: str, **facts: Any) -> Callable:
         stem = plugin.__module__.rpartition(".")[2]
         assert stem == name, f"{kind} {name!r} stands in {stem}.py: the file's name is the entry's name"
         hints = typing.get_type_hints(plugin.__init__) if inspect.isclass(plugin) else {}
-        params = DatasetOptions if kind == "dataset" else hints.get("params")  # options act after a dataset is read
+        # A dataset's options act after it is read, unless its file declares some of its own.
+        params = hints.get("params", DatasetOptions if kind == "dataset" else None)
         ENTRIES[kind][name] = Entry(name, plugin, params, facts)
         return plugin
 
@@ -148,6 +151,30 @@ def create(kind: str, name: str, params: dict[str, Any], *arguments: Any) -> Any
     """Build a plug-in from its parameters as the experiment states them, defaults filled in."""
     entry = load(kind, name)
     return entry.plugin(entry.params(**params), *arguments)
+
+
+def classes_of(name: str, official: list[str], options: dict[str, Any]) -> list[str]:
+    """Return the slugs of a dataset's classes, in the order of their numbers.
+
+    Args:
+        name: the dataset, for messages.
+        official: the registered classes.
+        options: where there are none, `classes` names them.
+
+    Raises:
+        HeldoutError: two names have one slug.
+    """
+    if official:
+        return official
+    slugs = [slug(word) for word in options["classes"]]
+    if len(set(slugs)) < len(slugs) or not all(slugs):
+        raise HeldoutError(f"{name}: the classes {', '.join(options['classes'])} are not all told apart in file names")
+    return slugs
+
+
+def slug(word: str) -> str:
+    """Return a class's name as it stands in paths: `T-shirt/top` -> `t_shirt_top`."""
+    return re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_")
 
 
 def small(kind: str, name: str) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def _parameters(kind: str, name: str, params: type[registry.Params]) -> dict[str
     properties = {**schema["properties"], kind: {"const": name}}
     if kind == "method":
         properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+    required = {"required": schema["required"]} if "required" in schema else {}
+    return {"type": "object", "additionalProperties": False, "properties": properties, **required}
 
 
 def _entries(kind: str, names: list[str]) -> dict[str, Any]:

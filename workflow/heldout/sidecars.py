@@ -7,6 +7,7 @@ from heldout.files import write_json
 from heldout.identity import digest, file_sha256
 
 SPEC, TIMING, HISTORY = "spec.json", "timing.json", "history.csv"
+BESIDE = {"train": (SPEC, TIMING, HISTORY), "score": (SPEC, TIMING)}
 
 
 def sidecar(path: Path | str, kind: str) -> Path:

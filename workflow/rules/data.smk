@@ -24,7 +24,7 @@ rule fetch:
 
 rule prepare:
     input:
-        fetched=ancient("data/raw/{dataset}/fetched.json"),
+        raw=ancient(PLAN.input("raw")),
     output:
         images="data/prepared/{dataset}-{digest}.npy",
         labels="data/prepared/{dataset}-{digest}.labels.csv",
@@ -41,7 +41,7 @@ rule prepare:
         runtime=30,
     params:
         spec=PLAN.spec,
-        raw=subpath(input.fetched, parent=True),
+        raw=PLAN.raw_folder,
     message:
         "Prepare {wildcards.dataset} as one array"
     shell:

@@ -10,6 +10,7 @@ from heldout.plan import Plan
 try:
     places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
     PLAN = Plan(read(config, where=" with ".join(places)))
+    PLAN.require_folders()
     PLAN.inputs_changed  # before any job, so that an unwritable folder is one line
 except HeldoutError as error:
     sys.exit(f"heldout: error: {error}")

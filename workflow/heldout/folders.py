@@ -1,0 +1,69 @@
+"""The hash by which an experiment pins a folder of a user's own images.
+
+It is the one that `dvc add FOLDER` writes into FOLDER.dvc: the MD5 of the list of files, each with its MD5.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from heldout.errors import HeldoutError
+from heldout.files import write_json
+
+LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db"}  # .dvcignore has them too
+KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
+
+
+def md5_of(folder: Path) -> str:
+    """Return the hash of a folder's files, reading them all."""
+    return _listed({name: _md5(folder / name) for name in _names(folder)})
+
+
+def known_md5_of(folder: Path) -> str:
+    """Return the same, reading only files whose size or modification time has changed since the last time.
+
+    Raises:
+        HeldoutError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise HeldoutError(
+            f"the image folder {folder} is not there, and without its `md5` the experiment cannot be planned; "
+            f"correct `folder`, or bring it: dvc pull {folder}"
+        )
+    store = KNOWN / f"md5-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}.json"
+    known = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    found = {}
+    for name in _names(folder):
+        stat = (folder / name).stat()
+        state = [stat.st_size, stat.st_mtime_ns]
+        same = name in known and known[name][:2] == state
+        found[name] = known[name] if same else [*state, _md5(folder / name)]
+    if found != known:
+        write_json(store, found)
+    return _listed({name: md5 for name, (_, _, md5) in found.items()})
+
+
+def check(folder: Path, md5: str) -> None:
+    """Raise HeldoutError if the folder does not hold what the experiment pins."""
+    if not folder.is_dir():
+        raise HeldoutError(f"{folder} is not there; correct `folder`, or bring it: dvc pull {folder}")
+    if (found := md5_of(folder)) != md5:
+        raise HeldoutError(
+            f"{folder} holds other files than the experiment is about: md5 {found}, pinned {md5}; "
+            f"bring those back (`dvc checkout {folder}`), or pin these (md5: {found})"
+        )
+
+
+def _names(folder: Path) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in LEFT_BY_SYSTEMS)
+    return [path.relative_to(folder).as_posix() for path in files]
+
+
+def _listed(md5s: dict[str, str]) -> str:
+    entries = [{"md5": md5s[name], "relpath": name} for name in sorted(md5s, key=lambda name: name.split("/"))]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

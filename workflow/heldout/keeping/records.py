@@ -1,0 +1,88 @@
+"""What DVC has recorded of this folder: every file of the outputs in dvc.yaml, with its MD5, as dvc.lock has it now.
+
+The list of a folder's files lies in DVC's cache or, after a fresh clone, in its remote.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heldout.errors import HeldoutError
+from heldout.files import whole_file
+
+TRACKED = ("data/raw", "data/prepared", "data/splits", "results/checkpoints", "results/scores")
+LOCK = "dvc.lock"
+
+
+def is_tracking() -> bool:
+    """Whether anything has been recorded here."""
+    return Path(LOCK).is_file()
+
+
+def recorded() -> dict[str, str]:
+    """Return the MD5 of every recorded file, by path; nothing where there is no dvc.lock.
+
+    Raises:
+        HeldoutError: DVC cannot read its own records, with the way out.
+    """
+    if not is_tracking():
+        return {}
+    with _clear():
+        files = _filesystem()
+        return {
+            path: facts["md5"]
+            for folder in TRACKED
+            for path, facts in files.find(folder, detail=True, dvc_only=True).items()
+        }
+
+
+def bring(paths: Iterable[str]) -> None:
+    """Copy recorded files here from DVC's cache or its remote, each whole or not at all.
+
+    Raises:
+        HeldoutError: neither has a file.
+    """
+    with _clear():
+        files = _filesystem()
+        for path in paths:
+            with whole_file(Path(path)) as temporary:
+                files.get_file(path, str(temporary))
+
+
+def cached(md5: str) -> Path:
+    """Return where DVC's cache keeps, or would keep, the file with this MD5."""
+    with _clear():
+        from dvc.repo import Repo
+
+        return Path(Repo().cache.local.oid_to_path(md5))
+
+
+def _filesystem() -> Any:
+    from dvc.api import DVCFileSystem  # half a second, so only where it is used
+
+    return DVCFileSystem()
+
+
+@contextmanager
+def _clear() -> Iterator[None]:
+    """Turn what DVC raises into one line."""
+    try:
+        yield
+    except Exception as error:
+        if problem := _problem(error):
+            raise HeldoutError(problem) from error
+        raise
+
+
+def _problem(error: Exception) -> str | None:
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
+
+    said = " ".join(str(error).split())
+    if isinstance(error, (DataIndexDirError, FileNotFoundError)):
+        return (
+            f"what {LOCK} records is neither in DVC's cache nor in its remote ({said}); `dvc remote list` shows where "
+            "it looks, and whoever recorded it can `dvc push` it there"
+        )
+    return f"DVC: {said}" if isinstance(error, DvcException) else None
