@@ -41,10 +41,12 @@ class Project:
     Attributes:
         folder: where commands run.
         environment: added to theirs.
+        launcher: put before each command.
     """
 
     folder: Path
     environment: dict[str, str]
+    launcher: tuple[str, ...] = ()
 
     def write(self, name: str, **changes: object) -> str:
         """Write an experiment file and return its name."""
@@ -65,14 +67,16 @@ class Project:
     def _popen(self, *command: str) -> subprocess.Popen:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | self.environment
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, env=environment, start_new_session=True, **pipes)
+        return subprocess.Popen(
+            [*self.launcher, *command], cwd=self.folder, env=environment, start_new_session=True, **pipes
+        )
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         return self.run("snakemake", "--cores", "2", *arguments, ok=ok)
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """The number of jobs of each rule that a dry run plans."""
-        printed = self.snakemake("-n", "--quiet", "rules", *arguments)
+        printed = self.snakemake("-n", *arguments, "--quiet", "rules")
         table = printed.partition("Job stats:")[2].splitlines()[3:]
         rows = [line.split() for line in table[: next(i for i, line in enumerate([*table, ""]) if not line.strip())]]
         return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
@@ -82,6 +86,12 @@ class Project:
 def project(tmp_path_factory) -> Project:
     """The project's own files, as a fresh clone would hold them."""
     folder = tmp_path_factory.mktemp("project")
+    copy_repository(folder)
+    return Project(folder, {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""})
+
+
+def copy_repository(folder: Path) -> None:
+    """Copy what git tracks, or would track, of this checkout."""
     listing = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
@@ -89,4 +99,3 @@ def project(tmp_path_factory) -> Project:
         if (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-    return Project(folder, {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""})

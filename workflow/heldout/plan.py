@@ -18,7 +18,7 @@ from heldout.fetching import FETCHED
 from heldout.files import SCRATCH, write_text
 from heldout.folders import known_md5_of
 from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
-from heldout.sidecars import TIMING, sidecar
+from heldout.sidecars import BESIDE, LABELS, TIMING, sidecar
 
 FIGURE_FORMATS = ("svg", "png")
 EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
@@ -45,6 +45,12 @@ class Step:
     @property
     def digest(self) -> str:
         return digest(self.spec)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the file is there with all that its rule writes beside it."""
+        beside = (sidecar(self.path, kind) for kind in BESIDE[self.spec["step"]])
+        return all(path.exists() for path in (Path(self.path), *beside))
 
 
 @dataclass(frozen=True)
@@ -161,11 +167,16 @@ class Plan:
         return canonical(self.step(wildcards).spec)
 
     def input(self, name: str) -> Any:
-        """Return an input function for rules: the path of the step's input `name`, or nothing where it has none."""
+        """Return an input function for rules: the path of the step's input `name`, or nothing where it has none.
+
+        A file that is there is valid by its name and needs no input that is gone: Snakemake, told of one, would make
+        both anew, and train again every pulled checkpoint whose images were not pulled.
+        """
 
         def path(wildcards: Any) -> str | list[str]:
-            inputs = self.step(wildcards).inputs
-            return inputs[name].path if name in inputs else []
+            step = self.step(wildcards)
+            wanted = step.inputs.get(name)
+            return [] if wanted is None or (step.is_made and not wanted.is_made) else wanted.path
 
         return path
 
@@ -178,13 +189,14 @@ class Plan:
         """Raise HeldoutError if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
         for prepared in {run.prepared.path: run.prepared for run in self.runs}.values():
             folder = Path(prepared.inputs["raw"].path)
-            if folder.name != FETCHED and not folder.is_dir() and not Path(prepared.path).is_file():
+            if folder.name != FETCHED and not folder.is_dir() and not prepared.is_made:
                 raise HeldoutError(
                     f"the image folder {folder} is not there; correct `folder`, or bring it: dvc pull {folder}"
                 )
 
-    def labels_input(self, wildcards: Any) -> str:
-        return labels_of(self.step(wildcards).inputs["images"].path)
+    def labels_input(self, wildcards: Any) -> str | list[str]:
+        images = self.input("images")(wildcards)
+        return labels_of(images) if images else []
 
     @cached_property
     def planned(self) -> str:
@@ -339,7 +351,7 @@ def _preparation(dataset: Entry) -> Step:
     folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
     if folder is not None:
         options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")
-    raw = Step({}, folder or f"data/raw/{dataset.plugin}/{FETCHED}", {})
+    raw = Step({"step": "fetch"}, folder or f"data/raw/{dataset.plugin}/{FETCHED}", {})
     prepared_spec = {
         "step": "prepare",
         "dataset": dataset.plugin,
@@ -352,7 +364,7 @@ def _preparation(dataset: Entry) -> Step:
 
 def labels_of(images: str) -> str:
     """Return the labels' table beside a prepared array."""
-    return str(sidecar(images, "labels.csv"))
+    return str(sidecar(images, LABELS))
 
 
 def _steps_of(run: Run) -> list[Step]:

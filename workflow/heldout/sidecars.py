@@ -6,8 +6,9 @@ from typing import Any
 from heldout.files import write_json
 from heldout.identity import digest, file_sha256
 
-SPEC, TIMING, HISTORY = "spec.json", "timing.json", "history.csv"
-BESIDE = {"train": (SPEC, TIMING, HISTORY), "score": (SPEC, TIMING)}
+SPEC, TIMING, HISTORY, LABELS = "spec.json", "timing.json", "history.csv", "labels.csv"
+# What each step writes beside its own file, as its rule declares it.
+BESIDE = {"fetch": (), "prepare": (LABELS,), "split": (), "train": (SPEC, TIMING, HISTORY), "score": (SPEC, TIMING)}
 
 
 def sidecar(path: Path | str, kind: str) -> Path:

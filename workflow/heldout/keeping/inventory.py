@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from heldout.config import read
 from heldout.errors import HeldoutError
-from heldout.plan import Plan, Step
-from heldout.sidecars import BESIDE, SPEC, sidecar
+from heldout.plan import Plan
+from heldout.sidecars import SPEC, sidecar
 
 QUICKSTART = "config.yaml"
 EXPERIMENTS = "workflow/experiments"
@@ -82,7 +82,7 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
 
 def unfinished() -> int:
     """Return how many trainings and scorings of config.yaml are missing."""
-    return sum(not is_complete(step) for step in _experiment(Path(QUICKSTART)).plan.trained_and_scored)
+    return sum(not step.is_made for step in _experiment(Path(QUICKSTART)).plan.trained_and_scored)
 
 
 def named_digests(found: list[Experiment]) -> set[str]:
@@ -102,12 +102,6 @@ def stored() -> dict[str, Stored]:
             if digest and path.is_file():
                 files.setdefault(digest[1], []).append(path)
     return {digest: _stored(paths) for digest, paths in files.items()}
-
-
-def is_complete(step: Step) -> bool:
-    """Whether a planned training or scoring is there with all that stands beside it, as Snakemake wants it."""
-    beside = [sidecar(step.path, kind) for kind in BESIDE[step.spec["step"]]]
-    return all(path.is_file() for path in (Path(step.path), *beside))
 
 
 def recorded_failure(path: Path | str) -> str | None:

@@ -26,6 +26,7 @@ def recorded() -> dict[str, str]:
     Raises:
         HeldoutError: DVC cannot read its own records, with the way out.
     """
+    refuse_conflict()
     if not is_tracking():
         return {}
     with _clear():
@@ -35,6 +36,15 @@ def recorded() -> dict[str, str]:
             for folder in TRACKED
             for path, facts in files.find(folder, detail=True, dvc_only=True).items()
         }
+
+
+def refuse_conflict() -> None:
+    """Raise HeldoutError where git could not merge dvc.lock: it holds both sides, and DVC cannot read it."""
+    if is_tracking() and "<<<<<<<" in Path(LOCK).read_text(encoding="utf-8"):
+        raise HeldoutError(
+            f"{LOCK} holds both sides of a merge; take the other side, and save again, which adds what is here: "
+            f"git checkout --theirs {LOCK}"
+        )
 
 
 def bring(paths: Iterable[str]) -> None:

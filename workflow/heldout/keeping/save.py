@@ -41,7 +41,7 @@ def save() -> Saved:
     before = records.recorded()
     brought = lacking(before)
     records.bring(brought)
-    _run("dvc", "commit", "--force", "--quiet")
+    _run("dvc", "commit", "--force")  # with --quiet it would not say why it fails
     return Saved(brought, len(records.recorded().keys() - before.keys()), _stage())
 
 
@@ -79,7 +79,7 @@ def _run(*command: str) -> None:
     module = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
     finished = subprocess.run(module, capture_output=True, text=True, check=False)
     if finished.returncode:
-        said = " ".join((finished.stderr or finished.stdout).split()).removeprefix("ERROR: ")
+        said = " ".join(finished.stderr.rpartition("ERROR: ")[2].split())  # DVC draws progress before it
         if "not a git repository" in said:
             said += "; without one, type once: dvc config --local core.no_scm true"
         raise HeldoutError(f"{' '.join(command[:2])} failed: {said}")

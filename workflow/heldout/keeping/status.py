@@ -6,7 +6,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from heldout.keeping.estimates import Estimates
-from heldout.keeping.inventory import Experiment, Stored, is_complete, named_digests, readable, recorded_failure, stored
+from heldout.keeping.inventory import Experiment, Stored, named_digests, readable, recorded_failure, stored
 from heldout.plan import Step
 
 PRESENT, MISSING, FAILED, FOREIGN = "present", "missing", "failed", "foreign"
@@ -23,7 +23,7 @@ def status(found: list[Experiment]) -> str:
 
 
 def state(step: Step) -> str:
-    if not is_complete(step):
+    if not step.is_made:
         return MISSING
     return FAILED if recorded_failure(step.path) else PRESENT
 

@@ -1,0 +1,389 @@
+"""DVC and Snakemake agree: what is pulled is neither trained nor scored again, and what is saved is never lost.
+
+A team of two clones shares a storage folder beside them, the default remote. Each clone runs its own code.
+"""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import TRIAL, Project, copy_repository
+from tests.workflow.test_bad_input import complaint
+from tests.workflow.test_end_to_end import REPORT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("git"), reason="there is no git to clone with"),
+]
+
+EXPERIMENT = TRIAL | {
+    "experiment": "quickstart",
+    "held_out": [1],
+    "methods": {"mean_image": {}, "adgan": {"starts": 2, "steps": 1}, "anogan": {"steps": 2}, "discriminator": {}},
+}
+COSTLY = {"fetch", "prepare", "split", "train", "score"}
+REFUSAL = "Can't remove the following unsaved files without confirmation"
+# All of root's powers over other people's permissions are given up, for good.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.getuid() == 0 else ()
+
+
+class Clone(Project):
+    """A clone of the repository, with what its user does in it."""
+
+    def git(self, *arguments: str, ok: bool = True) -> str:
+        return self.run("git", *arguments, ok=ok)
+
+    def dvc(self, *arguments: str, ok: bool = True) -> str:
+        return self.run("dvc", *arguments, ok=ok)
+
+    def heldout(self, *arguments: str, ok: bool = True) -> str:
+        return self.run("heldout", *arguments, ok=ok)
+
+    def configure(self, **changes: object) -> None:
+        self.write("config.yaml", **EXPERIMENT | changes)
+
+    def commit(self, message: str) -> None:
+        self.git("commit", "-q", "-a", "-m", message)
+
+    def clone(self, name: str, launcher: tuple[str, ...] = ()) -> "Clone":
+        """Return a new clone beside this one."""
+        folder = self.folder.parent / name
+        self.git("clone", "-q", str(self.folder), str(folder))
+        return Clone(folder, self.environment | {"PYTHONPATH": str(folder / "workflow")}, launcher)
+
+    def files(self, *folders: str) -> dict[str, bytes]:
+        """The content of every file below the folders, by its path here."""
+        paths = [path for folder in folders for path in (self.folder / folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(paths)}
+
+    def kept(self) -> dict[str, bytes]:
+        return self.files("data/splits", "data/prepared", "results/checkpoints", "results/scores")
+
+    def trained(self) -> set[str]:
+        return {name for name in self.files("results/checkpoints") if name.endswith(".safetensors")}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Clone:
+    """The first machine: it ran everything, saved, committed and pushed."""
+    parent = tmp_path_factory.mktemp("team")
+    folder = parent / "first"
+    folder.mkdir()
+    copy_repository(folder)
+    own = {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(folder / "workflow")}
+    own |= {name: str(parent / name.lower()) for name in ("HOME", "DVC_SITE_CACHE_DIR", "XDG_CACHE_HOME")}
+    own |= {name: str(parent / name.lower()) for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")}
+    for person in ("AUTHOR", "COMMITTER"):
+        own |= {f"GIT_{person}_NAME": "First", f"GIT_{person}_EMAIL": "first@example.org"}
+    clone = Clone(folder, own)
+    clone.configure()
+    clone.git("init", "-q", "-b", "main")
+    clone.git("config", "receive.denyCurrentBranch", "updateInstead")
+    clone.git("add", ".")
+    clone.git("commit", "-q", "-m", "Start")
+    clone.snakemake()
+    printed = clone.heldout("save")
+    assert "git commit -m 'Save results' && dvc push && git push" in printed and "not finished" not in printed
+    clone.commit("Save results")
+    clone.dvc("push")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def pulled(first) -> Clone:
+    """A second clone, with everything pulled and reported."""
+    clone = first.clone("pulled")
+    clone.dvc("pull")
+    clone.snakemake()
+    return clone
+
+
+def shuffle_times(folder: Path) -> None:
+    rng = random.Random(0)
+    for path in (path for below in ("data", "results") for path in (folder / below).rglob("*")):
+        when = 1.6e9 + rng.randrange(10**8)
+        os.utime(path, (when, when), follow_symlinks=False)
+
+
+@pytest.mark.parametrize("launcher", [(), UNPRIVILEGED], ids=["as_is", "unprivileged"])
+@pytest.mark.parametrize("cache_type", ["copy", "hardlink", "symlink"])
+def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, cache_type, launcher):
+    if launcher and not shutil.which(launcher[0]):
+        pytest.skip("there is no setpriv to give up root's powers")
+    clone = first.clone(f"{cache_type}-{len(launcher)}", launcher)
+    clone.dvc("config", "--local", "cache.type", cache_type)
+    clone.dvc("pull")
+    checkpoint = clone.folder / min(clone.trained())
+    assert checkpoint.is_symlink() == (cache_type == "symlink")
+    assert (checkpoint.stat().st_nlink > 1) == (cache_type == "hardlink")
+    if launcher and cache_type != "copy":
+        assert "Permission denied" in clone.run("bash", "-c", f"echo >> {checkpoint}", ok=False)
+    shuffle_times(clone.folder)
+    assert not clone.planned().keys() & COSTLY
+    clone.snakemake()
+    assert clone.files("results/quickstart") == first.files("results/quickstart")
+    # Work goes on in the clone: another scoring, other tables, saved and pushed from here.
+    assert clone.planned("--config", "methods={adgan: {steps: 2}}") == REPORT | {"score": 1}
+    clone.snakemake("--config", "methods={adgan: {steps: 2}}")
+    assert "3 files for the first time" in clone.heldout("save")
+    clone.dvc("push")
+    assert clone.files("results/quickstart") != first.files("results/quickstart")
+
+
+def test_without_the_data_pulled_checkpoints_are_scored_and_not_trained(first):
+    clone = first.clone("checkpoints_only")
+    clone.dvc("pull", "results/checkpoints")
+    assert clone.planned() == REPORT | {"fetch": 1, "prepare": 1, "split": 1, "score": 4}
+
+
+LOSS = "return self.critic(fake).mean() - self.critic(real).mean()"
+EDITS = {
+    "training code": ("models/wgan.py", LOSS, LOSS.replace("fake).mean()", "fake).sum() / len(fake)")),
+    "a comment in training code": ("models/wgan.py", LOSS, f"{LOSS}  # the critic's"),
+    "the loop around a training": ("training.py", '"steps": model.params.steps,', '"steps": int(model.params.steps),'),
+    "scoring code": ("methods/mean_image.py", "square()", "pow(2)"),
+    "code that all of them share": ("steps.py", "drawn = 0", "drawn = int()"),
+    "a comment in a dataset's code": ("datasets/mnist5k.py", "5,000 MNIST", "5000 MNIST"),
+    "a dataset's code": ("datasets/mnist5k.py", "len(labels), bool", "len(labels), np.bool_"),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, {}),
+        ({"models": {"wgan": TRIAL["models"]["wgan"] | {"steps": 11}}}, REPORT | {"train": 1, "score": 2}),
+        ({"methods": {"adgan": {"starts": 2, "steps": 2}}}, REPORT | {"score": 1}),
+        ({"seeds": [0, 1]}, REPORT | {"train": 2, "score": 4}),
+        ({"datasets": {"mnist5k": {"size": 64}}}, REPORT | {"prepare": 1, "split": 1, "train": 2, "score": 4}),
+        ({"device": "auto"}, {}),
+        ("training code", REPORT | {"train": 1, "score": 2}),
+        ("a comment in training code", {}),
+        ("the loop around a training", REPORT),  # a figure rebuilds models by way of it
+        ("scoring code", REPORT | {"score": 1}),
+        ("code that all of them share", REPORT | {"train": 2, "score": 4}),
+        ("a comment in a dataset's code", {}),
+        ("a dataset's code", REPORT | {"prepare": 1, "split": 1, "train": 2, "score": 4}),
+    ],
+    ids=str,
+)
+def test_a_change_after_a_pull_runs_what_it_touches(pulled, change, expected):
+    try:
+        if isinstance(change, str):
+            name, before, after = EDITS[change]
+            path = pulled.folder / "workflow" / "heldout" / name
+            text = path.read_text()
+            assert text.count(before) == 1
+            path.write_text(text.replace(before, after))
+            pulled.heldout("schema")
+        else:
+            merged = {key: EXPERIMENT[key] | value for key, value in change.items() if isinstance(value, dict)}
+            pulled.configure(**change | merged)
+        planned = pulled.planned()
+    finally:
+        pulled.git("checkout", "-q", "config.yaml", "workflow")
+    assert planned == expected
+    assert pulled.planned() == {}
+
+
+def test_a_damaged_checkpoint_is_refused_by_score_and_named_by_verify(first):
+    clone = first.clone("damaged")
+    clone.dvc("pull")
+    assert re.search(r"[1-9]\d* files checked, [1-9]\d* recorded by DVC, 0 damaged", clone.heldout("verify"))
+    checkpoint = next(path for path in map(Path, clone.trained()) if path.name.startswith("wgan-"))
+    content, stat = (clone.folder / checkpoint).read_bytes(), (clone.folder / checkpoint).stat()
+    flipped = bytes([*content[:-5], content[-5] ^ 1, *content[-4:]])
+    (clone.folder / checkpoint).write_bytes(flipped)
+    os.utime(clone.folder / checkpoint, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # so that DVC does not notice
+    scores = next(path for path in clone.files("results/scores") if re.search(r"/adgan-\w+\.parquet", path))
+    (clone.folder / scores).unlink()
+    line = complaint(clone.snakemake(ok=False))
+    assert f"{checkpoint} is damaged" in line and not (clone.folder / scores).exists()
+
+    printed = clone.heldout("verify", ok=False)
+    assert f"{checkpoint}: SHA-256 is not" in printed and "1 damaged" in printed
+    command = re.search(r"run snakemake again: (.+)", printed)[1]
+    assert command == f"rm {checkpoint.with_suffix('')}.*"
+    clone.run("bash", "-c", command)
+    clone.dvc("checkout")  # the remedy works
+    assert (clone.folder / checkpoint).read_bytes() == content
+    assert "0 damaged" in clone.heldout("verify") and not clone.planned().keys() & COSTLY
+
+
+def test_with_links_verify_also_names_the_caches_copy(first):
+    clone = first.clone("damaged_link")
+    clone.dvc("config", "--local", "cache.type", "hardlink")
+    clone.dvc("pull")
+    timing = next(clone.folder / path for path in clone.files("results/scores") if path.endswith("timing.json"))
+    timing.chmod(0o644)
+    timing.write_text(timing.read_text().replace("cpu", "CPU"))
+    printed = clone.heldout("verify", ok=False)
+    assert "2 damaged" in printed and "DVC's cache has it with the same damage" in printed
+    clone.run("bash", "-c", re.search(r"run snakemake again: (.+)", printed)[1])
+    clone.dvc("pull")
+    assert "cpu" in timing.read_text() and "0 damaged" in clone.heldout("verify")
+
+
+@pytest.mark.parametrize("beside", ["alone", "with_all_beside_it"])
+def test_a_checkpoint_of_another_spec_renamed_into_place_is_refused(first, beside):
+    clone = first.clone(f"renamed_{beside}")
+    clone.dvc("pull")
+    clone.snakemake("checkpoints", "--config", "models={wgan: {steps: 11}}")
+    (wanted,) = (clone.folder / path for path in first.trained() if "/wgan-" in path)
+    (other,) = (clone.folder / path for path in clone.trained() - first.trained())
+    for path in other.parent.glob(f"{other.stem}.*" if beside == "with_all_beside_it" else other.name):
+        shutil.copy(path, wanted.with_name(path.name.replace(other.stem, wanted.stem)))
+    for scores in (clone.folder / "results" / "scores").rglob("discriminator-*"):
+        scores.unlink()
+    line = complaint(clone.snakemake("--until", "score", ok=False))
+    assert str(wanted.relative_to(clone.folder)) in line
+    assert ("is damaged" if beside == "alone" else "holds training") in line
+    printed = clone.heldout("verify", ok=False)
+    assert f"{wanted.relative_to(clone.folder)}: " in printed
+    assert (other.stem.partition("-")[2] in printed) == (beside == "with_all_beside_it")
+
+
+def test_dvc_repro_trains_what_changed_and_shows_what_moved(first):
+    clone = first.clone("repro")
+    clone.dvc("pull")
+    clone.snakemake()
+    assert "didn't change, skipping" in clone.dvc("repro")
+    before = clone.kept()
+    clone.configure(models=EXPERIMENT["models"] | {"wgan": TRIAL["models"]["wgan"] | {"steps": 12}})
+    clone.dvc("repro")
+    (new,) = clone.trained() - first.trained()
+    assert "/wgan-" in new and before.items() <= clone.kept().items()
+    assert "didn't change, skipping" in clone.dvc("repro")
+    clone.commit("Train longer")
+
+    assert re.search(r"config.yaml +models.wgan.steps +10 +12", clone.dvc("params", "diff", "HEAD~1", "HEAD"))
+    moved = clone.dvc("metrics", "diff", "HEAD~1", "HEAD")
+    assert re.search(r"results/quickstart/metrics.json +mnist5k\.1\.adgan\.auroc", moved) and "anogan" not in moved
+    clone.dvc("plots", "diff", "HEAD~1", "HEAD")
+    page = (clone.folder / "dvc_plots" / "index.html").read_text()
+    assert all(title in page for title in ("ROC curves", "AUROC by class", "Scoring time"))
+    for column in ("tpr_low", "auroc_low", "score_ms_per_image"):
+        assert f'"{column}"' in page
+
+    now = clone.kept()
+    clone.git("checkout", "-q", "HEAD~1")
+    clone.dvc("checkout")
+    assert clone.kept() == before
+    clone.dvc("repro")
+    assert clone.kept() == before
+    clone.git("checkout", "-q", "main")
+    clone.dvc("checkout")
+    assert clone.kept() == now and not clone.planned().keys() & COSTLY
+
+
+def test_dvc_exp_run_sets_one_parameter(first):
+    clone = first.clone("exp")
+    clone.dvc("pull")
+    clone.dvc("exp", "run", "-S", "config.yaml:methods.adgan.starts=3")
+    assert yaml.safe_load((clone.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 3
+    assert clone.trained() == first.trained() and len(clone.kept()) == len(first.kept()) + 3
+    assert "adgan.auroc" in clone.dvc("exp", "diff")
+
+
+def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_both(first):
+    other, mine = first.clone("other"), first.clone("mine")
+    for clone, seed in ((other, 5), (mine, 6)):
+        clone.dvc("pull")
+        clone.snakemake("checkpoints", "--config", f"seeds=[{seed}]")
+    other.heldout("save")
+    other.commit("Train seed 5")
+    other.dvc("push")
+    other.git("push", "-q", "origin", "HEAD:shared")
+
+    unsaved = mine.kept()
+    mine.git("pull", "-q", "--ff-only", "origin", "shared")
+    assert REFUSAL in mine.dvc("pull", ok=False)
+    assert unsaved.items() <= mine.kept().items()
+
+    printed = mine.heldout("save")
+    assert "files for the first time" in printed
+    assert mine.kept() == unsaved | other.kept()
+    assert "0 damaged" in mine.heldout("verify")
+    assert not mine.planned("checkpoints", "--config", "seeds=[5,6]")
+    mine.commit("Train seed 6")
+    mine.dvc("push")
+    assert "up to date" in mine.dvc("pull")
+    # Now that all is saved, an older commit can be looked at, and left again.
+    joined = mine.kept()
+    mine.git("checkout", "-q", first.git("rev-parse", "HEAD").strip())
+    mine.dvc("checkout")
+    assert mine.kept() == first.kept()
+    mine.git("checkout", "-q", "main")
+    mine.dvc("checkout")
+    assert mine.kept() == joined
+
+
+def test_two_commits_that_both_trained_are_merged_by_taking_one_and_saving(first):
+    theirs, mine = first.clone("theirs"), first.clone("ours")
+    for clone, steps in ((theirs, 3), (mine, 4)):
+        clone.dvc("pull")
+        clone.snakemake("--until", "score", "--config", f"methods={{anogan: {{steps: {steps}}}}}")
+        clone.heldout("save")
+        clone.commit(f"Search for {steps} steps")
+        clone.dvc("push")
+    theirs.git("push", "-q", "origin", "HEAD:scored")
+    assert "CONFLICT (content): Merge conflict in dvc.lock" in mine.git(
+        "pull", "--no-rebase", "origin", "scored", ok=False
+    )
+    assert "git checkout --theirs dvc.lock" in complaint(mine.heldout("save", ok=False))
+    mine.git("checkout", "-q", "--theirs", "dvc.lock")
+    before = mine.kept()
+    mine.heldout("save")
+    mine.git("commit", "-q", "--no-edit")
+    assert mine.kept() == before | theirs.kept() and len(mine.kept()) == len(first.kept()) + 6
+
+
+def test_saving_after_a_partial_pull_forgets_nothing(first):
+    clone = first.clone("partial")
+    clone.dvc("pull", "results/scores")
+    assert re.search(r"brought \d+ recorded files", clone.heldout("save"))
+    assert clone.kept() == first.kept() and clone.git("status", "--short") == ""
+
+
+def test_saving_an_unfinished_experiment_says_so(first):
+    clone = first.clone("unfinished")
+    clone.dvc("pull")
+    clone.configure(seeds=[8])
+    assert "config.yaml is not finished: 6 of its trainings and scorings are missing" in clone.heldout("save")
+
+
+def test_an_export_without_git_runs_and_one_command_lets_dvc_work_there(first):
+    folder = first.folder.parent / "export"
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=first.folder, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x"], input=archive, cwd=folder, check=True)
+    export = Clone(folder, first.environment | {"PYTHONPATH": str(folder / "workflow")})
+    export.snakemake("checkpoints")
+    assert {path: export.files(".")[path] for path in export.trained()} == {
+        path: content for path, content in first.files("results/checkpoints").items() if path in first.trained()
+    }
+    assert "not a git repository" in export.dvc("status", ok=False)
+    line = complaint(export.heldout("save", ok=False))
+    command = re.search(r"type once: (.+)", line)[1]
+    readme = (folder / "README.md").read_text()
+    assert command in readme
+    export.run("bash", "-c", command)
+    export.heldout("save")
+    export.dvc("push")
+    assert "dvc push" in export.heldout("save") and "git" not in export.heldout("save")
+    assert not export.planned().keys() & COSTLY
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it gives up root's powers as Linux does")
+@pytest.mark.skipif(not UNPRIVILEGED, reason="these tests already run as a normal user")
+def test_giving_up_roots_powers_works(first, tmp_path):
+    (tmp_path / "file").touch(mode=0o444)
+    normal = Clone(tmp_path, first.environment, UNPRIVILEGED)
+    assert "Permission denied" in normal.run("bash", "-c", "echo >> file", ok=False)
