@@ -4,7 +4,6 @@ Whatever the source, a file counts only with its published checksum; one that fa
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from heldout import registry
 from heldout.config import MIRROR_VARIABLE
 from heldout.errors import HeldoutError
 from heldout.files import whole_folder
+from heldout.identity import file_md5
 
 FETCHED = "fetched.json"  # lists what lies beside it
 PATIENCE_S = 30  # without an answer, an address counts as unreachable
@@ -110,8 +110,8 @@ def _unpack(dataset: Any, checksums: dict[str, str], folder: Path) -> dict[str, 
     with tarfile.open(folder / archive) as packed:
         packed.extractall(folder, filter="data")  # refuses members that would leave the folder
     (folder / archive).unlink()
-    for file, file_md5 in checksums.items():
-        _verify(folder / file, file_md5, f"{source}: {file}")
+    for file, published in checksums.items():
+        _verify(folder / file, published, f"{source}: {file}")
     return dict.fromkeys(checksums, source)
 
 
@@ -148,7 +148,7 @@ def _impatient() -> Iterator[None]:
 def _restore(dataset: Any, folder: Path, file: str, md5: str) -> None:
     """Undo what a distributor is known to do to official files, where the dataset's file says what that is."""
     path = folder / file
-    if hasattr(dataset, "restored") and _md5(path) != md5:
+    if hasattr(dataset, "restored") and file_md5(path) != md5:
         path.write_bytes(dataset.restored(file, path.read_bytes()))
 
 
@@ -156,13 +156,8 @@ def _name(dataset: Any) -> str:
     return type(dataset).__module__.rpartition(".")[2]
 
 
-def _md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
 def _verify(path: Path, md5: str, where: str) -> None:
-    found = _md5(path)
+    found = file_md5(path)
     if found != md5:
         path.unlink()
         raise HeldoutError(f"{where} is damaged: MD5 {found}, published {md5}; it was refused and removed")

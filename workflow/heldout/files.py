@@ -12,6 +12,8 @@ from heldout.errors import HeldoutError
 
 TRACKED = ("results", "data")  # a half-written file below these would be taken up by `dvc add`
 SCRATCH = ".resume"
+# The outputs of the stage in dvc.yaml.
+VERSIONED = ("data/raw", "data/prepared", "data/splits", "results/checkpoints", "results/scores")
 READABLE = 0o666
 
 
@@ -57,6 +59,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder with those above it.
+
+    Raises:
+        HeldoutError: it cannot be created.
+    """
+    with _clear_about(path, path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

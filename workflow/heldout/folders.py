@@ -9,6 +9,7 @@ from pathlib import Path
 
 from heldout.errors import HeldoutError
 from heldout.files import write_json
+from heldout.identity import file_md5
 
 LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db"}  # .dvcignore has them too
 KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
@@ -16,7 +17,7 @@ KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by 
 
 def md5_of(folder: Path) -> str:
     """Return the hash of a folder's files, reading them all."""
-    return _listed({name: _md5(folder / name) for name in _names(folder)})
+    return _listed({name: file_md5(folder / name) for name in _names(folder)})
 
 
 def known_md5_of(folder: Path) -> str:
@@ -37,7 +38,7 @@ def known_md5_of(folder: Path) -> str:
         stat = (folder / name).stat()
         state = [stat.st_size, stat.st_mtime_ns]
         same = name in known and known[name][:2] == state
-        found[name] = known[name] if same else [*state, _md5(folder / name)]
+        found[name] = known[name] if same else [*state, file_md5(folder / name)]
     if found != known:
         write_json(store, found)
     return _listed({name: md5 for name, (_, _, md5) in found.items()})
@@ -62,8 +63,3 @@ def _names(folder: Path) -> list[str]:
 def _listed(md5s: dict[str, str]) -> str:
     entries = [{"md5": md5s[name], "relpath": name} for name in sorted(md5s, key=lambda name: name.split("/"))]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest()
-
-
-def _md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()

@@ -40,6 +40,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_md5(path: Path) -> str:
+    """Return the hash by which datasets are published, and by which DVC knows a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 @cache
 def source_digest(module: str, always: tuple[str, ...] = ()) -> str:
     """Return the digest of a module's source and of everything of ours that it imports.

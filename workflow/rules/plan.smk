@@ -1,10 +1,12 @@
 # Checks the experiment and names every file. The package does the work; a mistake is one line, without a traceback.
 import shlex
 import sys
+from pathlib import Path
 
 from heldout.config import read
 from heldout.errors import HeldoutError
 from heldout.failures import explain
+from heldout.files import VERSIONED, make_folder
 from heldout.plan import Plan
 
 try:
@@ -12,6 +14,8 @@ try:
     PLAN = Plan(read(config, where=" with ".join(places)))
     PLAN.require_folders()
     PLAN.inputs_changed  # before any job, so that an unwritable folder is one line
+    for folder in VERSIONED:
+        make_folder(Path(folder))  # DVC wants every output of its stage, even where an experiment puts nothing there
 except HeldoutError as error:
     sys.exit(f"heldout: error: {error}")
 

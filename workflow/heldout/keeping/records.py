@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError
-from heldout.files import whole_file
+from heldout.files import VERSIONED, whole_file
 
-TRACKED = ("data/raw", "data/prepared", "data/splits", "results/checkpoints", "results/scores")
 LOCK = "dvc.lock"
 
 
@@ -33,7 +32,7 @@ def recorded() -> dict[str, str]:
         files = _filesystem()
         return {
             path: facts["md5"]
-            for folder in TRACKED
+            for folder in VERSIONED
             for path, facts in files.find(folder, detail=True, dvc_only=True).items()
         }
 

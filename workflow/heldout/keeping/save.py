@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heldout.errors import HeldoutError
+from heldout.files import VERSIONED, make_folder
+from heldout.identity import file_md5
 from heldout.keeping import records
 from heldout.keeping.inventory import DIGEST_IN_NAME, PLACES
-from heldout.keeping.verify import file_md5
 
+OWN_ENDINGS = {ending.removeprefix(".") for _, ending in PLACES.values()}
 # What `dvc metrics diff` and `dvc plots diff` compare between commits; small, so git keeps it.
 NUMBERS = ("metrics.json", "tables/metrics.csv", "tables/roc.csv", "tables/runtime.csv")
 
@@ -35,9 +37,8 @@ def save() -> Saved:
     Raises:
         HeldoutError: a recorded file cannot be had, or DVC refuses.
     """
-    for folder in records.TRACKED:
-        if not Path(folder).is_dir():
-            Path(folder).mkdir(parents=True)  # DVC records a folder without files as such
+    for folder in VERSIONED:
+        make_folder(Path(folder))
     before = records.recorded()
     brought = lacking(before)
     records.bring(brought)
@@ -55,16 +56,15 @@ def lacking(recorded: dict[str, str]) -> list[str]:
     for path in recorded:
         digest = DIGEST_IN_NAME.search(path)
         groups[path[: digest.end()] if digest else path].append(path)
-    return [path for group in groups.values() for path in _lacking_of(group, recorded)]
+    return [path for stem, group in groups.items() for path in _lacking_of(stem, group, recorded)]
 
 
-def _lacking_of(group: list[str], recorded: dict[str, str]) -> list[str]:
-    different = [path for path in group if not Path(path).is_file() or file_md5(Path(path)) != recorded[path]]
-    own = [path for path in group if path.endswith(tuple(ending for _, ending in PLACES.values()))] or group
-    own_is_here = all(Path(path).is_file() for path in own)
-    if own_is_here and any(path in different for path in own):
-        return []
-    return [path for path in different if not own_is_here or not Path(path).is_file()]
+def _lacking_of(stem: str, group: list[str], recorded: dict[str, str]) -> list[str]:
+    own = [path for path in group if path == stem or path.removeprefix(stem) in OWN_ENDINGS]
+    missing = [path for path in group if not Path(path).is_file()]
+    if any(path in missing for path in own):
+        return [path for path in group if path in missing or file_md5(Path(path)) != recorded[path]]
+    return missing if all(file_md5(Path(path)) == recorded[path] for path in own) else []
 
 
 def _stage() -> bool:

@@ -4,16 +4,15 @@ A file is damaged if its bytes, the digest in its name, the spec beside it and t
 if they are not the bytes that dvc.lock records.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from heldout import checkpoints
 from heldout.errors import HeldoutError
-from heldout.identity import digest, file_sha256
+from heldout.identity import digest, file_md5, file_sha256
 from heldout.keeping import records
-from heldout.keeping.inventory import PLACES, Stored, stored
+from heldout.keeping.inventory import DIGEST_IN_NAME, Stored, stored
 from heldout.protocols import read_manifest
 from heldout.scores import read_scores
 from heldout.sidecars import SPEC, sidecar
@@ -39,24 +38,18 @@ def verify(recorded: dict[str, str]) -> tuple[int, dict[Path, str]]:
         if Path(path).is_file():
             checked.add(Path(path))
             if Path(path) not in damaged and file_md5(Path(path)) != md5:
-                damaged[Path(path)] = f"MD5 is not the {md5} that {records.LOCK} records"
+                damaged[Path(path)] = (
+                    f"MD5 is not the {md5} that {records.LOCK} records; or it was made anew and is not saved"
+                )
             if Path(path) in damaged:
                 damaged |= _in_cache(md5)
     return len(checked), damaged
 
 
 def remedy(path: Path) -> str:
-    """Return what to type about a damaged file."""
-    if not any(path.is_relative_to(folder) for folder, _ in PLACES.values()):
-        return f"rm {path}"
-    stem, _, ending = path.name.partition(".")
-    beside = stem + ".*" if ending else stem
-    return f"rm {path.with_name(beside)}"
-
-
-def file_md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+    """Return what to type about a damaged file: what stands beside it goes too, or Snakemake may not replace it."""
+    digest = DIGEST_IN_NAME.search(path.name)
+    return f"rm {path.with_name(path.name[: digest.end()] + '*') if digest else path}"
 
 
 def _against_spec(name: str, entry: Stored) -> str | None:

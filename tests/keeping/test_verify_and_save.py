@@ -1,0 +1,101 @@
+"""Damage is found and named; saving brings what is recorded and leaves what is here."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from heldout.identity import file_md5
+from heldout.keeping import records
+from heldout.keeping.save import lacking
+from heldout.keeping.verify import remedy, verify
+from heldout.sidecars import SPEC, sidecar
+from tests.keeping.conftest import make, planned
+
+
+@pytest.fixture
+def run(folder):
+    """A run whose training and scorings are there."""
+    run = planned().runs[0]
+    for step in (*run.trainings.values(), *run.scorings.values()):
+        make(step)
+    return run
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_whole_files_pass(run):
+    assert verify({}) == (3, {})
+
+
+@pytest.mark.parametrize("at", [0, 200, -1])
+@pytest.mark.parametrize("kind", ["trainings", "scorings"])
+def test_one_flipped_byte_is_named(run, kind, at):
+    path = Path(next(iter(getattr(run, kind).values())).path)
+    flip(path, at)
+    count, damaged = verify({})
+    assert count == 3 and damaged.keys() == {path} and "SHA-256 is not" in damaged[path]
+
+
+def test_a_forged_spec_does_not_help(run):
+    """Even with the hash put right, what is inside the file gives it away."""
+    path = Path(run.trainings["wgan"].path)
+    other = make(planned(seeds=[3]).runs[0].trainings["wgan"])
+    beside = json.loads(sidecar(path, SPEC).read_text())
+    shutil.copy(other, path)
+    beside["sha256"] = json.loads(sidecar(other, SPEC).read_text())["sha256"]
+    sidecar(path, SPEC).write_text(json.dumps(beside))
+    _, damaged = verify({})
+    assert damaged == {path: f"it holds {other.stem.partition('-')[2]}"}
+
+
+def test_a_missing_or_broken_spec_is_damage(run):
+    paths = [Path(step.path) for step in run.scorings.values()]
+    sidecar(paths[0], SPEC).unlink()
+    sidecar(paths[1], SPEC).write_text("{")
+    assert verify({})[1].keys() == set(paths)
+
+
+def test_dvcs_records_count_too(run, monkeypatch, tmp_path):
+    path = Path(run.trainings["wgan"].path)
+    timing = path.with_suffix(".timing.json")
+    recorded = {str(item): file_md5(item) for item in (path, timing)} | {"results/scores/gone.parquet": "0" * 32}
+    monkeypatch.setattr(records, "cached", lambda md5: tmp_path / md5)
+    assert verify(recorded) == (4, {})
+    (tmp_path / recorded[str(timing)]).write_bytes(timing.read_bytes())
+    timing.write_text("{}")
+    ((damaged, problem),) = verify(recorded)[1].items()
+    assert damaged == timing and f"MD5 is not the {recorded[str(timing)]} that dvc.lock records" in problem
+    (tmp_path / recorded[str(timing)]).write_text("{}")
+    assert tmp_path / recorded[str(timing)] in verify(recorded)[1]
+
+
+def test_the_remedy_removes_what_stands_beside_a_file_too():
+    assert remedy(Path("results/scores/a/adgan-0123456789ab.parquet")) == "rm results/scores/a/adgan-0123456789ab.*"
+    assert remedy(Path("data/raw/mnist/fetched.json")) == "rm data/raw/mnist/fetched.json"
+    assert remedy(Path(".dvc/cache/files/md5/ab/cdef")) == "rm .dvc/cache/files/md5/ab/cdef"
+
+
+def test_saving_brings_what_is_gone_and_leaves_what_was_made_here(run):
+    recorded = {str(path): file_md5(path) for path in Path("results").rglob("*") if path.is_file()}
+    recorded |= {"data/raw/mnist5k/fetched.json": "0" * 32}
+    training, scoring, floor = (
+        Path(step.path) for step in (run.trainings["wgan"], run.scorings["adgan"], run.scorings["mean_image"])
+    )
+    assert lacking(recorded) == ["data/raw/mnist5k/fetched.json"]
+    training.unlink()  # gone, and what stands beside it is another's
+    training.with_suffix(".timing.json").write_text("{}")
+    scoring.with_suffix(".spec.json").unlink()  # gone from beside the recorded file
+    flip(floor, -1)  # made here, under the same digest
+    floor.with_suffix(".timing.json").unlink()
+    expected = {"data/raw/mnist5k/fetched.json", str(training), str(training.with_suffix(".timing.json"))}
+    assert set(lacking(recorded)) == expected | {str(scoring.with_suffix(".spec.json"))}
+
+
+def test_without_a_lock_nothing_is_recorded(folder):
+    assert records.recorded() == {} and not records.is_tracking()

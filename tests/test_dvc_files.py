@@ -1,0 +1,56 @@
+"""What DVC reads: outputs as the package knows them, remotes and templates that are well-formed."""
+
+import json
+import re
+import subprocess
+import sys
+
+import yaml
+
+from heldout.files import VERSIONED
+from heldout.keeping.save import NUMBERS
+from tests.conftest import REPOSITORY
+
+PIPELINE = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
+EXAMPLE = re.compile(r"^# (\['|    )", re.MULTILINE)
+
+
+def test_every_output_persists_and_is_one_that_the_package_saves():
+    (stage,) = PIPELINE["stages"].values()
+    assert [next(iter(out)) for out in stage["outs"]] == list(VERSIONED)
+    assert all(options == {"persist": True} for out in stage["outs"] for options in out.values())
+    assert stage["cmd"] == "snakemake --cores all"
+
+
+def test_what_dvc_compares_is_what_save_gives_to_git():
+    compared = [
+        *PIPELINE["metrics"],
+        *(file for plot in PIPELINE["plots"] for facts in plot.values() for file in facts["y"]),
+    ]
+    assert {file.removeprefix("results/${experiment}/") for file in compared} == set(NUMBERS)
+
+
+def test_every_plot_has_its_template():
+    for plot in PIPELINE["plots"]:
+        for facts in plot.values():
+            template = json.loads((REPOSITORY / ".dvc" / "plots" / f"{facts['template']}.json").read_text())
+            assert template["data"] == {"values": "<DVC_METRIC_DATA>"}
+
+
+def test_the_remotes_given_as_examples_are_well_formed(tmp_path):
+    config = (REPOSITORY / ".dvc" / "config").read_text()
+    uncommented = EXAMPLE.sub(lambda found: found[1], config)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text(uncommented)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "config", "--list"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert {"remote.storage.url", "remote.s3.url", "remote.ssh.url", "remote.gcs.url"} <= {
+        line.partition("=")[0] for line in listed.splitlines()
+    }
+    assert "core.analytics=false" in listed and "core.check_update=false" in listed
+
+
+def test_the_default_remote_is_a_folder_beside_the_clone():
+    assert "remote = storage" in (REPOSITORY / ".dvc" / "config").read_text()
+    assert "url = ../../heldout-storage" in (REPOSITORY / ".dvc" / "config").read_text()
