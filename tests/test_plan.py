@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -126,6 +127,34 @@ def test_the_list_of_inputs_is_planned_beside_and_leaves_the_experiments_folder_
     other = Plan(config.read(BASE | {"bootstrap": 200}, where="trial.yaml"))
     assert other.inputs_changed and other.planned != plan.planned
     assert not Plan(config.read(BASE, where="trial.yaml")).inputs_changed
+
+
+def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(config.read(BASE, where="trial.yaml"))
+    training = plan.runs[0].trainings["wgan"]
+    wanted = SimpleNamespace(digest=training.digest)
+
+    def touch(path: str) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+
+    def inputs() -> list[str]:
+        return [plan.input("images")(wanted), plan.input("split")(wanted)]
+
+    images, split = training.inputs["images"].path, training.inputs["split"].path
+    assert inputs() == [images, split]
+    touch(training.path)
+    assert inputs() == [images, split]  # what belongs beside it is not there: it is to be made
+    for kind in ("spec.json", "history.csv", "timing.json"):
+        touch(training.path.replace("safetensors", kind))
+    assert inputs() == [[], []]
+    touch(split)
+    assert inputs() == [[], split]
+    touch(images)
+    assert inputs() == [[], split]  # its labels are gone
+    touch(images.replace("npy", "labels.csv"))
+    assert inputs() == [images, split]
 
 
 def test_a_scoring_without_a_model_asks_for_no_gpu():
