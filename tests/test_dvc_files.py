@@ -8,6 +8,7 @@ import sys
 import yaml
 
 from heldout.files import VERSIONED
+from heldout.folders import IGNORED
 from heldout.keeping.save import NUMBERS
 from tests.conftest import REPOSITORY
 
@@ -49,6 +50,11 @@ def test_the_remotes_given_as_examples_are_well_formed(tmp_path):
         line.partition("=")[0] for line in listed.splitlines()
     }
     assert "core.analytics=false" in listed and "core.check_update=false" in listed
+
+
+def test_image_folders_are_hashed_without_what_dvc_ignores():
+    lines = (REPOSITORY / ".dvcignore").read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == list(IGNORED)
 
 
 def test_the_default_remote_is_a_folder_beside_the_clone():

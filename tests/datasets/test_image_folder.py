@@ -1,6 +1,7 @@
 """A folder of a user's own images, of every form that Pillow reads, and the hash that pins it."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from heldout.identity import IMAGES, source_digest
 from heldout.labelled import read_labels
 from heldout.plan import Plan
 from heldout.preparing import prepare
+from tests.conftest import REPOSITORY
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -83,9 +85,12 @@ def test_a_photograph_stands_as_its_camera_says(folder):
     [
         (lambda folder: (folder / "good" / "9.png").write_bytes(b"no image"), "good/9.png cannot be read as an image"),
         (
-            lambda folder: (folder / "scratched").mkdir(),
+            lambda folder: shutil.copytree(folder / "good", folder / "scratched"),
             "parts/scratched is no class of this experiment; add 'scratched'",
         ),
+        (lambda folder: (folder / "good" / "link").symlink_to(folder / "Hand Gun"), "good/link is a link to a folder"),
+        (lambda folder: Image.new("F", (40, 40), 0.7).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits a pixel"),
+        (lambda folder: Image.new("I", (40, 40), 200).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits a pixel"),
         (lambda folder: [path.unlink() for path in (folder / "good").iterdir()], "parts/good holds no images"),
     ],
 )
@@ -114,13 +119,24 @@ def test_another_content_than_the_pinned_is_refused_with_both_hashes(folder):
 def test_the_hash_is_the_one_that_dvc_add_writes(folder):
     (folder / "good" / "deeper").mkdir()
     Image.new("L", (8, 8)).save(folder / "good" / "deeper" / "ä b.png")
-    (folder / ".DS_Store").write_text("left by a system")
-    (folder.parent.parent / ".dvcignore").write_text(".DS_Store\n")
+    for name in ("good-2", "good bad", "good.3", "Good"):  # DVC orders them as a whole, not folder by folder
+        shutil.copytree(folder / "good", folder / name)
+    (folder / "good" / ".ipynb_checkpoints").mkdir()
+    for name in (".DS_Store", "good/.ipynb_checkpoints/0-checkpoint.png", "good-2/Thumbs.db"):
+        (folder / name).write_text("left by a tool")
+    shutil.copy(REPOSITORY / ".dvcignore", folder.parent.parent)
     environment = os.environ | {"DVC_SITE_CACHE_DIR": str(folder.parent / "cache")}
     for command in (["init", "--no-scm", "-q"], ["add", "-q", "data/parts"]):
         subprocess.run([sys.executable, "-m", "dvc", *command], check=True, env=environment)
     (out,) = yaml.safe_load((folder.parent / "parts.dvc").read_text())["outs"]
     assert out["md5"] == folders.md5_of(folder) + ".dir"
+
+
+def test_what_tools_leave_beside_images_is_no_image(folder):
+    before = prepared(folder)[0]
+    (folder / "good" / ".ipynb_checkpoints").mkdir()
+    shutil.copy(folder / "good" / "1.png", folder / "good" / ".ipynb_checkpoints" / "1-checkpoint.png")
+    assert np.array_equal(prepared(folder)[0], before)
 
 
 def test_a_known_hash_is_read_again_only_where_a_file_has_changed(folder, monkeypatch):
@@ -131,6 +147,10 @@ def test_a_known_hash_is_read_again_only_where_a_file_has_changed(folder, monkey
     assert folders.known_md5_of(folder) == first and read == []
     os.utime(folder / "good" / "1.png", (1, 1))
     assert folders.known_md5_of(folder) != first and read == ["1.png"]
+    (store,) = folders.KNOWN.iterdir()
+    store.write_text("cut o")  # what is known is a convenience
+    folders.known_md5_of(folder)
+    assert len(read) == 1 + 5
 
 
 EXPERIMENT = {

@@ -82,8 +82,8 @@ def test_prune_takes_what_no_experiment_names_and_nothing_else(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     entries = prune.superfluous(inventory.experiments())
-    assert {entry.own for entry in entries} == foreign
-    prune.delete(entries)
+    assert {entry.own for entry in entries} == foreign | {log}
+    assert prune.delete(entries) == prune.Pruned(sum(len(entry.files) for entry in entries), recorded=0)
     left = {path for path in Path("results").rglob("*") if path.is_file()}
     assert named <= left and not any("seed3" in str(path) for path in left)
     assert all(path.is_file() for path in own)
@@ -136,15 +136,29 @@ def test_nothing_is_deleted_under_a_running_snakemake(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("experiment: x\nmehtods: {adgan: {}}\ndatasets: {mnist5k: {}}\n", "did you mean 'methods'"),
         ("experiment: x\nsedes: [1]\ndatasets: {mnist5k: {}}\nmethods: {adgan: {}}\n", "did you mean 'seeds'"),
-        ("experiment: [", "other.yaml cannot be read as an experiment"),
-        ("just words\n", "other.yaml is no experiment: keys and values are wanted"),
+        ("experiment: [", "other.yaml cannot be read"),
     ],
 )
 def test_an_experiment_with_a_mistake_is_named_before_anything_is_called_foreign(folder, text, message):
     Path("other.yaml").write_text(text)
     with pytest.raises(HeldoutError, match=message):
-        inventory.experiments([Path("other.yaml")])
+        inventory.experiments()
+
+
+def test_other_tools_files_are_passed_over_unless_given(folder):
+    Path("other.yaml").write_text("repos: []\n")
+    assert len(inventory.experiments()) == 1
+    Path("words.yaml").write_text("just words\n")
+    with pytest.raises(HeldoutError, match="words.yaml is no experiment: keys and values are wanted"):
+        inventory.experiments([Path("words.yaml")])
+
+
+def test_a_model_and_a_method_of_one_name_have_a_column_each(folder):
+    twice = EXPERIMENT | {"models": {"adgan": {"model": "wgan"}}, "methods": {"adgan": {"model": "adgan"}}}
+    Path("config.yaml").write_text(yaml.safe_dump(twice, sort_keys=False))
+    assert len(rows(status(inventory.experiments()))[0]) == 3 + 2
 
 
 def test_outside_a_project_the_error_says_so(tmp_path, monkeypatch):

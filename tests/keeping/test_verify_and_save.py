@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from heldout.errors import HeldoutError
 from heldout.identity import file_md5
 from heldout.keeping import records
-from heldout.keeping.save import lacking
+from heldout.keeping.save import lacking, save
 from heldout.keeping.verify import remedy, verify
 from heldout.sidecars import SPEC, sidecar
 from tests.keeping.conftest import make, planned
@@ -30,7 +31,8 @@ def flip(path: Path, at: int) -> None:
 
 
 def test_whole_files_pass(run):
-    assert verify({}) == (3, {})
+    result = verify({})
+    assert len(result.checked) == 3 and not result.damaged and not result.unsaved
 
 
 @pytest.mark.parametrize("at", [0, 200, -1])
@@ -38,8 +40,10 @@ def test_whole_files_pass(run):
 def test_one_flipped_byte_is_named(run, kind, at):
     path = Path(next(iter(getattr(run, kind).values())).path)
     flip(path, at)
-    count, damaged = verify({})
-    assert count == 3 and damaged.keys() == {path} and "SHA-256 is not" in damaged[path]
+    damaged = verify({}).damaged
+    assert damaged.keys() == {path} and "SHA-256 is not" in damaged[path]
+    with pytest.raises(HeldoutError, match=f"{path} is damaged: SHA-256 is not .* Nothing was saved"):
+        save()
 
 
 def test_a_forged_spec_does_not_help(run):
@@ -50,29 +54,42 @@ def test_a_forged_spec_does_not_help(run):
     shutil.copy(other, path)
     beside["sha256"] = json.loads(sidecar(other, SPEC).read_text())["sha256"]
     sidecar(path, SPEC).write_text(json.dumps(beside))
-    _, damaged = verify({})
-    assert damaged == {path: f"it holds {other.stem.partition('-')[2]}"}
+    assert verify({}).damaged == {path: f"it holds {other.stem.partition('-')[2]}"}
 
 
 def test_a_missing_or_broken_spec_is_damage(run):
     paths = [Path(step.path) for step in run.scorings.values()]
     sidecar(paths[0], SPEC).unlink()
     sidecar(paths[1], SPEC).write_text("{")
-    assert verify({})[1].keys() == set(paths)
+    assert verify({}).damaged.keys() == set(paths)
+
+
+def test_a_copy_elsewhere_hides_no_damage(run):
+    path = Path(run.trainings["wgan"].path)
+    shutil.copytree("results/checkpoints/mnist5k", "results/checkpoints/backup")
+    flip(path, -1)
+    assert verify({}).damaged.keys() == {path}
 
 
 def test_dvcs_records_count_too(run, monkeypatch, tmp_path):
     path = Path(run.trainings["wgan"].path)
-    timing = path.with_suffix(".timing.json")
-    recorded = {str(item): file_md5(item) for item in (path, timing)} | {"results/scores/gone.parquet": "0" * 32}
+    timing, images = path.with_suffix(".timing.json"), Path("data/raw/images.gz")
+    images.parent.mkdir(parents=True)
+    images.write_text("images")
+    recorded = {str(item): file_md5(item) for item in (path, timing, images)}
+    in_cache = tmp_path / recorded[str(timing)]
     monkeypatch.setattr(records, "cached", lambda md5: tmp_path / md5)
-    assert verify(recorded) == (4, {})
-    (tmp_path / recorded[str(timing)]).write_bytes(timing.read_bytes())
-    timing.write_text("{}")
-    ((damaged, problem),) = verify(recorded)[1].items()
-    assert damaged == timing and f"MD5 is not the {recorded[str(timing)]} that dvc.lock records" in problem
-    (tmp_path / recorded[str(timing)]).write_text("{}")
-    assert tmp_path / recorded[str(timing)] in verify(recorded)[1]
+    result = verify(recorded | {"results/scores/gone.parquet": "0" * 32})
+    assert len(result.checked) == 5 and not result.damaged and not result.unsaved
+    shutil.copy(timing, in_cache)
+    timing.write_text("{}")  # as a training made anew would leave it
+    images.write_text("other images")
+    result = verify(recorded)
+    assert result.unsaved == [timing]
+    assert result.damaged == {images: f"MD5 is not the {recorded[str(images)]} that dvc.lock records"}
+    in_cache.write_text("{}")  # as a link to the cache would be
+    result = verify(recorded)
+    assert result.unsaved == [] and result.damaged.keys() == {timing, images, in_cache}
 
 
 def test_the_remedy_removes_what_stands_beside_a_file_too():
@@ -98,4 +115,4 @@ def test_saving_brings_what_is_gone_and_leaves_what_was_made_here(run):
 
 
 def test_without_a_lock_nothing_is_recorded(folder):
-    assert records.recorded() == {} and not records.is_tracking()
+    assert records.recorded() == {}

@@ -90,9 +90,10 @@ def first(tmp_path_factory) -> Clone:
     clone.git("commit", "-q", "-m", "Start")
     clone.snakemake()
     printed = clone.heldout("save")
-    assert "git commit -m 'Save results' && dvc push && git push" in printed and "not finished" not in printed
-    clone.commit("Save results")
-    clone.dvc("push")
+    assert "not finished" not in printed
+    command = re.search(r"To share them: (.+) && git push", printed)[1]
+    clone.run("bash", "-c", command)
+    assert clone.git("status", "--short") == ""
     return clone
 
 
@@ -140,7 +141,11 @@ def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, ca
 def test_without_the_data_pulled_checkpoints_are_scored_and_not_trained(first):
     clone = first.clone("checkpoints_only")
     clone.dvc("pull", "results/checkpoints")
-    assert clone.planned() == REPORT | {"fetch": 1, "prepare": 1, "split": 1, "score": 4}
+    data = {"fetch": 1, "prepare": 1, "split": 1}
+    assert clone.planned() == REPORT | data | {"score": 4}
+    # Told to train anew, it first makes what training needs.
+    for forced in (("-R", "train"), ("-F",)):
+        assert clone.planned("checkpoints", *forced) == data | {"train": 2, "checkpoints": 1}
 
 
 LOSS = "return self.critic(fake).mean() - self.critic(real).mean()"
@@ -286,8 +291,9 @@ def test_dvc_repro_trains_what_changed_and_shows_what_moved(first):
 def test_dvc_exp_run_sets_one_parameter(first):
     clone = first.clone("exp")
     clone.dvc("pull")
-    clone.dvc("exp", "run", "-S", "config.yaml:methods.adgan.starts=3")
-    assert yaml.safe_load((clone.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 3
+    command = re.search(r"^dvc exp run .+$", (clone.folder / "docs" / "reproducing.md").read_text(), re.MULTILINE)[0]
+    clone.run("bash", "-c", command)
+    assert yaml.safe_load((clone.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 16
     assert clone.trained() == first.trained() and len(clone.kept()) == len(first.kept()) + 3
     assert "adgan.auroc" in clone.dvc("exp", "diff")
 
@@ -325,24 +331,84 @@ def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_b
     assert mine.kept() == joined
 
 
-def test_two_commits_that_both_trained_are_merged_by_taking_one_and_saving(first):
-    theirs, mine = first.clone("theirs"), first.clone("ours")
+@pytest.mark.parametrize("way", ["--no-rebase", "--rebase"])
+def test_two_commits_that_both_saved_are_joined_by_saving(first, way):
+    theirs, mine = first.clone(f"theirs{way}"), first.clone(f"ours{way}")
     for clone, steps in ((theirs, 3), (mine, 4)):
         clone.dvc("pull")
-        clone.snakemake("--until", "score", "--config", f"methods={{anogan: {{steps: {steps}}}}}")
+        clone.snakemake("--config", f"methods={{anogan: {{steps: {steps}}}}}")
         clone.heldout("save")
         clone.commit(f"Search for {steps} steps")
         clone.dvc("push")
-    theirs.git("push", "-q", "origin", "HEAD:scored")
-    assert "CONFLICT (content): Merge conflict in dvc.lock" in mine.git(
-        "pull", "--no-rebase", "origin", "scored", ok=False
-    )
-    assert "git checkout --theirs dvc.lock" in complaint(mine.heldout("save", ok=False))
-    mine.git("checkout", "-q", "--theirs", "dvc.lock")
+    theirs.git("push", "-q", "origin", f"HEAD:scored{way}")
+    printed = mine.git("pull", way, "origin", f"scored{way}", ok=False)
+    assert "CONFLICT (content): Merge conflict in dvc.lock" in printed
+    assert "Merge conflict in results/quickstart/tables/runtime.csv" in printed
     before = mine.kept()
-    mine.heldout("save")
-    mine.git("commit", "-q", "--no-edit")
+    assert "dvc.lock holds both sides of a merge; join them with: heldout save" in mine.heldout("verify")
+    assert "results/quickstart/tables/runtime.csv" in mine.heldout("save")
     assert mine.kept() == before | theirs.kept() and len(mine.kept()) == len(first.kept()) + 6
+    mine.snakemake()
+    mine.heldout("save")
+    if way == "--rebase":
+        mine.git("-c", "core.editor=true", "rebase", "--continue")
+    else:
+        mine.git("commit", "-q", "--no-edit")
+    assert mine.git("status", "--short") == "" and "0 damaged" in mine.heldout("verify")
+    assert mine.kept() == before | theirs.kept()
+    assert mine.files("results/quickstart") == first.files("results/quickstart")
+
+
+def test_prune_in_a_partial_clone_forgets_what_it_deletes_and_no_more(first):
+    clone = first.clone("pruned")
+    clone.dvc("pull", "results/scores")
+    methods = {name: params for name, params in EXPERIMENT["methods"].items() if name != "adgan"}
+    clone.write("config.yaml", **EXPERIMENT | {"methods": methods})
+    assert "3 files" in clone.heldout("prune") and clone.files("results/scores") == first.files("results/scores")
+    assert "3 files deleted" in clone.heldout("prune", "--yes")
+    expected = {path: content for path, content in first.kept().items() if "/adgan-" not in path}
+    assert clone.kept() == expected
+    clone.commit("Leave ADGAN out")
+    clone.dvc("push")
+    other = clone.clone("after_pruning")
+    other.dvc("pull")
+    assert other.kept() == expected
+
+
+def test_own_images_travel_with_the_repository_and_saving_leaves_their_pin_alone(first):
+    clone = first.clone("own")
+    clone.dvc("pull")
+    images = {f"data/parts/{name}/{number}.png": bytes([number]) for name in ("good", "bad") for number in range(3)}
+    for path, content in images.items():
+        (clone.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone.folder / path).write_bytes(content)
+    clone.dvc("add", "data/parts")
+    clone.git("add", "data/parts.dvc", "data/.gitignore")
+    assert clone.git("status", "--short").split() == ["A", "data/.gitignore", "A", "data/parts.dvc"]
+    clone.commit("Add parts")
+    clone.dvc("push")
+    other = clone.clone("own_elsewhere")
+    other.dvc("pull")
+    assert other.files("data/parts") == images
+    (other.folder / "data" / "parts" / "good" / "0.png").write_bytes(b"changed by mistake")
+    other.heldout("save")
+    assert other.git("status", "--short") == ""  # nor is there anything new
+    shutil.rmtree(other.folder / "data" / "parts")
+    other.heldout("save")
+    other.dvc("pull", "data/parts")
+    assert other.files("data/parts") == images
+
+
+def test_a_score_made_anew_is_not_called_damaged(first):
+    clone = first.clone("anew")
+    clone.dvc("pull")
+    for path in (clone.folder / "results" / "scores").rglob("adgan-*"):
+        path.unlink()
+    clone.snakemake("--until", "score")
+    printed = clone.heldout("verify")
+    assert "0 damaged" in printed and printed.count("made anew, and not saved") >= 1
+    clone.heldout("save")
+    assert "made anew" not in clone.heldout("verify")
 
 
 def test_saving_after_a_partial_pull_forgets_nothing(first):

@@ -120,9 +120,11 @@ def prune(
     failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead: a run tries them anew")] = False,
 ) -> None:
     """List what no experiment names, and delete it with --yes."""
-    from heldout.keeping import inventory, records
+    from heldout.keeping import inventory
     from heldout.keeping.prune import delete, failures, superfluous
 
+    if failed and experiments:
+        raise HeldoutError("--failed is about every recorded failure here; leave out the experiment files")
     entries = failures() if failed else superfluous(inventory.experiments(experiments or []))
     files = [path for entry in entries for path in entry.files]
     size = inventory.readable(sum(entry.size for entry in entries))
@@ -131,29 +133,31 @@ def prune(
     if not yes:
         print(f"{len(files)} files, {size}" + ("; nothing was deleted: add --yes" if files else ""))
         return
-    delete(entries)
-    print(f"{len(files)} files deleted, {size}")
-    if records.is_tracking():
-        print("DVC forgets them by `dvc commit --force`, or brings them back by `dvc checkout`.")
+    pruned = delete(entries)
+    print(f"{pruned.deleted} files deleted, {size}; {pruned.recorded} of them stay in earlier commits of DVC's records")
 
 
 @app.command()
 def verify() -> None:
     """Hash every checkpoint and score anew, against its spec and DVC's records; exit with 1 if one is damaged."""
     from heldout.keeping import records
+    from heldout.keeping.inventory import require_project
     from heldout.keeping.verify import remedy, verify
 
+    require_project()
     try:
         recorded = records.recorded()
     except HeldoutError as error:
         recorded = {}
         print(f"left out, DVC's records: {error}", file=sys.stderr)
-    count, damaged = verify(recorded)
-    for path, problem in damaged.items():
+    result = verify(recorded)
+    for path in result.unsaved:
+        print(f"{path}: not as {records.LOCK} records it; made anew, and not saved")
+    for path, problem in result.damaged.items():
         print(f"{path}: {problem}")
-    print(f"{count} files checked, {len(recorded)} recorded by DVC, {len(damaged)} damaged")
-    if damaged:
-        rm = "; ".join(dict.fromkeys(map(remedy, damaged)))
+    print(f"{len(result.checked)} files checked, {len(recorded)} recorded by DVC, {len(result.damaged)} damaged")
+    if result.damaged:
+        rm = "; ".join(dict.fromkeys(map(remedy, result.damaged)))
         raise HeldoutError(f"delete what is damaged, then `dvc pull` or run snakemake again: {rm}")
 
 
@@ -165,9 +169,12 @@ def save() -> None:
 
     saved = save()
     if saved.brought:
-        print(f"brought {len(saved.brought)} recorded files that were not here")
+        print(f"brought {saved.brought} recorded files that were not here")
     print(f"dvc.lock records all that is here, {saved.added} files for the first time")
-    git = "git commit -m 'Save results' && dvc push && git push" if saved.staged else "dvc push"
+    if saved.unmerged:
+        print(f"deleted, since git could not merge them: {', '.join(saved.unmerged)}. Run snakemake, and save again")
+        return
+    git = "git commit -a -m 'Save results' && dvc push && git push" if saved.staged else "dvc push"
     print(f"To share them: {git}")
     if missing := inventory.unfinished():
         print(

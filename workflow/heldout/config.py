@@ -223,7 +223,9 @@ def _number(value: Any, rule: dict[str, Any]) -> Any:
 
 
 def _explain(error: ValidationError, where: str) -> HeldoutError:
-    first = error.errors()[0]
+    errors = error.errors()
+    misspelt = [each for each in errors if each["type"] == "extra_forbidden"]  # which often is why another is missing
+    first = (misspelt or errors)[0]
     internal = ("literal[", "list[", "constrained")  # pydantic names the alternatives of a type that it tried
     place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(internal))
     if first["type"] == "extra_forbidden":

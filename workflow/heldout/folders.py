@@ -5,13 +5,15 @@ It is the one that `dvc add FOLDER` writes into FOLDER.dvc: the MD5 of the list 
 
 import hashlib
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
 from heldout.errors import HeldoutError
 from heldout.files import write_json
 from heldout.identity import file_md5
 
-LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db"}  # .dvcignore has them too
+# What tools leave beside images; .dvcignore has the same, so that DVC's hash is ours.
+IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db")
 KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
 
 
@@ -32,7 +34,10 @@ def known_md5_of(folder: Path) -> str:
             f"correct `folder`, or bring it: dvc pull {folder}"
         )
     store = KNOWN / f"md5-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}.json"
-    known = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    try:
+        known = json.loads(store.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
     found = {}
     for name in _names(folder):
         stat = (folder / name).stat()
@@ -55,11 +60,28 @@ def check(folder: Path, md5: str) -> None:
         )
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files below a folder, relative to it, in the order of their names.
+
+    Raises:
+        HeldoutError: a link to a folder is among them: its files would be read, but not hashed.
+    """
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if any(fnmatch(part, pattern) for part in name.parts for pattern in IGNORED):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise HeldoutError(f"{path} is a link to a folder, which DVC does not follow; put the folder itself there")
+        if path.is_file():
+            found.append(name)
+    return found
+
+
 def _names(folder: Path) -> list[str]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in LEFT_BY_SYSTEMS)
-    return [path.relative_to(folder).as_posix() for path in files]
+    return [name.as_posix() for name in files_in(folder)]
 
 
 def _listed(md5s: dict[str, str]) -> str:
-    entries = [{"md5": md5s[name], "relpath": name} for name in sorted(md5s, key=lambda name: name.split("/"))]
+    entries = [{"md5": md5s[name], "relpath": name} for name in sorted(md5s)]  # DVC's order: by the whole name
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest()

@@ -6,6 +6,7 @@ stored schema, source code by its syntax tree. So Snakemake plans in the time of
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,10 +72,12 @@ class Plan:
 
     Args:
         experiment: a checked experiment.
+        is_forced: whether Snakemake was told to make files anew that are there; known only once it plans.
     """
 
-    def __init__(self, experiment: Resolved) -> None:
+    def __init__(self, experiment: Resolved, is_forced: Callable[[], bool] = lambda: False) -> None:
         self.experiment = experiment
+        self.is_forced = is_forced
         self.settings = experiment.settings
         self.runs = [
             self._run(dataset, prepared, held_out, seed)
@@ -170,13 +173,15 @@ class Plan:
         """Return an input function for rules: the path of the step's input `name`, or nothing where it has none.
 
         A file that is there is valid by its name and needs no input that is gone: Snakemake, told of one, would make
-        both anew, and train again every pulled checkpoint whose images were not pulled.
+        both anew, and train again every pulled checkpoint whose images were not pulled. Unless the run is told to make
+        things anew: then it needs all.
         """
 
         def path(wildcards: Any) -> str | list[str]:
             step = self.step(wildcards)
             wanted = step.inputs.get(name)
-            return [] if wanted is None or (step.is_made and not wanted.is_made) else wanted.path
+            unneeded = step.is_made and not self.is_forced()
+            return [] if wanted is None or (unneeded and not wanted.is_made) else wanted.path
 
         return path
 

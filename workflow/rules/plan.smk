@@ -9,9 +9,17 @@ from heldout.failures import explain
 from heldout.files import VERSIONED, make_folder
 from heldout.plan import Plan
 
+
+def is_forced():
+    """Whether this run makes files anew that are there. The attribute is not documented; without it, none are."""
+    settings = getattr(workflow, "dag_settings", None)
+    forces = ("forceall", "forcerun", "forcetargets", "force_incomplete")
+    return any(getattr(settings, force, False) for force in forces)
+
+
 try:
     places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
-    PLAN = Plan(read(config, where=" with ".join(places)))
+    PLAN = Plan(read(config, where=" with ".join(places)), is_forced)
     PLAN.require_folders()
     PLAN.inputs_changed  # before any job, so that an unwritable folder is one line
     for folder in VERSIONED:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from heldout import registry
 from heldout.errors import HeldoutError
+from heldout.folders import files_in
 from heldout.labelled import LabelledImages
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -52,7 +53,7 @@ class ImageFolder:
         """Return one image, uint8 `(C, size, size)`."""
         try:
             with Image.open(path) as opened:
-                image = _eight_bit(ImageOps.exif_transpose(opened))
+                image = _eight_bit(ImageOps.exif_transpose(opened), path)
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise HeldoutError(f"{path} cannot be read as an image ({error}); replace it or move it away") from error
         if "A" in image.getbands() or "transparency" in image.info:
@@ -64,22 +65,27 @@ class ImageFolder:
 
 
 def _images_by_class(folder: Path, classes: list[str]) -> dict[str, list[Path]]:
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and entry.name not in classes:
-            raise HeldoutError(
-                f"{entry} is no class of this experiment; add {entry.name!r} to `classes`, or move it away"
-            )
-    found = {}
-    for name in classes:
-        files = [path for path in (folder / name).rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()]
-        if not files:
+    found: dict[str, list[Path]] = {name: [] for name in classes}
+    for path in files_in(folder):
+        name = path.parts[0]
+        if len(path.parts) > 1 and name not in found:
+            raise HeldoutError(f"{folder / name} is no class of this experiment; add {name!r} to `classes`, or move it")
+        if len(path.parts) > 1 and path.suffix.lower() in ENDINGS:
+            found[name].append(folder / path)
+    for name, images in found.items():
+        if not images:
             raise HeldoutError(f"{folder / name} holds no images ({', '.join(ENDINGS)})")
-        found[name] = sorted(files, key=lambda path: path.relative_to(folder).parts)
     return found
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Return 16-bit grey as 8-bit; Pillow's own conversion would cut off all above 255."""
-    if not image.mode.startswith("I"):
+def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
+    """Return 16-bit grey as 8-bit; Pillow's own conversion would cut off all above 255.
+
+    Raises:
+        HeldoutError: 32 bits a pixel, whose range nobody states.
+    """
+    if image.mode in ("I", "F"):
+        raise HeldoutError(f"{path} has 32 bits a pixel, in no stated range; save it with 8 or 16 bits")
+    if not image.mode.startswith("I;16"):
         return image
-    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))

@@ -59,9 +59,10 @@ def _timings(step: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         spec = path.with_name(path.name.replace(TIMING, SPEC))
         try:
             recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (spec, path))
-        except (OSError, ValueError):
+            failed = timing["failed"]
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # an estimate does without it
-        if not timing["failed"]:
+        if not failed:
             yield recorded, timing
 
 

@@ -27,6 +27,8 @@ PLACES = {
 }
 LOGGED = ("results/logs", "results/benchmarks")
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{12})\.")
+_KEYS = re.compile(r"^(experiment|datasets|methods|models|held_out) *:", re.MULTILINE)
+_LOCKS = Path(".snakemake/locks")
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,16 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Stored:
-    """Everything that lies here under one digest.
+    """A file with a digest in its name, and what stands beside it.
 
     Attributes:
-        step: `prepare`, `split`, `train` or `score`; None where only a log is left.
+        digest: the one in the name.
+        step: `prepare`, `split`, `train` or `score`; None for a log or a benchmark.
         own: the step's own file; it may be missing while others are there.
-        files: all of it: the file, what stands beside it, its log and benchmark.
+        files: all that are there.
     """
 
+    digest: str
     step: str | None
     own: Path
     files: tuple[Path, ...]
@@ -66,16 +70,29 @@ class Stored:
         return recorded_failure(self.own)
 
 
+def require_project() -> None:
+    """Raise HeldoutError outside the project's folder."""
+    if not Path(QUICKSTART).is_file():
+        raise HeldoutError(f"no {QUICKSTART} here; run this in the project's folder")
+
+
+def refuse_while_snakemake_runs() -> None:
+    """Raise HeldoutError while a Snakemake run may be making or reading what lies here."""
+    if _LOCKS.is_dir() and any(_LOCKS.iterdir()):
+        raise HeldoutError(
+            "a Snakemake run holds this folder; wait until it ends, or, if none runs, type: snakemake --unlock"
+        )
+
+
 def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     """Return the experiments of this folder: config.yaml, the published ones, others at the top, and the given ones.
 
     Raises:
-        HeldoutError: a file is none, or has a mistake: what it names is unknown then, and so is what may go.
+        HeldoutError: one has a mistake: what it names is unknown then, and so is what nobody names.
     """
-    if not Path(QUICKSTART).is_file():
-        raise HeldoutError(f"no {QUICKSTART} here; run this in the project's folder")
+    require_project()
     published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
-    others = [path for path in sorted(Path().glob("*.y*ml")) if _is_experiment(path)]
+    others = [path for path in sorted(Path().glob("*.y*ml")) if _KEYS.search(_text(path))]
     paths = dict.fromkeys([Path(QUICKSTART), *published, *others, *(Path(os.path.relpath(path)) for path in given)])
     return [_experiment(path) for path in paths]
 
@@ -89,26 +106,27 @@ def named_digests(found: list[Experiment]) -> set[str]:
     """Return the digests that an experiment file names, or the record of a finished or begun experiment."""
     named = {digest for experiment in found for digest in experiment.plan.steps}
     for record in (*Path("results").glob("*/manifest.json"), *Path("results").glob("*/inputs.json")):
-        named |= set(DIGEST_IN_NAME.findall(record.read_text(encoding="utf-8")))
+        named |= set(DIGEST_IN_NAME.findall(_text(record)))
     return named
 
 
-def stored() -> dict[str, Stored]:
-    """Return what lies here, by digest."""
-    files: dict[str, list[Path]] = {}
-    for folder in (*(folder for folder, _ in PLACES.values()), *LOGGED):
-        for path in sorted(Path(folder).rglob("*")):
-            digest = DIGEST_IN_NAME.search(path.name)
-            if digest and path.is_file():
-                files.setdefault(digest[1], []).append(path)
-    return {digest: _stored(paths) for digest, paths in files.items()}
+def stored() -> list[Stored]:
+    """Return what lies here, by path."""
+    found = []
+    for step, (folder, ending) in PLACES.items():
+        groups: dict[Path, list[Path]] = {}
+        for path, digest in _with_digest(folder):
+            groups.setdefault(path.with_name(path.name[: digest.end() - 1] + ending), []).append(path)
+        found += [Stored(_digest(own), step, own, tuple(files)) for own, files in groups.items()]
+    logs = (path for folder in LOGGED for path, _ in _with_digest(folder))
+    return found + [Stored(_digest(path), None, path, (path,)) for path in logs]
 
 
 def recorded_failure(path: Path | str) -> str | None:
     """Return why a training or scoring failed, by the spec beside its file; None if it did not, or is not there."""
     try:
         return json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["failed"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -117,32 +135,31 @@ def readable(size: int) -> str:
     return tqdm.format_sizeof(size, "B")
 
 
-def _stored(paths: list[Path]) -> Stored:
-    for step, (folder, ending) in PLACES.items():
-        for path in paths:
-            if path.is_relative_to(folder):
-                stem = path.name[: DIGEST_IN_NAME.search(path.name).end() - 1]
-                return Stored(step, path.with_name(stem + ending), tuple(paths))
-    return Stored(None, paths[0], tuple(paths))
+def _with_digest(folder: str) -> list[tuple[Path, re.Match]]:
+    paths = ((path, DIGEST_IN_NAME.search(path.name)) for path in sorted(Path(folder).rglob("*")) if path.is_file())
+    return [(path, digest) for path, digest in paths if digest]
+
+
+def _digest(path: Path) -> str:
+    return DIGEST_IN_NAME.search(path.name)[1]
 
 
 def _experiment(path: Path) -> Experiment:
-    return Experiment(path, Plan(read(_mapping(path), where=str(path))))
-
-
-def _is_experiment(path: Path) -> bool:
     try:
-        content = _mapping(path)
-    except HeldoutError:
-        return False  # some other tool's file
-    return {"experiment", "datasets", "methods"} <= content.keys()
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise HeldoutError(f"{path} cannot be read as an experiment ({' '.join(str(error).split())})") from error
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise _unreadable(path, error) from error
     if not isinstance(content, dict):
         raise HeldoutError(f"{path} is no experiment: keys and values are wanted, as in {QUICKSTART}")
-    return content
+    return Experiment(path, Plan(read(content, where=str(path))))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Any) -> HeldoutError:
+    return HeldoutError(f"{path} cannot be read ({' '.join(str(error).split())})")

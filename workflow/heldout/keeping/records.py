@@ -3,20 +3,17 @@
 The list of a folder's files lies in DVC's cache or, after a fresh clone, in its remote.
 """
 
+import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError
-from heldout.files import VERSIONED, whole_file
+from heldout.files import VERSIONED, whole_file, write_text
 
 LOCK = "dvc.lock"
-
-
-def is_tracking() -> bool:
-    """Whether anything has been recorded here."""
-    return Path(LOCK).is_file()
+OURS, THEIRS = 2, 3  # git's numbers for the two sides of a merge
 
 
 def recorded() -> dict[str, str]:
@@ -25,9 +22,10 @@ def recorded() -> dict[str, str]:
     Raises:
         HeldoutError: DVC cannot read its own records, with the way out.
     """
-    refuse_conflict()
-    if not is_tracking():
+    if not Path(LOCK).is_file():
         return {}
+    if _is_unmerged():
+        raise HeldoutError(f"{LOCK} holds both sides of a merge; join them with: heldout save")
     with _clear():
         files = _filesystem()
         return {
@@ -37,13 +35,32 @@ def recorded() -> dict[str, str]:
         }
 
 
-def refuse_conflict() -> None:
-    """Raise HeldoutError where git could not merge dvc.lock: it holds both sides, and DVC cannot read it."""
-    if is_tracking() and "<<<<<<<" in Path(LOCK).read_text(encoding="utf-8"):
-        raise HeldoutError(
-            f"{LOCK} holds both sides of a merge; take the other side, and save again, which adds what is here: "
-            f"git checkout --theirs {LOCK}"
-        )
+def sides() -> list[str | None]:
+    """Return the texts of dvc.lock that count: both sides where git could not merge it; else None, as it is."""
+    if not Path(LOCK).is_file() or not _is_unmerged():
+        return [None]
+    shown = [
+        subprocess.run(["git", "show", f":{side}:./{LOCK}"], capture_output=True, text=True, check=False)
+        for side in (OURS, THEIRS)
+    ]
+    if any(side.returncode for side in shown):
+        raise HeldoutError(f"git no longer has the two sides of {LOCK}; take one: git checkout COMMIT -- {LOCK}")
+    return [side.stdout for side in shown]
+
+
+@contextmanager
+def as_if(text: str | None) -> Iterator[None]:
+    """Put `text` into dvc.lock; where the block fails, put back what was there."""
+    if text is None:
+        yield
+        return
+    before = Path(LOCK).read_text(encoding="utf-8")
+    write_text(Path(LOCK), text)
+    try:
+        yield
+    except BaseException:
+        write_text(Path(LOCK), before)
+        raise
 
 
 def bring(paths: Iterable[str]) -> None:
@@ -65,6 +82,10 @@ def cached(md5: str) -> Path:
         from dvc.repo import Repo
 
         return Path(Repo().cache.local.oid_to_path(md5))
+
+
+def _is_unmerged() -> bool:
+    return "\n<<<<<<<" in "\n" + Path(LOCK).read_text(encoding="utf-8")
 
 
 def _filesystem() -> Any:

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 
-import pandas as pd
 from tqdm import tqdm
 
 from heldout.keeping.estimates import Estimates
@@ -18,7 +17,8 @@ def status(found: list[Experiment]) -> str:
     A cell is `present` with the size on disk, `missing` with the estimated time, or `failed`, a recorded result.
     """
     here, estimates = stored(), Estimates()
-    parts = [_experiment(experiment, here, estimates) for experiment in found]
+    sizes = {str(entry.own): entry.size for entry in here}
+    parts = [_experiment(experiment, sizes, estimates) for experiment in found]
     return "\n\n".join([*parts, _foreign(here, named_digests(found))])
 
 
@@ -28,7 +28,7 @@ def state(step: Step) -> str:
     return FAILED if recorded_failure(step.path) else PRESENT
 
 
-def _experiment(experiment: Experiment, here: dict[str, Stored], estimates: Estimates) -> str:
+def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estimates) -> str:
     plan = experiment.plan
     states = {step.digest: state(step) for step in plan.trained_and_scored}
     missing = [step for step in plan.trained_and_scored if states[step.digest] == MISSING]
@@ -38,14 +38,15 @@ def _experiment(experiment: Experiment, here: dict[str, Stored], estimates: Esti
         word = states[step.digest]
         if word == MISSING:
             return f"{MISSING} {_duration(seconds[step.digest])}"
-        return f"{word} {readable(here[step.digest].size)}" if word == PRESENT else word
+        return f"{word} {readable(sizes[step.path])}" if word == PRESENT else word
 
-    rows = []
+    experiment_entries = (*plan.experiment.models, *plan.experiment.methods)  # one of each may have the same name
+    table = [["dataset", "held_out", "seed", *experiment_entries]]
     for run in plan.runs:
-        row = {"dataset": run.dataset.name, "held_out": run.held_out, "seed": str(run.seed)}
-        rows.append(row | {name: cell(step) for name, step in {**run.trainings, **run.scorings}.items()})
+        cells = map(cell, (*run.trainings.values(), *run.scorings.values()))
+        table.append([run.dataset.name, run.held_out, str(run.seed), *cells])
     counts = Counter(states.values())
-    size = sum(here[digest].size for digest, word in states.items() if word != MISSING)
+    size = sum(sizes[step.path] for step in plan.trained_and_scored if states[step.digest] != MISSING)
     known = [value for value in seconds.values() if value is not None]
     unknown = len(seconds) - len(known)
     summary = f"{counts[PRESENT]} present and {counts[FAILED]} failed ({readable(size)}), {counts[MISSING]} missing"
@@ -54,32 +55,29 @@ def _experiment(experiment: Experiment, here: dict[str, Stored], estimates: Esti
     if unknown:
         summary += f"{', and' if known else ':'} {unknown} of unknown length"
     title = f"{plan.settings.experiment} ({experiment.path}), {plan.settings.protocol}"
-    return "\n".join([title, _aligned(pd.DataFrame(rows)), summary])
+    return "\n".join([title, _aligned(table), summary])
 
 
-def _foreign(here: dict[str, Stored], named: set[str]) -> str:
+def _foreign(here: list[Stored], named: set[str]) -> str:
     """Count what no experiment names, by run and by model or method."""
     groups: dict[tuple[str, str], list[Stored]] = defaultdict(list)
-    for digest, found in here.items():
-        if digest not in named and found.step in ("train", "score"):
-            run = "/".join(found.own.parent.parts[2:])  # below results/checkpoints or results/scores
-            groups[run, found.name].append(found)
+    for entry in here:
+        if entry.digest not in named and entry.step in ("train", "score"):
+            run = "/".join(entry.own.parent.parts[2:])  # below results/checkpoints or results/scores
+            groups[run, entry.name].append(entry)
     if not groups:
         return f"{FOREIGN}: none; every checkpoint and score is named by an experiment"
-    rows = [
-        {"run": run, "name": name, FOREIGN: str(len(files)), "size": readable(sum(found.size for found in files))}
-        for (run, name), files in sorted(groups.items())
-    ]
+    table = [["run", "name", FOREIGN, "size"]]
+    for (run, name), entries in sorted(groups.items()):
+        table.append([run, name, str(len(entries)), readable(sum(entry.size for entry in entries))])
     title = f"{FOREIGN}: named by no experiment; `heldout prune` lists the files"
-    return "\n".join([title, _aligned(pd.DataFrame(rows))])
+    return "\n".join([title, _aligned(table)])
 
 
-def _aligned(table: pd.DataFrame) -> str:
-    """Return a table of strings, left-aligned: pandas' own leans to the right."""
-    widths = [max(map(len, [name, *table[name]])) for name in table]
-    lines = [table.columns, *table.itertuples(index=False)]
+def _aligned(table: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
     )
 
 
