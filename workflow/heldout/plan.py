@@ -356,7 +356,7 @@ def _preparation(dataset: Entry) -> Step:
     folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
     if folder is not None:
         options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")
-    raw = Step({"step": "fetch"}, folder or f"data/raw/{dataset.plugin}/{FETCHED}", {})
+    raw = Step({"step": "fetch"}, str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")), {})
     prepared_spec = {
         "step": "prepare",
         "dataset": dataset.plugin,
