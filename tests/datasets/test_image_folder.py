@@ -55,8 +55,8 @@ def test_images_come_class_by_class_with_slugs(folder):
         ("colour.bmp", Image.new("RGB", (50, 40), (10, 20, 30)), [10, 20, 30]),
         ("palette.png", Image.new("RGB", (50, 40), (10, 20, 30)).quantize(2), [10, 20, 30]),
         ("half_transparent.webp", Image.new("RGBA", (50, 40), (200, 100, 50, 0)), [0, 0, 0]),
-        ("sixteen_bit.png", Image.fromarray(np.full((40, 50), 25700, np.uint16)), [100] * 3),
-        ("sixteen_bit.tiff", Image.fromarray(np.full((40, 50), 65535, np.uint16)), [255] * 3),
+        ("sixteen_bit.png", Image.fromarray(np.full((40, 50), 25607, np.uint16)), [100] * 3),
+        ("sixteen_bit.tiff", Image.fromarray(np.full((40, 50), 65280, np.uint16)), [255] * 3),
         ("grey.jpeg", Image.new("L", (9, 7), 100), [100] * 3),
     ],
 )
