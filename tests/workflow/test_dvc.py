@@ -113,12 +113,15 @@ def shuffle_times(folder: Path) -> None:
         os.utime(path, (when, when), follow_symlinks=False)
 
 
-@pytest.mark.parametrize("launcher", [(), UNPRIVILEGED], ids=["as_is", "unprivileged"])
-@pytest.mark.parametrize("cache_type", ["copy", "hardlink", "symlink"])
-def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, cache_type, launcher):
+@pytest.mark.parametrize(
+    ("cache_type", "launcher"),
+    [("copy", ()), *((cache_type, UNPRIVILEGED) for cache_type in ("copy", "hardlink", "symlink"))],
+    ids=["copy", "copy-unprivileged", "hardlink-unprivileged", "symlink-unprivileged"],
+)
+def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, request, cache_type, launcher):
     if launcher and not shutil.which(launcher[0]):
         pytest.skip("there is no setpriv to give up root's powers")
-    clone = first.clone(f"{cache_type}-{len(launcher)}", launcher)
+    clone = first.clone(request.node.callspec.id, launcher)
     clone.dvc("config", "--local", "cache.type", cache_type)
     clone.dvc("pull")
     checkpoint = clone.folder / min(clone.trained())
