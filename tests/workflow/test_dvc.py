@@ -349,7 +349,11 @@ def test_two_commits_that_both_saved_are_joined_by_saving(first, way):
     assert "Merge conflict in results/quickstart/tables/runtime.csv" in printed
     before = mine.kept()
     assert "dvc.lock holds both sides of a merge; join them with: heldout save" in mine.heldout("verify")
-    assert "results/quickstart/tables/runtime.csv" in mine.heldout("save")
+    storage = mine.folder.parent / "heldout-storage"
+    storage.rename(storage.with_name("away"))
+    assert "neither in DVC's cache nor in its remote" in complaint(mine.heldout("save", ok=False))
+    storage.with_name("away").rename(storage)
+    assert "results/quickstart/tables/runtime.csv" in mine.heldout("save")  # nothing of the merge was lost by it
     assert mine.kept() == before | theirs.kept() and len(mine.kept()) == len(first.kept()) + 6
     mine.snakemake()
     mine.heldout("save")

@@ -36,16 +36,19 @@ def recorded() -> dict[str, str]:
 
 
 def sides() -> list[str | None]:
-    """Return the texts of dvc.lock that count: both sides where git could not merge it; else None, as it is."""
-    if not Path(LOCK).is_file() or not _is_unmerged():
-        return [None]
+    """Return the texts of dvc.lock that count: both sides where git could not merge it; else None, as it is.
+
+    Git is asked, and not the file: it may hold one side already.
+    """
     shown = [
         subprocess.run(["git", "show", f":{side}:./{LOCK}"], capture_output=True, text=True, check=False)
         for side in (OURS, THEIRS)
     ]
-    if any(side.returncode for side in shown):
+    if all(side.returncode == 0 for side in shown):
+        return [side.stdout for side in shown]
+    if Path(LOCK).is_file() and _is_unmerged():
         raise HeldoutError(f"git no longer has the two sides of {LOCK}; take one: git checkout COMMIT -- {LOCK}")
-    return [side.stdout for side in shown]
+    return [None]
 
 
 @contextmanager
