@@ -5,7 +5,6 @@ earlier commits, the cache and the remote still have it.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from heldout.keeping import records
 from heldout.keeping.inventory import Experiment, Stored, named_digests, refuse_while_snakemake_runs, stored
@@ -45,7 +44,7 @@ def delete(entries: list[Stored]) -> Pruned:
     for entry in entries:
         # The step's own file goes first: without it nothing beside it counts, wherever this is cut off.
         for path in sorted(entry.files, key=lambda path: path != entry.own):
-            Path(path).unlink()
+            path.unlink()
     if recorded:
         record()
     return Pruned(len(files), len(recorded))
