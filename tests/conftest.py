@@ -19,11 +19,20 @@ def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
 
 
 def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: object) -> nn.Module:
-    """Return a model after a training of seconds on noise, in training mode."""
-    given = registry.small("model", name) | params
-    spec = {"model": name, "params": given, "seed": seed, "precision": "float32"}
+    """Return a model after a training of seconds on noise, in training mode; its parent, if any, is trained first."""
+    facts = registry.load("model", name).facts
+    spec = {"model": name, "params": registry.small("model", name) | params, "seed": seed, "precision": "float32"}
+    if facts["conditional"]:
+        spec["normal_classes"] = 3
+    if facts["default_model"]:
+        parent = facts["default_model"]
+        spec["parent"] = {"model": parent, "params": registry.small("model", parent)}
     model = steps.build(spec, image)
-    for _ in steps.train(model, noise(20, image.channels, image.side), spec):
+    if facts["default_model"]:
+        model.parent.load_state_dict(trained(parent, image).state_dict())
+    images = noise(20, image.channels, image.side)
+    classes = torch.arange(20) % 3 if facts["conditional"] else None
+    for _ in steps.train(model, images, spec, classes):
         pass
     return model
 

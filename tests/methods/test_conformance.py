@@ -19,8 +19,8 @@ COUNT = 64
 def read_by(name: str, image: registry.ImageShape):
     """What a method reads: a model after two training steps, or what it fits to the training images."""
     entry = registry.load("method", name)
-    if entry.facts["reads"] == "images":
-        return create(name).fit(to_unit_range(noise(20, image.channels, image.side)), seed=0)
+    if entry.facts["reads"] == ["images"]:
+        return steps.fit(create(name), noise(20, image.channels, image.side), seed=0)
     return trained(entry.facts["default_model"], image).eval().requires_grad_(False)
 
 
@@ -85,7 +85,7 @@ def test_scoring_draws_from_no_global_generator(name, image):
 
 
 def test_fitting_twice_gives_the_same_scores(name, image):
-    if registry.load("method", name).facts["reads"] != "images":
+    if registry.load("method", name).facts["reads"] != ["images"]:
         pytest.skip("it reads a model")
     images = noise(20, image.channels, image.side)
     torch.manual_seed(1)
@@ -97,19 +97,38 @@ def test_fitting_twice_gives_the_same_scores(name, image):
 
 
 class Ideal(torch.nn.Module):
-    """A GAN that knows its normal images: all lie near a grey one, along directions that z moves linearly."""
+    """Has every part that a method may read, and knows its normal images: all lie near a grey one, z moves them linearly.
+
+    The generator's z is bounded to [-3, 3], so what lies far out has no z; the encoder is the generator's inverse.
+    """
 
     def __init__(self, image: registry.ImageShape, latent: int = 6) -> None:
         super().__init__()
         pixels = image.channels * image.side**2
         directions = torch.randn(latent, pixels, generator=torch.Generator().manual_seed(0)) * 0.01
         self.generator = torch.nn.Sequential(
+            torch.nn.Hardtanh(-3, 3),
             torch.nn.Linear(latent, pixels, bias=False),
             torch.nn.Unflatten(1, (image.channels, image.side, image.side)),
         )
-        self.generator[0].weight.data = directions.T.contiguous()
-        self.generator.latent = latent
-        self.discriminator = self.Discriminator()
+        self.generator[1].weight.data = directions.T.contiguous()
+        self.encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(pixels, latent, bias=False))
+        self.encoder[1].weight.data = torch.linalg.pinv(directions.T)
+        self.generator.latent = self.encoder.latent = latent
+        self.discriminator, self.joint_discriminator = self.Discriminator(), self.JointDiscriminator()
+        self.decoder, self.second_encoder, self.embedding = self.generator, self.encoder, self.encoder
+        self.conditional_generator = self.ConditionalGenerator(self.generator)
+        self.register_buffer("centre", torch.zeros(latent))
+
+    def autoencoder(self, images: torch.Tensor) -> torch.Tensor:
+        return self.generator(self.encoder(images))
+
+    def posterior(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = self.encoder(images)  # the further out, the less sure
+        return mean, mean.square().mean(dim=1, keepdim=True).log1p().expand_as(mean) - 8
+
+    def log_likelihood(self, images: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return -(images - self.generator(z)).square().flatten(1).sum(1)
 
     class Discriminator(torch.nn.Module):
         def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -117,6 +136,23 @@ class Ideal(torch.nn.Module):
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return -images.square().flatten(1).sum(1)
+
+    class JointDiscriminator(torch.nn.Module):
+        def features(self, images: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+            return torch.cat([images.flatten(1), z], dim=1)
+
+        def forward(self, images: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+            return -self.features(images, z).square().sum(1)
+
+    class ConditionalGenerator(torch.nn.Module):
+        classes = 2
+
+        def __init__(self, generator: torch.nn.Module) -> None:
+            super().__init__()
+            self.generator, self.latent = generator, generator.latent
+
+        def forward(self, z: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+            return self.generator(z)
 
 
 def test_higher_means_more_anomalous(name, image):
@@ -128,7 +164,7 @@ def test_higher_means_more_anomalous(name, image):
     z = torch.randn(24, 6, generator=torch.Generator().manual_seed(1)) * 0.3
     near = ideal.generator(z)
     far = near[:8] * 40
-    read = method.fit(near[8:], seed=0) if entry.facts["reads"] == "images" else ideal
+    read = method.fit(registry.Known(near[8:], seed=0)) if entry.facts["reads"] == ["images"] else ideal
     keys = randomness.image_keys(0, range(16))
     score = method.score(read, torch.cat([near[:8], far]), keys)["score"]
     assert (score[8:, None] > score[None, :8]).float().mean() > 0.9  # a few cuts of a forest may miss a direction

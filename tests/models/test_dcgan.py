@@ -32,7 +32,7 @@ def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_i
     model = fresh(batch=6, learning_rate=rate)
     literal = copy.deepcopy(model)
     images = noise(20, 1, 16)
-    model.start()
+    model.start(images)
     found = model.step(randomness.batches(images, 6, randomness.generator(0, "b")), randomness.generator(0, "z"))
 
     settings = {"lr": rate, "betas": (0.5, 0.999)}

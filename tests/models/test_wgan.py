@@ -31,7 +31,7 @@ def test_a_step_is_algorithm_1():
     literal = copy.deepcopy(model)
     images = noise(20, 1, 16)
 
-    model.start()
+    model.start(images)
     draw = randomness.batches(images, 6, randomness.generator(0, "batches"))
     rng = randomness.generator(0, "z")
     losses = [model.step(draw, rng) for _ in range(2)]

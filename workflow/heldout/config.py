@@ -173,7 +173,7 @@ def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: s
     entry = _entry("method", name, given, where)
     facts = schema.plugins("method")[entry.plugin]
     where = f"{where}, methods.{name}"
-    if facts["reads"] == "images":
+    if facts["reads"] == ["images"]:
         if "model" in given:
             raise HeldoutError(f"{where}: {entry.plugin} is fitted to training images and reads no model; drop `model`")
         return entry
@@ -185,8 +185,7 @@ def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: s
             there = ", ".join(models)
             raise HeldoutError(f"{where}: it reads the model {model!r}; add that, or name one with `model:` ({there})")
         raise unknown(where, "entry of models", model, models)
-    needed = {"generator", "discriminator"} if facts["reads"] == "gan" else {facts["reads"]}
-    lacking = needed - set(schema.plugins("model")[models[model].plugin]["provides"])
+    lacking = set(facts["reads"]) - set(schema.plugins("model")[models[model].plugin]["provides"])
     if lacking:
         raise HeldoutError(f"{where}: {entry.plugin} reads a {' and a '.join(sorted(lacking))}, which {model} lacks")
     return Entry(entry.name, entry.plugin, entry.params, model)

@@ -6,6 +6,7 @@ No function draws from PyTorch's or NumPy's global generators.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ def starting_points(keys: Tensor, starts: int, latent: int) -> Tensor:
     return torch.stack([torch.randn(starts, latent, generator=generator(int(key), "starts")) for key in keys])
 
 
-def batches(images: Tensor, size: int, rng: torch.Generator) -> Callable[[], Tensor]:
+def batches(images: Tensor, size: int, rng: torch.Generator, classes: Tensor | None = None) -> Callable[[], Any]:
     """Return a function that gives the next `(size, C, H, W)` float32 images in [-1, 1].
 
     Images come in a new random order each time all have been seen; an order's end and the next one's beginning
@@ -61,12 +62,14 @@ def batches(images: Tensor, size: int, rng: torch.Generator) -> Callable[[], Ten
         images: uint8 `(N, C, H, W)`, on the device of the training.
         size: images per batch.
         rng: a generator on the CPU.
+        classes: `(N,)` int64, the images' class numbers: then the function gives both, images and numbers.
     """
     order = _endless_order(len(images), rng)
 
-    def draw() -> Tensor:
+    def draw() -> Any:
         chosen = torch.tensor([next(order) for _ in range(size)], device=images.device)
-        return to_unit_range(images[chosen]).contiguous(memory_format=torch.channels_last)
+        batch = to_unit_range(images[chosen]).contiguous(memory_format=torch.channels_last)
+        return batch if classes is None else (batch, classes[chosen])
 
     return draw
 

@@ -11,6 +11,7 @@ import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,12 +26,33 @@ KINDS = {
 }
 
 
+COST_CLASSES = ("fit", "forward", "search", "joint search", "join")
+
+
 @dataclass(frozen=True)
 class ImageShape:
-    """Channels and side of square images, as networks see them."""
+    """Channels and side of square images, as networks see them, and how many normal classes they come from."""
 
     channels: int
     side: int
+    classes: int = 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a method that reads no model may know before it scores: never a test image, nor its label.
+
+    Attributes:
+        images: the normal training images, `(N, C, H, W)` float32 in [-1, 1].
+        seed: the run's.
+        holdout: calibration images (normal) and labelled anomalies, in the same form, where the experiment has both.
+        weights: the folder of the fetched weights that the method's parameters ask for, else None.
+    """
+
+    images: Any
+    seed: int
+    holdout: tuple[Any, Any] | None = None
+    weights: Path | None = None
 
 
 class Params(BaseModel):
@@ -86,23 +108,54 @@ def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str]) -> Ca
     return _register("dataset", name, classes=list(classes), files=files)
 
 
-def model(name: str, *, provides: tuple[str, ...]) -> Callable:
-    """Register something trained. `provides` names its parts that methods may read: `generator`, `discriminator`."""
-    return _register("model", name, provides=list(provides))
+def model(
+    name: str,
+    *,
+    provides: tuple[str, ...],
+    reads: tuple[str, ...] = (),
+    default_parent: str | None = None,
+    conditional: bool = False,
+) -> Callable:
+    """Register something trained.
+
+    Args:
+        name: the entry's name.
+        provides: its parts that methods may read; `networks/__init__.py` says what each of them is.
+        reads: the parts of another model, its parent, on which it is trained; the parent itself stays as it is.
+        default_parent: the parent where an experiment names none.
+        conditional: whether it is told which normal class a training image belongs to.
+    """
+    facts = {"provides": list(provides), "reads": list(reads), "default_model": default_parent}
+    return _register("model", name, **facts, conditional=conditional)
 
 
-def method(name: str, *, reads: str, cost: str, color: str, default_model: str | None = None) -> Callable:
+def method(
+    name: str,
+    *,
+    reads: tuple[str, ...],
+    cost: str,
+    cost_class: str,
+    color: str,
+    default_model: str | None = None,
+    when: dict[str, dict[str, Any]] | None = None,
+) -> Callable:
     """Register something that scores images.
 
     Args:
         name: the entry's name.
-        reads: the part of a model (`generator`, `discriminator`, `gan` for both), or `images` when the method has no
-            checkpoint and is fitted to the training images in the score step.
+        reads: the parts of a model; or `images` alone when the method has no checkpoint and is fitted to the training
+            images in the score step; or `scores` alone when it joins the scores of other methods.
         cost: how the time per image grows, in words.
+        cost_class: one of COST_CLASSES: fitted without a network, a few forwards of networks, a search over z, a search
+            over z and weights, or a joining of scores that are there.
         color: the method's colour in every figure.
         default_model: the model it reads where an experiment names none, as in its paper.
+        when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
+            fetched file of weights) or `supervision` (a word for every table, where anomalies' labels are used).
     """
-    return _register("method", name, reads=reads, cost=cost, color=color, default_model=default_model)
+    assert cost_class in COST_CLASSES, cost_class
+    facts = {"cost": cost, "cost_class": cost_class, "color": color, "default_model": default_model}
+    return _register("method", name, reads=list(reads), **facts, when=when or {})
 
 
 def figure(name: str, *, one_per: str, reads: str) -> Callable:

@@ -4,6 +4,8 @@ Its source is part of every digest, so nothing about progress, timing or files b
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,31 +15,40 @@ from heldout.images import to_unit_range
 
 
 def build(spec: dict[str, Any], image: registry.ImageShape) -> nn.Module:
-    """Return the model of a training's spec with its first weights, on the CPU."""
+    """Return the model of a training's spec with its first weights, on the CPU.
+
+    A model that is trained on another gets that one as `parent`, with first weights too: those of its checkpoint are
+    to be loaded, or come with the model's own.
+    """
+    image = replace(image, classes=spec.get("normal_classes", 1))
     rng = randomness.first_weights(spec["seed"], spec["model"])
-    return registry.create("model", spec["model"], spec["params"], image, rng)
+    parents = [build({"seed": spec["seed"], **spec["parent"]}, image)] if spec.get("parent") else []
+    return registry.create("model", spec["model"], spec["params"], image, rng, *parents)
 
 
-def train(model: nn.Module, images: Tensor, spec: dict[str, Any]) -> Iterator[tuple[dict[str, float], int]]:
+def train(
+    model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None
+) -> Iterator[tuple[dict[str, float], int]]:
     """Train a freshly built model in place; yield after every step its losses and how many images it drew.
 
     Args:
         model: on the device of the training.
         images: the normal images, uint8 `(N, C, H, W)`, on the same device.
         spec: `model, seed, precision`.
+        classes: for a conditional model, which normal class each image is of, `(N,)` int64.
     """
     batch = model.params.batch
-    draw_batch = randomness.batches(images, batch, randomness.batch_order(spec["seed"], spec["model"]))
+    draw_batch = randomness.batches(images, batch, randomness.batch_order(spec["seed"], spec["model"]), classes)
     rng = randomness.latents(spec["seed"], spec["model"], images.device)
     drawn = 0
 
-    def draw() -> Tensor:
+    def draw() -> Any:
         nonlocal drawn
         drawn += batch
         return draw_batch()
 
-    model.start()
     model.train()
+    model.start(images)
     for _ in range(model.params.steps):
         before = drawn
         with randomness.autocast(spec["precision"], images.device):
@@ -50,9 +61,24 @@ def ready(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def fit(method: Any, images: Tensor, seed: int) -> Any:
-    """Return what a method without a checkpoint fits to the normal images, uint8 `(N, C, H, W)`."""
-    return method.fit(to_unit_range(images), seed)
+def fit(
+    method: Any,
+    images: Tensor,
+    seed: int,
+    holdout: tuple[Tensor, Tensor] | None = None,
+    weights: Path | None = None,
+) -> Any:
+    """Return what a method without a checkpoint fits to the normal images, uint8 `(N, C, H, W)`.
+
+    Args:
+        method: a registered method.
+        images: the normal training images.
+        seed: the run's.
+        holdout: calibration images and labelled anomalies, where the method's parameters ask for labels.
+        weights: the folder of fetched weights, where they ask for some.
+    """
+    held = (to_unit_range(holdout[0]), to_unit_range(holdout[1])) if holdout else None
+    return method.fit(registry.Known(to_unit_range(images), seed, held, weights))
 
 
 def score(method: Any, read: Any, images: Tensor, indices: list[int], seed: int) -> dict[str, Tensor]:

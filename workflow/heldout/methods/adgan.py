@@ -59,8 +59,9 @@ def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams,
 
 @registry.method(
     "adgan",
-    reads="generator",
+    reads=("generator",),
     cost="starts x steps forwards and backwards of the generator, with a copy of its weights per start",
+    cost_class="joint search",
     color="#d55e00",
     default_model="wgan",
 )

@@ -33,8 +33,9 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "anogan",
-    reads="gan",
+    reads=("generator", "discriminator"),
     cost="steps forwards and backwards of generator and discriminator",
+    cost_class="search",
     color="#0072b2",
     default_model="dcgan",
 )

@@ -19,7 +19,14 @@ class Params(registry.MethodParams):
     small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
-@registry.method("discriminator", reads="discriminator", cost="one forward", color="#009e73", default_model="wgan")
+@registry.method(
+    "discriminator",
+    reads=("discriminator",),
+    cost="one forward",
+    cost_class="forward",
+    color="#009e73",
+    default_model="wgan",
+)
 class Discriminator:
     def __init__(self, params: Params) -> None:
         self.params = params

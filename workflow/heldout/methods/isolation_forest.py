@@ -24,16 +24,16 @@ class Params(registry.MethodParams):
     small: ClassVar[dict[str, Any]] = {"trees": 5}
 
 
-@registry.method("isolation_forest", reads="images", cost="trees comparisons", color="#e69f00")
+@registry.method("isolation_forest", reads=("images",), cost="trees comparisons", cost_class="fit", color="#e69f00")
 class IsolationForest:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, images: Tensor, seed: int) -> Forest:
-        """Fit the forest to `(N, C, H, W)` normal images in [-1, 1]; `seed` is scikit-learn's random_state."""
-        samples = min(self.params.samples, len(images))
-        forest = Forest(n_estimators=self.params.trees, max_samples=samples, random_state=seed)
-        return forest.fit(images.flatten(1).cpu().numpy())
+    def fit(self, known: registry.Known) -> Forest:
+        """Fit the forest to the normal images; the run's seed is scikit-learn's random_state."""
+        samples = min(self.params.samples, len(known.images))
+        forest = Forest(n_estimators=self.params.trees, max_samples=samples, random_state=known.seed)
+        return forest.fit(known.images.flatten(1).cpu().numpy())
 
     def score(self, model: Forest, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Score images; higher is more anomalous.

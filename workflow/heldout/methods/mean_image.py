@@ -16,14 +16,14 @@ class Params(registry.MethodParams):
     small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
-@registry.method("mean_image", reads="images", cost="one subtraction", color="#7f7f7f")
+@registry.method("mean_image", reads=("images",), cost="one subtraction", cost_class="fit", color="#7f7f7f")
 class MeanImage:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, images: Tensor, seed: int) -> Tensor:
-        """Return the mean `(C, H, W)`, float64, of `(N, C, H, W)` normal images in [-1, 1]."""
-        return images.double().mean(dim=0)
+    def fit(self, known: registry.Known) -> Tensor:
+        """Return the mean of the normal images, `(C, H, W)` float64."""
+        return known.images.double().mean(dim=0)
 
     def score(self, model: Tensor, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Score images; higher is more anomalous.

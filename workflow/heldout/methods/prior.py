@@ -17,7 +17,14 @@ class Params(SearchParams):
     pass
 
 
-@registry.method("prior", reads="generator", cost="as adgan: the same search", color="#cc79a7", default_model="wgan")
+@registry.method(
+    "prior",
+    reads=("generator",),
+    cost="as adgan: the same search",
+    cost_class="joint search",
+    color="#cc79a7",
+    default_model="wgan",
+)
 class Prior:
     def __init__(self, params: Params) -> None:
         self.params = params

@@ -41,7 +41,7 @@ class DCGAN(nn.Module):
         self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=True)
         dcgan.initialise(self, rng)
 
-    def start(self) -> None:
+    def start(self, images: Tensor) -> None:
         """Set up the optimisers, once the weights are where they will be trained."""
         settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
         self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)

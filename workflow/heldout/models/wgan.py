@@ -45,7 +45,7 @@ class WGAN(nn.Module):
         """The critic, under the name by which methods read it: higher = more like the training images."""
         return self.critic
 
-    def start(self) -> None:
+    def start(self, images: Tensor) -> None:
         """Set up the optimisers, once the weights are where they will be trained."""
         self.optim_g = torch.optim.RMSprop(self.generator.parameters(), self.params.learning_rate)
         self.optim_f = torch.optim.RMSprop(self.critic.parameters(), self.params.learning_rate)

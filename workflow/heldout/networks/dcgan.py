@@ -1,6 +1,6 @@
-"""DCGAN's generator and discriminator for square images of 2^n pixels.
+"""DCGAN's generator and discriminator for square images of 2^n pixels, and an encoder built as the latter.
 
-The generator doubles a 4x4 map until the image's side, halving its channels each time; the discriminator mirrors it.
+The generator doubles a 4x4 map until the image's side, halving its channels each time; the others mirror it.
 `width` is the number of channels next to the image: at 32 pixels the generator has 4, 2 and 1 times `width`.
 
 Source: Radford, Metz, Chintala, ICLR 2016, architecture guidelines and Fig. 1: strided (transposed) convolutions, batch
@@ -48,17 +48,27 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int, image: ImageShape, batch_norm: bool) -> None:
         super().__init__()
-        widths = _widths(width, image)
-        blocks = [nn.Conv2d(image.channels, widths[0], KERNEL, STRIDE, PADDING), nn.LeakyReLU(0.2)]
-        for before, after in pairwise(widths):
-            blocks += [nn.Conv2d(before, after, KERNEL, STRIDE, PADDING, bias=not batch_norm)]
-            blocks += [nn.BatchNorm2d(after)] if batch_norm else []
-            blocks += [nn.LeakyReLU(0.2)]
-        self.features = nn.Sequential(*blocks)
-        self.decision = nn.Conv2d(widths[-1], 1, FIRST_SIDE)
+        self.features = _halving(width, image, batch_norm)
+        self.decision = nn.Conv2d(_widths(width, image)[-1], 1, FIRST_SIDE)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.decision(self.features(images)).flatten()  # (N, 1, 1, 1) -> (N,)
+
+
+class Encoder(nn.Module):
+    """Images `(N, C, side, side)` -> z `(N, latent)`, unbounded: the discriminator with `latent` outputs, without bias.
+
+    Source: GANomaly's encoder (samet-akcay/ganomaly lib/networks.py), which is DCGAN's discriminator without its end.
+    """
+
+    def __init__(self, latent: int, width: int, image: ImageShape, batch_norm: bool = True) -> None:
+        super().__init__()
+        self.latent = latent
+        self.features = _halving(width, image, batch_norm)
+        self.code = nn.Conv2d(_widths(width, image)[-1], latent, FIRST_SIDE, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.code(self.features(images)).flatten(1)  # (N, latent, 1, 1) -> (N, latent)
 
 
 def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
@@ -76,6 +86,17 @@ def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
             if getattr(module, "bias", None) is not None:
                 module.bias.zero_()
     return network.to(memory_format=torch.channels_last)
+
+
+def _halving(width: int, image: ImageShape, batch_norm: bool) -> nn.Sequential:
+    """Images -> `(N, 4 * width, 4, 4)` at 32 pixels; no batch normalisation next to the image."""
+    widths = _widths(width, image)
+    blocks = [nn.Conv2d(image.channels, widths[0], KERNEL, STRIDE, PADDING), nn.LeakyReLU(0.2)]
+    for before, after in pairwise(widths):
+        blocks += [nn.Conv2d(before, after, KERNEL, STRIDE, PADDING, bias=not batch_norm)]
+        blocks += [nn.BatchNorm2d(after)] if batch_norm else []
+        blocks += [nn.LeakyReLU(0.2)]
+    return nn.Sequential(*blocks)
 
 
 def _widths(width: int, image: ImageShape) -> list[int]:
