@@ -97,7 +97,7 @@ def test_fitting_twice_gives_the_same_scores(name, image):
 
 
 class Ideal(torch.nn.Module):
-    """Has every part that a method may read, and knows its normal images: all lie near a grey one, z moves them linearly.
+    """Has every part that a method may read, and knows its normal images: near a grey one, moved linearly by z.
 
     The generator's z is bounded to [-3, 3], so what lies far out has no z; the encoder is the generator's inverse.
     """
