@@ -101,6 +101,21 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ({"models": {"wgan": {"method": "adgan"}}}, "models.wgan: no parameter of wgan 'method'"),
         ({"methods": {"mean_image": {}, "adgan": {"model": ["wgan"]}}}, "methods.adgan: no entry of models"),
         ({"methods": ["adgan"]}, "trial.yaml, methods: "),
+        ({"methods": {"adgan": {"begin": "encoder"}}}, "methods.adgan: adgan reads encoder, which wgan lacks"),
+        (
+            {"methods": {"combine": {}}},
+            "methods.combine: it joins scores of other methods; name them, as in of:",
+        ),
+        (
+            {"methods": {"adgan": {}, "combine": {"of": ["adgn"]}}, "calibration": 0.1},
+            "methods.combine.of: no entry of methods that joins no others 'adgn'; did you mean 'adgan'?",
+        ),
+        ({"methods": {"adgan": {}, "combine": {"of": ["adgan"]}}}, "set calibration: 0.1 or so"),
+        (
+            {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "by": "svm"}}, "calibration": 0.1},
+            "it learns from labelled anomalies (semi-supervised); set labelled_anomalies: 50 or so",
+        ),
+        ({"protocol": "leave_one"}, "trial.yaml, protocol: Input should be 'one_class' or 'leave_one_out'"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_where(changes, line):

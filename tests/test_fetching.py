@@ -79,7 +79,7 @@ def test_what_an_installed_package_holds_needs_no_mirror(small_mirror, tmp_path)
 def test_a_file_that_fails_its_checksum_is_refused_and_not_kept(small_mirror, tmp_path):
     (small_mirror / "mnist" / "digits.gz").write_bytes(b"a few digit")
     with pytest.raises(
-        HeldoutError, match=r"mnist/digits.gz is damaged: MD5 \w+, published \w+; it was refused and rem"
+        HeldoutError, match=r"mnist/digits.gz is damaged: its hash is \w+, published \w+; it was refused and rem"
     ):
         fetching.fetch("mnist", tmp_path / "raw", str(small_mirror))
     assert not (tmp_path / "raw").exists()

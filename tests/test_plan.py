@@ -66,6 +66,9 @@ def with_method(name: str, **params: object) -> dict[str, dict[str, object]]:
         ({"threads": 2}, {"wgan", "dcgan"} | EVERY_SCORE),
         ({"held_out": [1, 8, 3]}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
         ({"split_seed": 1}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"train_items": 100}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"labelled_anomalies": 9}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
+        ({"protocol": "leave_one_out"}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
         ({"test_items": 100}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
         ({"calibration": 0.1}, {"split", "wgan", "dcgan"} | EVERY_SCORE),
         ({"datasets": {"mnist5k": {"size": 64}}}, {"prepare", "split", "wgan", "dcgan"} | EVERY_SCORE),
@@ -178,3 +181,42 @@ def test_the_mirror_may_come_from_the_environment(monkeypatch):
     monkeypatch.setenv(config.MIRROR_VARIABLE, "/from/environment")
     assert Plan(config.read(BASE, where="trial.yaml")).mirror == "/from/environment"
     assert Plan(config.read(BASE | {"mirror": "/from/file"}, where="trial.yaml")).mirror == "/from/file"
+
+
+COMBINED = {
+    "calibration": 0.1,
+    "labelled_anomalies": 9,
+    "methods": {
+        "both": {"method": "combine", "of": ["adgan", "mean_image"]},
+        "told": {"method": "combine", "of": ["anogan:residual", "adgan"], "by": "logistic"},
+        **BASE["methods"],
+    },
+}
+
+
+def combined(**changes: object) -> Plan:
+    return Plan(config.read({**BASE, **COMBINED, **changes}, where="trial.yaml"))
+
+
+def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
+    scorings = combined().runs[0].scorings
+    assert scorings["both"].spec["joins"] == [
+        {"digest": scorings["adgan"].digest, "column": "score"},
+        {"digest": scorings["mean_image"].digest, "column": "score"},
+    ]
+    assert scorings["told"].spec["joins"][0] == {"digest": scorings["anogan"].digest, "column": "residual"}
+    plan = combined()
+    joined = plan.joined(SimpleNamespace(digest=scorings["both"].digest))
+    assert joined == [scorings["adgan"].path, scorings["mean_image"].path]
+    methods = COMBINED["methods"] | {"adgan": {"steps": 6}}
+    after = combined(methods=methods).runs[0].scorings
+    assert {name for name in after if after[name].digest != scorings[name].digest} == {"adgan", "both", "told"}
+
+
+def test_what_learns_from_labels_says_so_in_every_table():
+    plan = combined()
+    assert plan.runs[0].scorings["told"].spec["supervision"] == "semi-supervised"
+    assert "supervision" not in plan.runs[0].scorings["both"].spec
+    shown = plan._inputs()
+    assert "told (semi-supervised)" in shown["methods"] and "both" in shown["methods"]
+    assert set(shown["runs"][0]["scores"]) == set(shown["methods"])

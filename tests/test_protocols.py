@@ -17,8 +17,10 @@ SPEC = {
     "held_out": "b",
     "classes": CLASSES,
     "split_seed": 0,
+    "train_items": None,
     "test_items": None,
     "calibration": 0.0,
+    "labelled_anomalies": 0,
     "source": source_digest("heldout.protocols"),
 }
 
@@ -44,6 +46,29 @@ def test_one_class_trains_on_the_held_out_class_alone_and_tests_on_everything(tm
     assert manifest["test"] == np.flatnonzero(source.official_test).tolist()
     assert manifest["share_of_anomalies"] == pytest.approx(2 / 3, abs=1e-6)
     assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
+
+
+def test_leave_one_out_trains_on_all_other_classes_and_says_which_is_which(tmp_path):
+    manifest, source = make(tmp_path, protocol="leave_one_out")
+    assert manifest["normal"] == ["a", "c"] and manifest["anomalous"] == ["b"]
+    assert manifest["train"] == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
+    assert manifest["share_of_anomalies"] == pytest.approx(1 / 3, abs=1e-6)
+    assert manifest["train_classes"] == [0 if source.labels[index] == 0 else 1 for index in manifest["train"]]
+
+
+def test_labelled_anomalies_come_from_outside_the_test_part_and_change_no_other(tmp_path):
+    manifest, source = make(tmp_path, labelled_anomalies=6, calibration=0.2)
+    without, _ = make(tmp_path, calibration=0.2)
+    labelled = manifest["labelled_anomalies"]
+    assert len(labelled) == 6 and all(source.labels[labelled] != 1) and not source.official_test[labelled].any()
+    assert all(manifest[part] == without[part] for part in ("train", "calibration", "test"))
+
+
+def test_train_items_limits_what_is_trained_on_and_changes_no_other_part(tmp_path):
+    manifest, _ = make(tmp_path, train_items=4, calibration=0.2)
+    whole, _ = make(tmp_path, calibration=0.2)
+    assert len(manifest["train"]) == 4 and set(manifest["train"]) < set(whole["train"])
+    assert all(manifest[part] == whole[part] for part in ("calibration", "test"))
 
 
 def test_without_an_official_test_part_a_fifth_of_each_class_is_set_aside(tmp_path):
@@ -93,6 +118,8 @@ def test_duplicates_across_training_and_test_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
+        ({"train_items": 11}, "train_items: 11 asked for, but toy has 10 normal training images; lower it"),
+        ({"labelled_anomalies": 21}, "labelled_anomalies: 21 asked for, but toy has 20 anomalous images outside"),
         ({"test_items": 1000}, "test_items: 1000 asked for, but toy has 30 test images; lower it"),
         ({"per_class": 2}, "toy, held_out b: 1 training images, but at least 2 are needed"),
         ({"test_items": 1}, "image among 1 test images; raise test_items"),

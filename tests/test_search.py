@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from heldout import randomness, registry
 from heldout.images import to_unit_range
+from heldout.laplacian import laplacian_distance
 from heldout.methods import adgan, anogan
 from heldout.search import Settings, latent_search
 from tests.conftest import noise, trained
@@ -152,3 +153,67 @@ def test_anogan_stops_where_its_loss_is_lower_than_at_the_start(gan):
         return anogan.AnoGAN(params).score(gan, IMAGES, KEYS)["score"]
 
     assert (score(50) < score(0)).all()
+
+
+def literal_restricted_search(generator, image, z, steps, z_lr, penalty, restriction, bound):
+    """z alone, with the penalty in what is lowered, and z put back after every step."""
+
+    def put_back(z):
+        if restriction == "clip":
+            return z.clip(-bound, bound)
+        return z / z.square().sum().sqrt() * len(z) ** 0.5 if restriction == "shell" else z
+
+    z = put_back(z).clone().requires_grad_()
+    adam = LiteralAdam(z, z_lr)
+    for _ in range(steps):
+        lowered = adgan.squared_error(generator(z[None]), image[None])[0] + penalty * (z @ z) / 2
+        adam.step(*torch.autograd.grad(lowered, z))
+        z.data = put_back(z.data)
+    return z.detach(), adgan.squared_error(generator(z[None]), image[None])[0].detach()
+
+
+@pytest.mark.parametrize("theta_lr", [0, 1e-12], ids=["shared weights", "private weights"])
+@pytest.mark.parametrize(
+    ("penalty", "restriction", "bound"), [(5.0, "none", 1), (0, "shell", 1), (0, "clip", 0.5), (2.0, "clip", 1)]
+)
+def test_a_restricted_search_is_the_literal_one(gan, penalty, restriction, bound, theta_lr):
+    """Weights that move by 1e-12 stand still, so both ways of searching must agree with one literal search."""
+    restricted = {"penalty": penalty, "restriction": restriction, "bound": bound}
+    settings = Settings(2, 4, 0.25, theta_lr, *BETAS, block=3, **restricted)
+    found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
+    free = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, Settings(2, 4, 0.25, 0, *BETAS, block=3))
+    starts = randomness.starting_points(KEYS, 2, gan.generator.latent)
+    for image in range(3):
+        for start in range(2):
+            z, loss = literal_restricted_search(
+                gan.generator, IMAGES[image], starts[image, start], 4, 0.25, penalty, restriction, bound
+            )
+            assert (found.z[image, start] - free.z[image, start]).abs().max() > 0.1  # so it makes a difference
+            assert (found.z[image, start] - z).abs().median() < 1e-5
+            torch.testing.assert_close(found.loss[image, start], loss, rtol=1e-3, atol=0)
+
+
+def test_a_search_may_begin_at_the_encoders_code(gan):
+    """The first start is the code itself, the others lie around it; without steps the loss tells where they are."""
+    model = nn.Module()
+    model.generator = gan.generator
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, gan.generator.latent)).requires_grad_(False)
+    params = adgan.Params(begin="encoder", noise=0.5, starts=3, steps=0, block=4)
+    code = model.encoder(IMAGES)
+    noise_of_starts = 0.5 * randomness.starting_points(KEYS, 3, gan.generator.latent)
+    starts = [code, code + noise_of_starts[:, 1], code + noise_of_starts[:, 2]]
+    expected = sum((gan.generator(z) - IMAGES).square().flatten(1).sum(1) for z in starts) / 3
+    torch.testing.assert_close(adgan.ADGAN(params).score(model, IMAGES, KEYS)["score"], expected, rtol=1e-4, atol=0)
+
+
+def test_the_laplacian_loss_can_be_searched_with_private_weights(gan):
+    params = adgan.Params(loss="laplacian_pyramid", starts=2, steps=2, block=4)
+    z = randomness.starting_points(KEYS, 2, gan.generator.latent)
+    score = adgan.ADGAN(params).score(gan, IMAGES, KEYS)["score"]
+    expected = [
+        torch.stack(
+            [literal_search(gan.generator, IMAGES[i], z[i, j], laplacian_distance, 2, 0.25, 5e-5)[1] for j in range(2)]
+        ).mean()
+        for i in range(3)
+    ]
+    torch.testing.assert_close(score, torch.stack(expected), rtol=1e-3, atol=0)

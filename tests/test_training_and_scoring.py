@@ -11,15 +11,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from heldout import checkpoints, config, registry
+from heldout import checkpoints, config, registry, steps
 from heldout.errors import HeldoutError
 from heldout.identity import file_sha256
+from heldout.images import to_unit_range
 from heldout.labelled import LabelledImages, write_labels
 from heldout.models import dcgan
 from heldout.plan import Plan, labels_of
 from heldout.protocols import split
+from heldout.registry import ImageShape
 from heldout.scores import read_scores
-from heldout.scoring import score
+from heldout.scoring import Sources, score
 from heldout.sidecars import HISTORY, SPEC, TIMING, sidecar
 from heldout.training import train
 from tests.conftest import noise
@@ -62,7 +64,7 @@ def task(tmp_path, monkeypatch):
     def scored(name, checkpoint=training.path):
         step = run.scorings[name]
         read = tmp_path / checkpoint if run.scorings[name].spec["checkpoint"] else None
-        failed = score(step.spec, run.prepared.path, run.split.path, read, tmp_path / step.path, "cpu")
+        failed = score(step.spec, run.prepared.path, run.split.path, Sources(read), tmp_path / step.path, "cpu")
         return failed, read_scores(tmp_path / step.path)
 
     manifest = json.loads((tmp_path / run.split.path).read_text())
@@ -79,7 +81,8 @@ def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
     assert beside["digest"] == task.training.digest and beside["manifest"] == task.split["sha256"]
     assert beside["ran"]["versions"]["torch"] == torch.__version__.partition("+")[0]
     lines = sidecar(task.checkpoint, HISTORY).read_text().splitlines()
-    assert lines[0] == "epoch,step,steps,images,discriminator,generator"
+    columns = "epoch,step,steps,images,discriminator,generator,generator_gradient,discriminator_gradient,diversity"
+    assert lines[0] == columns
     timing = json.loads(sidecar(task.checkpoint, TIMING).read_text())
     assert timing["steps"] == 6 and timing["images_per_s"] == pytest.approx(6 * 4 / timing["wall_s"], rel=0.1)
     assert timing["peak_memory_mib"] > 100
@@ -92,6 +95,28 @@ def test_history_has_the_mean_loss_of_every_epoch(task):
     assert len(task.split["train"]) == 6
     assert rows["epoch"].tolist() == [1, 2, 3, 4]
     assert rows["steps"].tolist() == [2, 1, 2, 1] and rows["step"].tolist() == [2, 3, 5, 6]
+
+
+def test_history_has_the_norm_of_each_parts_gradient(task):
+    task.train()
+    rows = np.genfromtxt(sidecar(task.checkpoint, HISTORY), delimiter=",", names=True)
+    images = torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]])
+    again = steps.build(task.training.spec, ImageShape(1, 16))
+    norms = []
+    for _ in steps.train(again, images, task.training.spec):
+        norms.append(sum(weight.grad.square().sum() for weight in again.generator.parameters()).sqrt().item())
+    # Steps 1 and 2 begin in the first epoch, step 3 in the second.
+    assert rows["generator_gradient"][:2] == pytest.approx([np.mean(norms[:2]), norms[2]], rel=1e-5)
+
+
+@pytest.mark.parametrize(("drawn", "diversity"), [("one image", 0), ("the training images", 1)])
+def test_diversity_is_that_of_samples_as_a_share_of_the_training_images(task, monkeypatch, drawn, diversity):
+    images = to_unit_range(torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]]))
+    made = images[:1].expand(6, -1, -1, -1) if drawn == "one image" else images
+    monkeypatch.setattr("heldout.training.sample", lambda *_: made)
+    task.train()
+    rows = np.genfromtxt(sidecar(task.checkpoint, HISTORY), delimiter=",", names=True)
+    assert rows["diversity"] == pytest.approx([diversity] * 4, abs=1e-6)
 
 
 def test_the_same_spec_gives_the_same_bytes(task):

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from heldout import randomness, registry, schema
-from tests.conftest import trained
+from heldout import registry, schema
+from heldout.samples import sample
+from tests.conftest import fresh, trained
 
 SHAPES = [registry.ImageShape(1, 32), registry.ImageShape(3, 64)]
 
@@ -33,12 +34,13 @@ def test_training_draws_from_no_global_generator(name, image):
     assert_close(dict(trained(name, image).state_dict()), dict(first.state_dict()), rtol=0, atol=0)
 
 
-def test_every_part_moves_in_training_and_stays_finite(name, image):
-    model = trained(name, image)
-    fresh = registry.create("model", name, registry.small("model", name), image, randomness.first_weights(0, name))
-    for (key, after), before in zip(model.named_parameters(), fresh.parameters(), strict=True):
+def test_every_part_moves_in_training_and_stays_finite_and_a_parent_stands_still(name, image):
+    model, (before_training, _) = trained(name, image), fresh(name, image)
+    for (key, after), before in zip(model.named_parameters(), before_training.parameters(), strict=True):
         assert after.isfinite().all(), key
-        if after.dim() > 1:  # a bias may cancel in a difference of two outputs, as in WGAN's critic
+        if key.startswith("parent."):
+            assert torch.equal(after, before), key
+        elif after.dim() > 1:  # a bias may cancel in a difference of two outputs, as in WGAN's critic
             assert not torch.equal(after, before), key
 
 
@@ -53,6 +55,15 @@ def test_its_parts_have_the_shapes_that_methods_read(name, image):
     if "discriminator" in provides:
         assert model.discriminator(images).shape == (3,)
         assert len(model.discriminator.features(images)) == 3
+    if "encoder" in provides:
+        latent = model.generator.latent if "generator" in provides else model.encoder(images).shape[1]
+        assert model.encoder(images).shape == (3, latent)
+    if "autoencoder" in provides:
+        assert model.autoencoder(images).shape == images.shape and model.autoencoder(images).abs().max() <= 1
+    if "conditional_generator" in provides:
+        generator = model.conditional_generator
+        made = generator(torch.zeros(3, generator.latent), torch.arange(3) % generator.classes)
+        assert made.shape == images.shape and made.abs().max() <= 1
 
 
 def test_a_model_is_documented_for_the_command_line(name):
@@ -64,3 +75,12 @@ def test_a_model_is_documented_for_the_command_line(name):
 def test_training_is_in_training_mode(name, image):
     batch_norms = [module for module in trained(name, image).modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert all(module.num_batches_tracked > 0 for module in batch_norms)
+
+
+def test_a_history_can_draw_samples_without_changing_the_training(name, image):
+    model = trained(name, image)
+    before = {key: weight.clone() for key, weight in model.state_dict().items()}
+    model.eval()
+    made = sample(model, 5, torch.Generator().manual_seed(0))
+    assert made is None or (made.shape == (5, image.channels, image.side, image.side) and not made.requires_grad)
+    assert_close(dict(model.state_dict()), before, rtol=0, atol=0)

@@ -26,7 +26,7 @@ def fetch(
     folder: File,
     mirror: Mirror = "",
 ) -> None:
-    """Bring a dataset's official files to a folder, each with its published checksum."""
+    """Bring the official files of a dataset, or of weights, to a folder, each with its published checksum."""
     from heldout.fetching import fetch
 
     fetch(dataset, folder, mirror or None)
@@ -50,11 +50,18 @@ def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
 
 
 @app.command()
-def train(spec: Spec, images: File, split: File, checkpoint: File, device: Device = "auto") -> None:
+def train(
+    spec: Spec,
+    images: File,
+    split: File,
+    checkpoint: File,
+    parent: Annotated[Path | None, typer.Option(help="the checkpoint of the model it is trained on")] = None,
+    device: Device = "auto",
+) -> None:
     """Train a model on the normal images and write its checkpoint."""
     from heldout.training import train
 
-    _report_failure(train(json.loads(spec), images, split, checkpoint, device))
+    _report_failure(train(json.loads(spec), images, split, checkpoint, device, parent))
 
 
 @app.command()
@@ -64,12 +71,15 @@ def score(
     split: File,
     scores: File,
     checkpoint: Annotated[Path | None, typer.Option()] = None,
+    joined: Annotated[list[Path] | None, typer.Option(help="scores of other methods that it joins")] = None,
+    weights: Annotated[Path | None, typer.Option(help="folder of fetched weights")] = None,
     device: Device = "auto",
 ) -> None:
     """Score the test images with a method."""
-    from heldout.scoring import score
+    from heldout.scoring import Sources, score
 
-    _report_failure(score(json.loads(spec), images, split, checkpoint, scores, device))
+    sources = Sources(checkpoint, joined or [], weights)
+    _report_failure(score(json.loads(spec), images, split, sources, scores, device))
 
 
 @app.command()

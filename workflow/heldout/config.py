@@ -5,7 +5,7 @@ schema; so this module imports none of them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import jsonschema
@@ -31,12 +31,16 @@ class Experiment(BaseModel):
 
     experiment: Name = Field(description="names the folder below results/")
     datasets: Entries = Field(min_length=1, description="what to train and test on; `heldout datasets` lists them")
-    protocol: Literal["one_class"] = Field("one_class", description="how a class makes a task")
+    protocol: Literal["one_class", "leave_one_out"] = Field("one_class", description="how a class makes a task")
     held_out: Literal["all"] | list[str | int] = Field("all", description="the classes singled out, names or numbers")
     seeds: list[Seed] = Field([0], min_length=1, description="one training per seed")
     split_seed: Seed = Field(0, description="draws the split; runs share it")
+    train_items: int | None = Field(None, ge=2, description="random normal images to train on; none: all of them")
     test_items: int | None = Field(None, ge=2, description="random test images per run; none: all of them")
     calibration: float = Field(0.0, ge=0, lt=1, description="share of the training normals kept for thresholds")
+    labelled_anomalies: int = Field(
+        0, ge=0, description="anomalous training images whose label is given to methods that ask for it, by name"
+    )
     models: Entries = Field({}, description="what is trained; `heldout models` lists them")
     methods: Entries = Field(min_length=1, description="what scores the test images; `heldout methods` lists them")
     device: Device = Field("auto", description="auto, cpu, cuda or cuda:N")
@@ -60,7 +64,17 @@ class Experiment(BaseModel):
             raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
         return name
 
-    @field_validator("seeds", "split_seed", "test_items", "calibration", "threads", "bootstrap", mode="before")
+    @field_validator(
+        "seeds",
+        "split_seed",
+        "train_items",
+        "test_items",
+        "calibration",
+        "labelled_anomalies",
+        "threads",
+        "bootstrap",
+        mode="before",
+    )
     @classmethod
     def _numbers(cls, values: Any) -> Any:
         """`--config test_items=5e3` comes as a string."""
@@ -91,13 +105,19 @@ class Entry:
         name: what the experiment calls it.
         plugin: the registered name behind it.
         params: every parameter, defaults filled in.
-        model: for a method that reads a checkpoint, the entry of `models`; else None.
+        model: for a method that reads a checkpoint, or a model that is trained on another, the entry of `models`.
+        joins: for a method that joins the scores of others, their entries of `methods`, each with a column.
+        supervision: a word for every table, where the method is told the labels of anomalies; else empty.
+        weights: the fetched weights that its parameters ask for; else None.
     """
 
     name: str
     plugin: str
     params: dict[str, Any]
     model: str | None = None
+    joins: tuple[tuple[str, str], ...] = ()
+    supervision: str = ""
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +146,9 @@ def read(config: dict[str, Any], where: str) -> Resolved:
     except ValidationError as error:
         raise _explain(error, where) from error
     datasets = {name: _entry("dataset", name, given, where) for name, given in settings.datasets.items()}
-    models = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
-    methods = {name: _method(name, given, models, where) for name, given in settings.methods.items()}
+    alone = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
+    models = {name: _with_model(entry, settings.models[name], alone, where) for name, entry in alone.items()}
+    methods = {name: _method(name, settings, models, where) for name in settings.methods}
     held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
     return Resolved(settings, datasets, models, methods, held_out)
 
@@ -164,31 +185,78 @@ def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
     known = schema.plugins(kind)
     if not isinstance(plugin, str) or plugin not in known:
         raise unknown(where, kind, plugin, known, see=f"heldout {kind}s")
-    naming = (kind, "model") if kind == "method" else (kind,)  # a method's entry may name the model that it reads
+    naming = {kind, *schema.structure(kind, plugin)}
     params = {key: value for key, value in given.items() if key not in naming}
     return Entry(name, plugin, complete(params, kind, plugin, where))
 
 
-def _method(name: str, given: dict[str, Any], models: dict[str, Entry], where: str) -> Entry:
+def _with_model(
+    entry: Entry, given: dict[str, Any], models: dict[str, Entry], where: str, kind: str = "model"
+) -> Entry:
+    """Return the entry with the model that it reads, if it reads one, after checking that this has what it reads."""
+    facts = schema.facts(kind, entry.plugin, entry.params)
+    if not facts["reads"]:
+        return entry
+    where = f"{where}, {kind}s.{entry.name}"
+    key = "model" if kind == "method" else "on"
+    model = given.get(key, facts["default_model"])
+    others = {name: other for name, other in models.items() if other is not entry}
+    if not isinstance(model, str) or model not in others:
+        if not others:
+            raise HeldoutError(f"{where}: it reads the model {model!r}; add `models: {{{model}: {{}}}}`")
+        if key not in given:
+            there = ", ".join(others)
+            raise HeldoutError(f"{where}: it reads the model {model!r}; add that, or name one with `{key}:` ({there})")
+        raise unknown(where, "entry of models", model, others)
+    read = schema.plugins("model")[others[model].plugin]
+    lacking = [part for part in facts["reads"] if part not in read["provides"]]
+    if lacking:
+        raise HeldoutError(f"{where}: {entry.plugin} reads {' and '.join(sorted(lacking))}, which {model} lacks")
+    if kind == "model" and read["reads"]:
+        raise HeldoutError(f"{where}: {model} is itself trained on another model; name one that is not")
+    return replace(entry, model=model)
+
+
+def _method(name: str, settings: Experiment, models: dict[str, Entry], where: str) -> Entry:
+    given = settings.methods[name]
     entry = _entry("method", name, given, where)
-    facts = schema.plugins("method")[entry.plugin]
-    where = f"{where}, methods.{name}"
+    facts = schema.facts("method", entry.plugin, entry.params)
+    if facts["supervision"] and not (settings.calibration and settings.labelled_anomalies):
+        raise HeldoutError(
+            f"{where}, methods.{name}: it learns from labelled anomalies ({facts['supervision']}); set "
+            "labelled_anomalies: 50 or so, and calibration: 0.1"
+        )
+    entry = replace(entry, supervision=facts["supervision"], weights=facts["weights"])
+    if facts["reads"] == ["scores"]:
+        return replace(entry, joins=_joined(name, settings, where))
     if facts["reads"] == ["images"]:
         if "model" in given:
-            raise HeldoutError(f"{where}: {entry.plugin} is fitted to training images and reads no model; drop `model`")
+            raise HeldoutError(
+                f"{where}, methods.{name}: {entry.plugin} is fitted to training images and reads no model; drop `model`"
+            )
         return entry
-    model = given.get("model", facts["default_model"])
-    if not isinstance(model, str) or model not in models:
-        if not models:
-            raise HeldoutError(f"{where}: it reads the model {model!r}; add `models: {{{model}: {{}}}}`")
-        if "model" not in given:
-            there = ", ".join(models)
-            raise HeldoutError(f"{where}: it reads the model {model!r}; add that, or name one with `model:` ({there})")
-        raise unknown(where, "entry of models", model, models)
-    lacking = set(facts["reads"]) - set(schema.plugins("model")[models[model].plugin]["provides"])
-    if lacking:
-        raise HeldoutError(f"{where}: {entry.plugin} reads a {' and a '.join(sorted(lacking))}, which {model} lacks")
-    return Entry(entry.name, entry.plugin, entry.params, model)
+    return _with_model(entry, given, models, where, kind="method")
+
+
+def _joined(name: str, settings: Experiment, where: str) -> tuple[tuple[str, str], ...]:
+    """Return the entries and columns that `of` names: `anogan` is its score, `anogan:residual` one of its parts."""
+    where = f"{where}, methods.{name}"
+    named = settings.methods[name].get("of")
+    if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
+        raise HeldoutError(f"{where}: it joins scores of other methods; name them, as in of: [adgan, discriminator]")
+    if not settings.calibration:
+        raise HeldoutError(f"{where}: it is fitted to the scores of calibration images; set calibration: 0.1 or so")
+    joins = tuple((entry, column or "score") for entry, _, column in (each.partition(":") for each in named))
+    known = [other for other, given in settings.methods.items() if not _joins(other, given)]
+    for entry, _ in joins:
+        if entry not in known:
+            raise unknown(f"{where}.of", "entry of methods that joins no others", entry, known)
+    return joins
+
+
+def _joins(name: str, given: dict[str, Any]) -> bool:
+    plugin = given.get("method", name)
+    return plugin in schema.plugins("method") and schema.plugins("method")[plugin]["reads"] == ["scores"]
 
 
 def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:

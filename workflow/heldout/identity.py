@@ -40,6 +40,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def has_checksum(path: Path, checksum: str) -> bool:
+    """Whether a file has a published checksum: an MD5, or `sha256:` and the first digits of one."""
+    prefix = checksum.removeprefix("sha256:")
+    return file_md5(path) == checksum if prefix == checksum else file_sha256(path).startswith(prefix)
+
+
 def file_md5(path: Path) -> str:
     """Return the hash by which datasets are published, and by which DVC knows a file."""
     with open(path, "rb") as file:

@@ -6,6 +6,7 @@ stored schema, source code by its syntax tree. So Snakemake plans in the time of
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from heldout.files import SCRATCH, write_text
 from heldout.folders import known_md5_of
 from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import BESIDE, LABELS, TIMING, sidecar
+from heldout.tasks import normal_classes
 
 FIGURE_FORMATS = ("svg", "png")
 EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
@@ -185,6 +187,19 @@ class Plan:
 
         return path
 
+    def joined(self, wildcards: Any) -> list[str]:
+        """Return the score files that a scoring joins, each once."""
+        names = [name for name in self.step(wildcards).inputs if name.startswith("join")]
+        return list(dict.fromkeys(path for name in names if (path := self.input(name)(wildcards))))
+
+    def sources(self, given: Any) -> str:
+        """Return what a scoring's command says of its inputs beyond images and split; most have one of the three."""
+        words = ["--checkpoint", given.checkpoint] if given.checkpoint else []
+        for path in given.joined:
+            words += ["--joined", path]
+        words += ["--weights", str(Path(given.weights).parent)] if given.weights else []
+        return shlex.join(words)
+
     def raw_folder(self, wildcards: Any) -> str:
         """Return the folder that `prepare` reads: the fetched one, or the user's own."""
         raw = Path(self.step(wildcards).inputs["raw"].path)
@@ -229,7 +244,7 @@ class Plan:
             "bootstrap": self.settings.bootstrap,
             "source": {name: source_digest(f"heldout.{name}") for name in self._reporting()},
             "methods": {
-                entry.name: {
+                shown(entry): {
                     "method": entry.plugin,
                     "model": entry.model,
                     "color": methods[entry.plugin]["color"],
@@ -246,7 +261,7 @@ class Plan:
                     "split": run.split.path,
                     "split_digest": run.split.digest,
                     "checkpoints": {name: step.path for name, step in run.trainings.items()},
-                    "scores": {name: step.path for name, step in run.scorings.items()},
+                    "scores": {shown(entry): run.scorings[entry.name].path for entry in self._floor_first()},
                 }
                 for run in self.runs
             ],
@@ -283,7 +298,8 @@ class Plan:
         """The entries of `models` that can draw images."""
         plugins = schema.plugins("model")
         entries = self.experiment.models.values()
-        return [entry.name for entry in entries if "generator" in plugins[entry.plugin]["provides"]]
+        kinds = {"generator", "conditional_generator"}
+        return [entry.name for entry in entries if kinds & {*plugins[entry.plugin]["provides"]}]
 
     def _run(self, dataset: Entry, prepared: Step, held_out: str, seed: int) -> Run:
         settings = self.settings
@@ -295,20 +311,23 @@ class Plan:
             "classes": classes_of(dataset),
             "prepared": prepared.digest,
             "split_seed": settings.split_seed,
+            "train_items": settings.train_items,
             "test_items": settings.test_items,
             "calibration": settings.calibration,
+            "labelled_anomalies": settings.labelled_anomalies,
             "source": source_digest("heldout.protocols"),
         }
         split_path = f"data/splits/{place}/seed{settings.split_seed}-{digest(split_spec)}.json"
         split = Step(split_spec, split_path, {"images": prepared})
         inputs = {"images": prepared, "split": split}
-        trainings = {
-            entry.name: self._training(entry, task, place, seed, inputs) for entry in self.experiment.models.values()
-        }
-        scorings = {
-            entry.name: self._scoring(entry, task, place, seed, inputs, trainings)
-            for entry in self.experiment.methods.values()
-        }
+        models, methods = self.experiment.models.values(), self.experiment.methods.values()
+        trainings: dict[str, Step] = {}
+        for entry in sorted(models, key=lambda entry: entry.model is not None):  # parents first
+            parent = {"parent": trainings[entry.model]} if entry.model else {}
+            trainings[entry.name] = self._training(entry, task, place, seed, {**inputs, **parent})
+        scorings: dict[str, Step] = {}
+        for entry in sorted(methods, key=lambda entry: bool(entry.joins)):  # what others join first
+            scorings[entry.name] = self._scoring(entry, task, place, seed, inputs, trainings, scorings)
         return Run(dataset, held_out, seed, prepared, split, trainings, scorings)
 
     def _training(self, entry: Entry, task: dict[str, str], place: str, seed: int, inputs: dict[str, Step]) -> Step:
@@ -323,6 +342,13 @@ class Plan:
             "threads": self.settings.threads,
             "source": source_digest(f"heldout.models.{entry.plugin}", ALWAYS),
         }
+        if "parent" in inputs:
+            parent = inputs["parent"]
+            spec["parent"] = {"digest": parent.digest, **{key: parent.spec[key] for key in ("model", "params")}}
+        if schema.plugins("model")[entry.plugin]["conditional"]:
+            spec["normal_classes"] = len(
+                normal_classes(*(inputs["split"].spec[key] for key in ("protocol", "held_out", "classes")))
+            )
         return Step(spec, f"results/checkpoints/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.safetensors", inputs)
 
     def _scoring(
@@ -333,19 +359,29 @@ class Plan:
         seed: int,
         inputs: dict[str, Step],
         trainings: dict[str, Step],
+        scorings: dict[str, Step],
     ) -> Step:
         reads = {"checkpoint": trainings[entry.model]} if entry.model else {}
+        if entry.weights:
+            reads["weights"] = Step({"step": "fetch"}, f"data/raw/{entry.weights}/{FETCHED}", {})
         spec = {
             "step": "score",
             **task,
             "method": entry.plugin,
             "params": entry.params,
             "split": inputs["split"].digest,
-            "checkpoint": reads["checkpoint"].digest if reads else None,
+            "checkpoint": reads["checkpoint"].digest if entry.model else None,
             "seed": seed,
             "threads": self.settings.threads,
             "source": source_digest(f"heldout.methods.{entry.plugin}", ALWAYS),
         }
+        if entry.joins:
+            spec["joins"] = [{"digest": scorings[name].digest, "column": column} for name, column in entry.joins]
+            reads |= {f"join{number}": scorings[name] for number, (name, _) in enumerate(entry.joins)}
+        if entry.supervision:
+            spec["supervision"] = entry.supervision
+        if entry.weights:
+            spec["weights"] = schema.plugins("weight")[entry.weights]["files"]
         path = f"results/scores/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.parquet"
         return Step(spec, path, {**inputs, **reads})
 
@@ -365,6 +401,11 @@ def _preparation(dataset: Entry) -> Step:
         "source": source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
     }
     return Step(prepared_spec, f"data/prepared/{dataset.plugin}-{digest(prepared_spec)}.npy", {"raw": raw})
+
+
+def shown(entry: Entry) -> str:
+    """Return a method's name in tables and figures; one that is told labels of anomalies says so."""
+    return f"{entry.name} ({entry.supervision})" if entry.supervision else entry.name
 
 
 def labels_of(images: str) -> str:

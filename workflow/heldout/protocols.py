@@ -1,6 +1,7 @@
 """Protocols: how a class makes a task, and the manifest that says which image plays which part.
 
 `one_class`: train on the held-out class alone; every other class is anomalous.
+`leave_one_out`: train on all other classes; the held-out class is anomalous.
 
 Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"). Items are drawn by the
 hash of (split seed, purpose, image content), so a split depends on no library's generator and on no file order.
@@ -19,23 +20,20 @@ from heldout.errors import HeldoutError
 from heldout.files import write_text
 from heldout.identity import canonical, check_source
 from heldout.labelled import Labels, read_labels
+from heldout.tasks import normal_classes
 
 OWN_TEST_SHARE = 0.2
 FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
-PARTS = ("train", "calibration", "test")
-
-
-def normal_classes(protocol: str, held_out: str, classes: list[str]) -> list[str]:
-    """Return the classes that a protocol calls normal; the others are anomalous."""
-    assert protocol == "one_class", protocol
-    return [name for name in classes if name == held_out]
+STATED = ("dataset", "protocol", "held_out", "split_seed", "train_items", "test_items", "calibration")
+PARTS = ("train", "calibration", "labelled_anomalies", "test")
 
 
 def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
     """Write the manifest of one task: indices into the prepared array, without labels, and what they amount to.
 
     Args:
-        spec: `dataset, protocol, held_out, split_seed, test_items, calibration`, and the dataset's `classes`.
+        spec: `dataset, protocol, held_out, split_seed, train_items, test_items, calibration, labelled_anomalies`, and
+            the dataset's `classes`.
         digest: the split's own, by which training and scoring know that they were given the right one.
         images_path, labels_path: what `prepare` wrote.
         manifest_path: where the manifest goes.
@@ -55,7 +53,7 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     is_anomalous = ~np.isin(labels.classes[parts["test"]], normal)
     manifest = {
         "digest": digest,
-        **{key: spec[key] for key in ("dataset", "protocol", "held_out", "split_seed", "test_items", "calibration")},
+        **{key: value for key, value in spec.items() if key in STATED},
         "normal": normal,
         "anomalous": [name for name in spec["classes"] if name not in normal],
         "share_of_anomalies": round(float(is_anomalous.mean()), 6),
@@ -63,6 +61,8 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
         "test_images_also_in_training": sum(contents[index] in train_contents for index in parts["test"]),
         "counts": {part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
         "content": {part: content_sha256(images, parts[part]) for part in PARTS},
+        # What a conditional model is told: the place of each training image's class in `normal`.
+        "train_classes": [normal.index(name) for name in labels.classes[parts["train"]]],
         **parts,
     }
     manifest["sha256"] = _sha256(manifest)
@@ -101,24 +101,31 @@ def _parts(spec: dict[str, Any], labels: Labels, contents: list[str], normal: li
         ranked = sorted(candidates.tolist(), key=lambda index: _rank(seed, purpose, contents[index], index))
         return np.array(sorted(ranked[:count]), dtype=int)
 
+    def enough(candidates: np.ndarray, key: str, what: str) -> np.ndarray:
+        if spec[key] is None:
+            return candidates
+        if spec[key] > len(candidates):
+            raise HeldoutError(
+                f"{key}: {spec[key]} asked for, but {spec['dataset']} has {len(candidates)} {what}; "
+                "lower it, or leave it out to use all"
+            )
+        return drawn(key.replace("_", " "), candidates, spec[key])
+
     is_test = labels.official_test.copy()
     if not is_test.any():
         for name in spec["classes"]:
             members = np.flatnonzero(labels.classes == name)
             is_test[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
     test = np.flatnonzero(is_test)
-    if spec["test_items"] is not None:
-        if spec["test_items"] > len(test):
-            raise HeldoutError(
-                f"test_items: {spec['test_items']} asked for, but {spec['dataset']} has {len(test)} test images; "
-                "lower it, or leave it out to score all"
-            )
-        test = drawn("test items", test, spec["test_items"])
+    test = enough(test, "test_items", "test images")
     train = np.flatnonzero(~is_test & np.isin(labels.classes, normal))
     calibration = drawn("calibration", train, round(len(train) * spec["calibration"]))
-    train = np.setdiff1d(train, calibration)
-    assert not set(train) & set(test) and not set(calibration) & set(test)
-    return {"train": train.tolist(), "calibration": calibration.tolist(), "test": test.tolist()}
+    train = enough(np.setdiff1d(train, calibration), "train_items", "normal training images")
+    anomalous = np.flatnonzero(~is_test & ~np.isin(labels.classes, normal))
+    labelled = enough(anomalous, "labelled_anomalies", "anomalous images outside the test part")
+    parts = {"train": train, "calibration": calibration, "labelled_anomalies": labelled, "test": test}
+    assert sum(map(len, parts.values())) == len(set().union(*(part.tolist() for part in parts.values())))
+    return {name: part.tolist() for name, part in parts.items()}
 
 
 def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a plug-in file registers: a dataset, a model, a method or a figure. The file's name is the entry's name.
+"""What a plug-in file registers: a dataset, weights, a model, a method or a figure; the file's name is the entry's.
 
 Nothing heavy is imported here, so that a plug-in's parameters can be described without PyTorch. The plan does not
 even import the plug-ins: it reads what `heldout schema` wrote down of them.
@@ -20,6 +20,7 @@ from heldout.errors import HeldoutError, unknown
 
 KINDS = {
     "dataset": "heldout.datasets",
+    "weight": "heldout.weights",
     "model": "heldout.models",
     "method": "heldout.methods",
     "figure": "heldout.figures",
@@ -106,6 +107,11 @@ def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str]) -> Ca
             images lie.
     """
     return _register("dataset", name, classes=list(classes), files=files)
+
+
+def weights(name: str, *, files: dict[str, str]) -> Callable:
+    """Register published weights of a network: file names and checksums, as `dataset` has them."""
+    return _register("weight", name, files=files)
 
 
 def model(

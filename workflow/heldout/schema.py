@@ -16,6 +16,7 @@ RENEW = "heldout schema"
 PLUGINS = "x-plugins"
 SHARED = "x-shared"  # modules that shape every plug-in's parameters, with their digests
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
+STRUCTURE = ("model", "of", "on")  # keys of an entry that name other entries
 
 
 @cache
@@ -51,7 +52,22 @@ def plugins(kind: str) -> dict[str, Any]:
 def parameters(kind: str, name: str) -> dict[str, Any]:
     """Return the JSON schemas of a plug-in's parameters, by name."""
     properties = stored()["$defs"][f"{kind}.{name}"]["properties"]
-    return {key: rule for key, rule in properties.items() if key not in NAMED}
+    return {key: rule for key, rule in properties.items() if key not in (*NAMED, *STRUCTURE)}
+
+
+def structure(kind: str, name: str) -> list[str]:
+    """Return the keys by which an entry of this plug-in may name other entries: `model`, `of`, or `on`."""
+    return [key for key in STRUCTURE if key in stored()["$defs"][f"{kind}.{name}"]["properties"] and key != kind]
+
+
+def facts(kind: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Return what is stored of a plug-in, with what these values of its parameters ask for in addition."""
+    found = {"weights": None, "supervision": "", **plugins(kind)[name]}
+    for condition, more in found.get("when", {}).items():
+        parameter, _, value = condition.partition("=")
+        if str(params[parameter]) == value:
+            found |= {**more, "reads": found["reads"] + [*more.get("reads", [])]}
+    return found
 
 
 def plugin_digest(kind: str, name: str) -> str:

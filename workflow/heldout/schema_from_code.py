@@ -39,8 +39,17 @@ def text() -> str:
 def _parameters(kind: str, name: str, params: type[registry.Params]) -> dict[str, Any]:
     schema = params.model_json_schema()
     properties = {**schema["properties"], kind: {"const": name}}
-    if kind == "method":
+    reads = registry.load(kind, name).facts.get("reads", [])
+    if reads == ["scores"]:
+        properties["of"] = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "entries whose scores it joins",
+        }
+    elif kind == "method":
         properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
+    elif kind == "model" and reads:
+        properties["on"] = {"type": "string", "description": "the entry of `models` on which it is trained"}
     required = {"required": schema["required"]} if "required" in schema else {}
     return {"type": "object", "additionalProperties": False, "properties": properties, **required}
 

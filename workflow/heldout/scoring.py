@@ -5,16 +5,18 @@ file without rows that says why.
 """
 
 import json
+import math
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from heldout import checkpoints, registry, steps
-from heldout.errors import HeldoutError, NumericalFailure
+from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.files import whole_file, write_json
-from heldout.identity import ALWAYS, check_source, file_sha256
+from heldout.identity import ALWAYS, check_source, digest, file_sha256
 from heldout.protocols import read_manifest
 from heldout.running import (
     choose_device,
@@ -25,28 +27,44 @@ from heldout.running import (
     synchronise,
     what_ran,
 )
-from heldout.scores import Scores, write_scores
+from heldout.scores import Scores, read_scores, write_scores
 from heldout.sidecars import SPEC, TIMING, sidecar, write_spec
 from heldout.training import image_shape, part_of
 
-SCORED_PARTS = ("calibration", "test")
+SCORED_PARTS = ("calibration", "labelled_anomalies", "test")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a method reads beyond the images; most read one of the three.
+
+    Attributes:
+        checkpoint: the training that it reads.
+        joined: the scores of other methods, in any order.
+        weights: the folder of fetched weights.
+    """
+
+    checkpoint: Path | None = None
+    joined: list[Path] = field(default_factory=list)
+    weights: Path | None = None
 
 
 def score(
     spec: dict[str, Any],
     images_path: Path,
     split_path: Path,
-    checkpoint_path: Path | None,
+    sources: Sources,
     scores_path: Path,
     device_name: str,
 ) -> str | None:
-    """Score the calibration and test images and write the scores, their spec and their timing.
+    """Score every image that is not trained on, and write the scores, their spec and their timing.
 
     Args:
-        spec: `method, params, seed, threads, split, checkpoint, source` and the task's names.
+        spec: `method, params, seed, threads, split, checkpoint, source` and the task's names; `joins` where it joins
+            the scores of others, `supervision` where it is told the labels of anomalies.
         images_path: the prepared array.
         split_path: the task's manifest.
-        checkpoint_path: the training that the method reads; none where it fits the training images itself.
+        sources: what the method reads beyond the images.
         scores_path: the Parquet file to write; it appears last.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
 
@@ -65,15 +83,15 @@ def score(
     checkpoint_sha256 = None
     with reproducible(spec["threads"]):
         try:
-            if checkpoint_path is None:
-                images = part_of(images_path, manifest, "train").to(device)
-                began = time.perf_counter()
-                read = steps.fit(method, images, spec["seed"])
-                timing["fit_s"] = round(time.perf_counter() - began, 3)
+            if "joins" in spec:
+                _score_joined(method, spec, sources.joined, manifest, columns, timing)
             else:
-                checkpoint_sha256 = _checked_sha256(checkpoint_path, manifest)
-                read = trained_model(checkpoint_path, spec["checkpoint"], images_path).to(device)
-            _score_parts(method, read, spec, images_path, manifest, device, columns, timing)
+                if sources.checkpoint is None:
+                    read = _fitted(method, spec, images_path, manifest, sources.weights, device, timing)
+                else:
+                    checkpoint_sha256 = _checked_sha256(sources.checkpoint, manifest)
+                    read = trained_model(sources.checkpoint, spec["checkpoint"], images_path).to(device)
+                _score_parts(method, read, spec, images_path, manifest, device, columns, timing)
             failed = None
         except NumericalFailure as failure:
             failed, columns = str(failure), {name: [] for name in columns}
@@ -131,6 +149,64 @@ def _checked_sha256(checkpoint: Path, manifest: dict[str, Any]) -> str:
     if recorded["sha256"] != sha256:
         raise HeldoutError(f"{checkpoint} is damaged: {path.name} describes another file; delete it and run again")
     return sha256
+
+
+def _fitted(
+    method: Any,
+    spec: dict[str, Any],
+    images_path: Path,
+    manifest: dict[str, Any],
+    weights: Path | None,
+    device: torch.device,
+    timing: dict[str, Any],
+) -> Any:
+    """Fit a method to the training images; labels of anomalies only where the spec says so."""
+    images = part_of(images_path, manifest, "train").to(device)
+    holdout = None
+    if "supervision" in spec:
+        holdout = tuple(part_of(images_path, manifest, part).to(device) for part in SCORED_PARTS[:2])
+    began = time.perf_counter()
+    fitted = steps.fit(method, images, spec["seed"], holdout, weights)
+    timing["fit_s"] = round(time.perf_counter() - began, 3)
+    return fitted
+
+
+def _score_joined(
+    method: Any,
+    spec: dict[str, Any],
+    paths: list[Path],
+    manifest: dict[str, Any],
+    columns: dict[str, Any],
+    timing: dict[str, Any],
+) -> None:
+    """Fit a method to the other methods' scores of calibration images, and join those of all images."""
+    found = {digest(scores.spec): scores for scores in map(read_scores, paths)}
+    components = []
+    for join in spec["joins"]:
+        if join["digest"] not in found:
+            raise HeldoutError(f"the scores {join['digest']} were planned, but not given; run snakemake again")
+        scores = found[join["digest"]]
+        if scores.failed:
+            raise NumericalFailure(f"{scores.spec['method']}: {scores.failed}")
+        if join["column"] not in scores.columns:
+            there = [name for name in scores.columns if name not in ("index", "part")]
+            raise unknown(f"of: {scores.spec['method']}", "component", join["column"], there)
+        by_index = dict(zip(scores.columns["index"], scores.columns[join["column"]], strict=True))
+        components.append([by_index[index] for part in SCORED_PARTS for index in manifest[part]])
+    rows = torch.tensor(components, dtype=torch.float64).T  # (images, components)
+    parts = dict(zip(SCORED_PARTS, rows.split([len(manifest[part]) for part in SCORED_PARTS]), strict=True))
+    began = time.perf_counter()
+    labelled = parts["labelled_anomalies"] if "supervision" in spec else None
+    fitted = method.fit(parts["calibration"], labelled, spec["seed"])
+    timing["fit_s"] = round(time.perf_counter() - began, 3)
+    began = time.perf_counter()
+    columns["score"] = method.score(fitted, rows).tolist()
+    wall_s = time.perf_counter() - began
+    timing |= {"images": len(rows), "ms_per_image": round(1000 * wall_s / len(rows), 4)}
+    columns["index"] = [index for part in SCORED_PARTS for index in manifest[part]]
+    columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
+    if not all(map(math.isfinite, columns["score"])):
+        raise NumericalFailure("a joined score is not finite")
 
 
 def _score_parts(

@@ -3,7 +3,11 @@
 From starting points z_0 ~ N(0, I), `steps` Adam steps lower l(x, g_theta(z)), moving z alone, or z and a private copy
 of the generator's weights for each starting point (theta_lr > 0). The generator itself never changes.
 
-Source: ADGAN Algorithm 1 and section 3.1 (joint search, many starts); Schlegl et al., IPMI 2017 (z alone).
+z may be kept where the prior puts it: a penalty beta ||z||^2 / 2 beside the loss, or after each step a projection to
+the shell ||z|| = sqrt(latent), where nearly all of N(0, I) lies, or a clipping to [-bound, bound].
+
+Source: ADGAN Algorithm 1 and section 3.1 (joint search, many starts); Schlegl et al., IPMI 2017 (z alone). The
+restrictions answer the review's obstacle 3 (Anomaly Detection using GANs, SIGKDD Explorations 2024).
 Every point is searched in a block of fixed size (`blocks.py`), with an optimiser state of its own, from starts that
 only its image's key determines: a result depends on neither the neighbours, nor their order, nor their number.
 """
@@ -13,14 +17,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from heldout import registry
 from heldout.blocks import in_blocks
 from heldout.randomness import starting_points
 
 Loss = Callable[..., Tensor]  # made images (N, C, H, W) and the targets, N rows each -> (N,)
 Weights = dict[str, Tensor]  # a generator's parameters, each with a leading dimension: one private copy per point
+
+
+class LatentParams(registry.MethodParams):
+    """Where a search may take z; the papers' own searches let it go anywhere."""
+
+    penalty: float = Field(0.0, ge=0, description="weight beta of ||z||^2 / 2 in what the search lowers")
+    restriction: Literal["none", "shell", "clip"] = Field(
+        "none", description="after each step: z as it is, put to length sqrt(latent), or clipped to [-bound, bound]"
+    )
+    bound: float = Field(3.0, gt=0, description="of every dimension of z, for `restriction: clip`")
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,8 @@ class Settings:
         block: starting points in one forward.
         update: whether z and the weights move in the same step (`together`) or z first and then, from the new
             gradient, the weights (`in_turn`).
-        read_loss: the loss `after_last_step`, or the one that the last step saw (`at_last_step`).
+        read_loss: the loss `after_last_step`, or the one that the last step saw (`at_last_step`); never the penalty.
+        penalty, restriction, bound: as LatentParams.
     """
 
     starts: int
@@ -47,6 +64,9 @@ class Settings:
     block: int
     update: Literal["together", "in_turn"] = "together"
     read_loss: Literal["after_last_step", "at_last_step"] = "after_last_step"
+    penalty: float = 0.0
+    restriction: Literal["none", "shell", "clip"] = "none"
+    bound: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,12 @@ class Found:
 
 
 def latent_search(
-    generator: nn.Module, targets: tuple[Tensor, ...], keys: Tensor, loss: Loss, settings: Settings
+    generator: nn.Module,
+    targets: tuple[Tensor, ...],
+    keys: Tensor,
+    loss: Loss,
+    settings: Settings,
+    starts_at: Tensor | None = None,
 ) -> Found:
     """Search for every image from every starting point.
 
@@ -70,9 +95,12 @@ def latent_search(
         keys: `(N,)` int64, the seed of each image's starts.
         loss: `loss(made, *targets)`, one number per row.
         settings: how to search.
+        starts_at: `(N, starts, latent)`, where to begin instead of at draws from the prior.
     """
     starts = settings.starts
-    z = starting_points(keys, starts, generator.latent).to(targets[0].device).flatten(0, 1)  # (N * starts, latent)
+    if starts_at is None:
+        starts_at = starting_points(keys, starts, generator.latent).to(targets[0].device)
+    z = _restricted(starts_at.flatten(0, 1), settings)  # (N * starts, latent)
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
     move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
 
@@ -91,9 +119,12 @@ def _with_shared_weights(
     before_step = None
     for _ in range(settings.steps):
         losses = loss(generator(z), *targets)
-        (z.grad,) = torch.autograd.grad(losses.sum(), z)  # of z alone: the weights' gradients would be half the work
+        lowered = losses + _penalty(z, settings)
+        (z.grad,) = torch.autograd.grad(lowered.sum(), z)  # of z alone: the weights' gradients would be half the work
         before_step = losses.detach()
         adam.step()
+        with torch.no_grad():
+            z.copy_(_restricted(z, settings))
     with torch.no_grad():
         made = generator(z)
         return z.detach(), _reading(before_step, loss(made, *targets), settings), made
@@ -106,7 +137,11 @@ def _with_private_weights(
         made = functional_call(generator, weights, (z.unsqueeze(0),))
         return loss(made, *(row.unsqueeze(0) for row in target)).squeeze(0), made.squeeze(0)
 
-    gradients = vmap(grad_and_value(loss_of_one, argnums=(0, 1), has_aux=True))
+    def lowered_of_one(weights: Weights, z: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
+        found, _ = loss_of_one(weights, z, *target)
+        return found + _penalty(z.unsqueeze(0), settings).squeeze(0), found
+
+    gradients = vmap(grad_and_value(lowered_of_one, argnums=(0, 1), has_aux=True))
     z = z.clone()
     weights = {
         name: weight.detach().expand(len(z), *weight.shape).contiguous()
@@ -120,6 +155,7 @@ def _with_private_weights(
         if gradient_z is not None:
             z.grad = gradient_z.contiguous()
             adam_z.step()
+            z.copy_(_restricted(z, settings))
         if gradient_theta is not None:
             for name, weight in weights.items():
                 weight.grad = gradient_theta[name].contiguous()
@@ -127,7 +163,7 @@ def _with_private_weights(
 
     before_step = None
     for _ in range(settings.steps):
-        (gradient_theta, gradient_z), (before_step, _) = gradients(weights, z, *targets)
+        (gradient_theta, gradient_z), (_, before_step) = gradients(weights, z, *targets)
         if settings.update == "together":
             take(gradient_z, gradient_theta)
         else:
@@ -137,6 +173,16 @@ def _with_private_weights(
     with torch.no_grad():
         after, made = vmap(loss_of_one)(weights, z, *targets)
     return z, _reading(before_step, after, settings), made
+
+
+def _penalty(z: Tensor, settings: Settings) -> Tensor:
+    return settings.penalty * z.square().sum(dim=1) / 2  # (N, latent) -> (N,)
+
+
+def _restricted(z: Tensor, settings: Settings) -> Tensor:
+    if settings.restriction == "shell":
+        return z * (z.shape[1] ** 0.5 / z.norm(dim=1, keepdim=True))
+    return z.clamp(-settings.bound, settings.bound) if settings.restriction == "clip" else z
 
 
 def _adam(tensors: list[Tensor], learning_rate: float, settings: Settings) -> torch.optim.Adam:

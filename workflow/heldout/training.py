@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from heldout import checkpoints, registry, steps
+from heldout import checkpoints, randomness, registry, steps
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.files import whole_file, write_json
 from heldout.identity import ALWAYS, check_source
+from heldout.images import to_unit_range
 from heldout.protocols import content_sha256, read_manifest
 from heldout.running import (
     choose_device,
@@ -26,18 +27,30 @@ from heldout.running import (
     synchronise,
     what_ran,
 )
+from heldout.samples import sample
 from heldout.sidecars import HISTORY, TIMING, sidecar, write_spec
 
+DRAWN = 64  # samples behind a history's diversity
 
-def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint: Path, device_name: str) -> str | None:
+
+def train(
+    spec: dict[str, Any],
+    images_path: Path,
+    split_path: Path,
+    checkpoint: Path,
+    device_name: str,
+    parent: Path | None = None,
+) -> str | None:
     """Train one model and write its checkpoint, spec, history and timing.
 
     Args:
-        spec: `model, params, seed, precision, threads, split, source` and the task's names.
+        spec: `model, params, seed, precision, threads, split, source` and the task's names; `parent` where the model
+            is trained on another, `normal_classes` where it is told the classes.
         images_path: the prepared array.
         split_path: the task's manifest.
         checkpoint: the file to write; it appears last, so that what exists is complete.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
+        parent: the checkpoint of the model it is trained on, if any.
 
     Returns:
         Why the training failed numerically, or None.
@@ -49,13 +62,16 @@ def train(spec: dict[str, Any], images_path: Path, split_path: Path, checkpoint:
     device = choose_device(device_name)
     manifest = read_manifest(split_path, spec["split"])
     images = part_of(images_path, manifest, "train").to(device)
+    classes = torch.tensor(manifest["train_classes"], device=device) if "normal_classes" in spec else None
     with reproducible(spec["threads"]):
-        model = steps.build(spec, image_shape(images_path)).to(device)
+        model = steps.build(spec, image_shape(images_path))
         rows: list[dict[str, Any]] = []
         failed = None
         began = time.perf_counter()
         try:
-            _train(model, images, spec, rows)
+            if parent is not None:
+                _restore_parent(model, parent, spec["parent"])
+            _train(model.to(device), images, classes, spec, rows)
         except NumericalFailure as failure:
             failed = str(failure)
         synchronise(device)
@@ -99,23 +115,64 @@ def part_of(images_path: Path, manifest: dict[str, Any], part: str) -> torch.Ten
     return torch.from_numpy(array[manifest[part]])
 
 
-def _train(model: torch.nn.Module, images: torch.Tensor, spec: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Run every step; add a history row per epoch: the mean of each loss over the steps that began in it."""
+def _restore_parent(model: torch.nn.Module, path: Path, expected: dict[str, Any]) -> None:
+    checkpoint = checkpoints.load(path, expected["digest"])
+    if checkpoint.failed:
+        raise NumericalFailure(f"{expected['model']}: {checkpoint.failed}")
+    checkpoints.restore(model.parent, checkpoint, path)
+
+
+def _train(
+    model: torch.nn.Module,
+    images: torch.Tensor,
+    classes: torch.Tensor | None,
+    spec: dict[str, Any],
+    rows: list[dict[str, Any]],
+) -> None:
+    """Run every step; add a history row per epoch: the mean of what shows stability over the steps that began in it.
+
+    A row has each loss, the norm of each part's gradient, and at its end the diversity of what the generator draws.
+    """
     seen = 0
     title = f"{spec['model']} {spec['held_out']}"
-    trained = progress(steps.train(model, images, spec), model.params.steps, title)
+    trained = progress(steps.train(model, images, spec, classes), model.params.steps, title)
     for step, (losses, drawn) in enumerate(trained, start=1):
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise NumericalFailure(f"the {name} loss is {loss} at step {step}")
         epoch = seen // len(images) + 1
+        watched = losses | _gradient_norms(model)
         if not rows or rows[-1]["epoch"] != epoch:
-            rows.append({"epoch": epoch, "step": step, "steps": 0, "images": 0, **dict.fromkeys(losses, 0.0)})
+            if rows:
+                rows[-1] |= _diversity(model, images)
+            rows.append({"epoch": epoch, "step": step, "steps": 0, "images": 0, **dict.fromkeys(watched, 0.0)})
         row = rows[-1]
         row["step"], row["steps"], row["images"] = step, row["steps"] + 1, row["images"] + drawn
-        for name, loss in losses.items():
-            row[name] += (loss - row[name]) / row["steps"]
+        for name, value in watched.items():
+            row[name] = row.get(name, 0.0) + (value - row.get(name, 0.0)) / row["steps"]
         seen += drawn
+    rows[-1] |= _diversity(model, images)
+
+
+def _gradient_norms(model: torch.nn.Module) -> dict[str, float]:
+    """The Euclidean norm of the last gradient of each part's weights: whether it vanishes or explodes."""
+    norms = {}
+    for name, part in model.named_children():
+        gradients = [weight.grad for weight in part.parameters() if weight.grad is not None]
+        if gradients:
+            norms[f"{name}_gradient"] = torch.nn.utils.get_total_norm(gradients).item()
+    return norms
+
+
+def _diversity(model: torch.nn.Module, images: torch.Tensor) -> dict[str, float]:
+    """How far apart samples lie, as a share of what training images do: near 0, the generator draws one image."""
+    model.eval()
+    made = sample(model, DRAWN, randomness.generator("diversity"))
+    model.train()
+    if made is None:
+        return {}
+    real = to_unit_range(images[:DRAWN])
+    return {"diversity": (torch.pdist(made.flatten(1)).mean() / torch.pdist(real.flatten(1)).mean()).item()}
 
 
 def _write_history(path: Path, rows: list[dict[str, Any]]) -> None:

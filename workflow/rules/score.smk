@@ -3,6 +3,8 @@ rule score:
         images=ancient(PLAN.input("images")),
         split=ancient(PLAN.input("split")),
         checkpoint=ancient(PLAN.input("checkpoint")),  # nothing for a method that is fitted to the training images
+        joined=ancient(PLAN.joined),  # the scores that a combination is made of
+        weights=ancient(PLAN.input("weights")),
     output:
         scores="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.parquet",
         spec="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.spec.json",
@@ -21,9 +23,9 @@ rule score:
     params:
         spec=PLAN.spec,
         device=PLAN.settings.device,
-        checkpoint=lambda wildcards, input: f"--checkpoint {shlex.quote(input.checkpoint)}" if input.checkpoint else "",
+        sources=lambda wildcards, input: PLAN.sources(input),
     message:
         "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:
-        "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.checkpoint}"
+        "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.sources}"
         " --scores {output.scores:q} --device {params.device:q} > {log:q} 2>&1"

@@ -2,6 +2,7 @@ rule train:
     input:
         images=ancient(PLAN.input("images")),
         split=ancient(PLAN.input("split")),
+        parent=ancient(PLAN.input("parent")),  # nothing for a model that is not trained on another
     output:
         checkpoint="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.safetensors",
         spec="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.spec.json",
@@ -22,8 +23,9 @@ rule train:
     params:
         spec=PLAN.spec,
         device=PLAN.settings.device,
+        parent=lambda wildcards, input: f"--parent {shlex.quote(input.parent)}" if input.parent else "",
     message:
         "Train {wildcards.model}-{wildcards.digest} on {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
     shell:
-        "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q}"
+        "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.parent}"
         " --checkpoint {output.checkpoint:q} --device {params.device:q} > {log:q} 2>&1"

@@ -16,6 +16,7 @@ from heldout.errors import NumericalFailure
 from heldout.evaluation.inputs import Inputs
 from heldout.identity import digest
 from heldout.images import to_unit_range
+from heldout.samples import sample
 from heldout.scoring import trained_model
 from heldout.sidecars import SPEC, sidecar
 from heldout.training import part_of
@@ -62,8 +63,7 @@ def _row(run: dict[str, Any], manifest: dict[str, Any], model: str) -> tuple[tor
     path = Path(run["checkpoints"][model])
     spec = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["spec"]
     try:
-        generator = trained_model(path, digest(spec), images).generator
+        model = trained_model(path, digest(spec), images)
     except NumericalFailure:
         return real, None
-    z = torch.randn(MADE, generator.latent, generator=randomness.generator(run["seed"], "samples"))
-    return real, generator(z)
+    return real, sample(model, MADE, randomness.generator(run["seed"], "samples"))

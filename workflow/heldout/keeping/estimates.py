@@ -71,7 +71,7 @@ def _images(step: Step) -> int | None:
     split = step.inputs["split"]
     try:
         manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
-        return len(manifest["calibration"]) + len(manifest["test"])
+        return sum(len(manifest[part]) for part in ("calibration", "labelled_anomalies", "test"))
     except (OSError, ValueError):
         return split.spec["test_items"]
 

@@ -5,6 +5,8 @@ weights, lowering l_j = ||x - g(z_j; theta_j)||^2. The score is the mean of the 
 within a few steps, an anomalous one is not.
 
 Source: Deecke, Vandermeulen, Ruff, Mandt, Kloft, ECML-PKDD 2018, Algorithm 1; values of section 4.2 and footnote 5.
+The options that its conclusion proposes: `begin: encoder` begins at E(x), as in ALI, with noise for all starts but the
+first; `loss: laplacian_pyramid` takes Lap1 (`laplacian.py`) in place of the squared error.
 Deviations: none. Its n_seed is `starts` here: a seed, in this project, is always the run's. Where the paper is silent,
 a parameter says so (`update`, `read_loss`, `reduction`); batch normalisation stays in eval mode while theta moves.
 """
@@ -15,10 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.search import Found, Settings, latent_search
+from heldout.blocks import in_blocks
+from heldout.laplacian import laplacian_distance
+from heldout.randomness import starting_points
+from heldout.search import Found, LatentParams, Settings, latent_search
 
 
-class SearchParams(registry.MethodParams):
+class SearchParams(LatentParams):
     """The joint search of ADGAN's Algorithm 1."""
 
     starts: int = Field(64, ge=1, description="starting points per image (n_seed)")
@@ -42,6 +47,15 @@ class Params(SearchParams):
     reduction: Literal["sum", "mean"] = Field(
         "sum", description="over the pixels of the squared error; Adam all but ignores the factor"
     )
+    loss: Literal["squared_error", "laplacian_pyramid"] = Field(
+        "squared_error", description="between image and made image (Algorithm 1; the conclusion's alternative)"
+    )
+    begin: Literal["prior", "encoder"] = Field(
+        "prior", description="where starts lie: draws from N(0, I), or the encoder's code (the conclusion)"
+    )
+    noise: float = Field(
+        0.25, ge=0, description="deviation of the noise on all encoder's starts but the first; ours: one step of z"
+    )
 
 
 def squared_error(made: Tensor, images: Tensor) -> Tensor:
@@ -52,9 +66,10 @@ def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
     return (made - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
 
 
-def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams, loss=squared_error) -> Found:
+def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams, loss=squared_error, at=None) -> Found:
+    """Run ADGAN's search on a model's `generator`; `at` is where it starts, `(N, starts, latent)`, or the prior."""
     settings = params.model_dump(include=set(Settings.__dataclass_fields__))
-    return latent_search(model.generator, (images,), keys, loss, Settings(**settings))
+    return latent_search(model.generator, (images,), keys, loss, Settings(**settings), at)
 
 
 @registry.method(
@@ -64,6 +79,7 @@ def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams,
     cost_class="joint search",
     color="#d55e00",
     default_model="wgan",
+    when={"begin=encoder": {"reads": ["encoder"]}},
 )
 class ADGAN:
     def __init__(self, params: Params) -> None:
@@ -73,12 +89,22 @@ class ADGAN:
         """Score images; higher is more anomalous.
 
         Args:
-            model: has a `generator`, in eval mode; comes back unchanged.
+            model: has a `generator`, and for `begin: encoder` an `encoder`, in eval mode; comes back unchanged.
             images: `(N, C, H, W)` float32 in [-1, 1], the range of the generator's tanh.
             keys: `(N,)` int64, the seed of each image's starts: why batch and order cannot matter.
 
         Returns:
-            `score`: `(N,)` float32, squared error over C*H*W pixels, averaged over the starts.
+            `score`: `(N,)` float32, the loss over C*H*W pixels, averaged over the starts.
         """
-        loss = squared_error if self.params.reduction == "sum" else mean_squared_error
-        return {"score": search(model, images, keys, self.params, loss).loss.mean(dim=1)}  # (N, starts) -> (N,)
+        params = self.params
+        loss = squared_error if params.reduction == "sum" else mean_squared_error
+        if params.loss == "laplacian_pyramid":
+            loss = laplacian_distance
+        at = self._around_code(model, images, keys) if params.begin == "encoder" else None
+        return {"score": search(model, images, keys, params, loss, at).loss.mean(dim=1)}  # (N, starts) -> (N,)
+
+    def _around_code(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        (code,) = in_blocks(model.encoder, images, size=self.params.block)
+        noise = self.params.noise * starting_points(keys, self.params.starts, code.shape[1]).to(code.device)
+        noise[:, 0] = 0
+        return code.unsqueeze(1) + noise  # (N, starts, latent)

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.blocks import in_blocks
-from heldout.search import Settings, latent_search
+from heldout.search import LatentParams, Settings, latent_search
 
 
-class Params(registry.MethodParams):
+class Params(LatentParams):
     steps: int = Field(500, ge=0, description="Adam steps on z (Gamma)")
     weight: float = Field(0.1, ge=0, le=1, description="share of the feature loss (lambda)")
     z_lr: float = Field(0.01, gt=0, description="Adam's step size on z")
@@ -63,7 +63,8 @@ class AnoGAN:
         def combined(residual: Tensor, feature: Tensor) -> Tensor:
             return (1 - params.weight) * residual + params.weight * feature
 
-        settings = Settings(1, params.steps, params.z_lr, 0.0, params.beta1, params.beta2, params.block)
+        given = params.model_dump(include=set(Settings.__dataclass_fields__))
+        settings = Settings(starts=1, theta_lr=0.0, **given)
         (wanted,) = in_blocks(features, images, size=params.block)
         found = latent_search(model.generator, (images, wanted), keys, lambda *rows: combined(*parts(*rows)), settings)
         residual, feature = in_blocks(parts, found.made.squeeze(1), images, wanted, size=params.block)

@@ -1,9 +1,11 @@
-"""One step of an optimiser, as every objective takes it."""
+"""One step of an optimiser, as every objective takes it, and the original GAN's logarithms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
 
 
@@ -21,3 +23,10 @@ def frozen(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.requires_grad_(True)
+
+
+def minus_log(logits: Tensor, is_real: bool) -> Tensor:
+    """Mean of -log D where `is_real`, else of -log(1 - D), of a discriminator's outputs before the sigmoid."""
+    logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
+    target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
+    return binary_cross_entropy_with_logits(logits, target)

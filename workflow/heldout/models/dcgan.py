@@ -15,10 +15,9 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heldout import registry
-from heldout.models._descent import descend, frozen
+from heldout.models._descent import descend, frozen, minus_log
 from heldout.networks import dcgan
 
 
@@ -48,10 +47,10 @@ class DCGAN(nn.Module):
         self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return _minus_log(self.discriminator(real), is_real=True) + _minus_log(self.discriminator(fake), is_real=False)
+        return minus_log(self.discriminator(real), is_real=True) + minus_log(self.discriminator(fake), is_real=False)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        return _minus_log(self.discriminator(fake), is_real=True)
+        return minus_log(self.discriminator(fake), is_real=True)
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator once, then the generator once; return the losses.
@@ -70,10 +69,3 @@ class DCGAN(nn.Module):
 
     def sample_z(self, rng: torch.Generator) -> Tensor:
         return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
-
-
-def _minus_log(logits: Tensor, is_real: bool) -> Tensor:
-    """Mean of -log D where `is_real`, else of -log(1 - D)."""
-    logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
-    target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
-    return binary_cross_entropy_with_logits(logits, target)

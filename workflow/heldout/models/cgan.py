@@ -1,0 +1,114 @@
+"""Conditional GAN on DCGAN networks: generator and discriminator are told the normal class of an image.
+
+    max_D  E_(x,y) log D(x, y) + E_(z,y) log(1 - D(G(z, y), y))
+    max_G  E_(z,y) log D(G(z, y), y)
+
+y enters G as a one-hot vector beside z, and D as one constant channel per class beside the image's. Made images are of
+the classes that the real batch has. Where a protocol leaves one normal class, this is the GAN without condition.
+
+Source: Mirza, Osindero, arXiv 1411.1784 (2014), eq. 2; the survey's section 2.2. Networks and Adam as `dcgan`'s.
+Deviations: the paper's networks are fully connected and join y in a hidden layer; ours are DCGAN's, with the
+non-saturating loss of the generator. `steps` fixes the length of training.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from heldout import registry
+from heldout.models._descent import descend, frozen, minus_log
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (DCGAN section 4)")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (DCGAN section 4)")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2), the class apart")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
+
+
+class ConditionalGenerator(nn.Module):
+    """z `(N, latent)` and class numbers `(N,)` -> images `(N, C, side, side)` in [-1, 1]."""
+
+    def __init__(self, latent: int, width: int, image: registry.ImageShape) -> None:
+        super().__init__()
+        self.latent, self.classes = latent, image.classes
+        self.network = dcgan.Generator(latent + image.classes, width, image)
+
+    def forward(self, z: Tensor, classes: Tensor) -> Tensor:
+        return self.network(torch.cat([z, one_hot(classes, self.classes).to(z.dtype)], dim=1))
+
+
+class ConditionalDiscriminator(nn.Module):
+    """Images and class numbers -> `(N,)`; without class numbers, of the class that suits each image best."""
+
+    def __init__(self, width: int, image: registry.ImageShape) -> None:
+        super().__init__()
+        self.classes = image.classes
+        seen = registry.ImageShape(image.channels + image.classes, image.side)
+        self.network = dcgan.Discriminator(width, seen, batch_norm=True)
+
+    def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
+        if classes is None:
+            return self._of_every_class(images).amax(dim=1)
+        return self.network(self._with_class(images, classes))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the last map before the decision about the class that suits each image best."""
+        best = self._of_every_class(images).argmax(dim=1)
+        return self.network.features(self._with_class(images, best))
+
+    def _of_every_class(self, images: Tensor) -> Tensor:
+        every = (torch.full((len(images),), number, device=images.device) for number in range(self.classes))
+        return torch.stack([self(images, classes) for classes in every], dim=1)  # (N, classes)
+
+    def _with_class(self, images: Tensor, classes: Tensor) -> Tensor:
+        channels = one_hot(classes, self.classes).to(images.dtype)[:, :, None, None]
+        return torch.cat([images, channels.expand(-1, -1, *images.shape[2:])], dim=1)
+
+
+@registry.model("cgan", provides=("conditional_generator", "discriminator"), conditional=True)
+class CGAN(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.conditional_generator = ConditionalGenerator(params.latent, params.width, image)
+        self.discriminator = ConditionalDiscriminator(params.width, image)
+        dcgan.initialise(self, rng)
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimisers, once the weights are where they will be trained."""
+        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+        self.optim_g = torch.optim.Adam(self.conditional_generator.parameters(), **settings)
+        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor, classes: Tensor) -> Tensor:
+        of_real = minus_log(self.discriminator(real, classes), is_real=True)
+        return of_real + minus_log(self.discriminator(fake, classes), is_real=False)
+
+    def generator_loss(self, fake: Tensor, classes: Tensor) -> Tensor:
+        return minus_log(self.discriminator(fake, classes), is_real=True)
+
+    def step(self, draw: Callable[[], tuple[Tensor, Tensor]], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the discriminator once, then the generator once; return the losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1], and their class numbers.
+            rng: source of every z; its device is the images' device.
+        """
+        real, classes = draw()
+        z = torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+        fake = self.conditional_generator(z, classes)
+        discriminator_loss = self.discriminator_loss(real, fake.detach(), classes)
+        descend(self.optim_d, discriminator_loss)
+        with frozen(self.discriminator):
+            generator_loss = self.generator_loss(fake, classes)
+            descend(self.optim_g, generator_loss)
+        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
