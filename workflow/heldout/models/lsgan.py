@@ -1,0 +1,78 @@
+"""Least squares GAN: the discriminator is regressed on labels, so that a sample far from its label is always pulled.
+
+    min_D  1/2 E_x (D(x) - 1)^2 + 1/2 E_z D(G(z))^2
+    min_G  1/2 E_z (D(G(z)) - 1)^2
+
+Source: Mao, Li, Xie, Lau, Wang, Smolley, ICCV 2017, eq. (9): its labels a = 0 for made images, b = 1 for real ones, and
+c = 1, what the generator wants. Step size, beta1 and batch as in the authors' code for scenes (xudonmao/LSGAN
+train_lsun.py). The ADGAN paper names it as another GAN to search (section 3.1).
+Deviations: `steps` fixes the length of training; DCGAN networks with 256 latent dimensions, z from N(0, I) and not from
+U(-1, 1); means over the batch, where the code has sums, which Adam all but ignores.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.models._descent import descend, frozen
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Adam's step size, both networks (the authors' code for scenes)"
+    )
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (the authors' code)")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
+
+
+@registry.model("lsgan", provides=("generator", "discriminator"))
+class LSGAN(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.generator = dcgan.Generator(params.latent, params.width, image)
+        self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=True)
+        dcgan.initialise(self, rng)
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimisers, once the weights are where they will be trained."""
+        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
+        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return _half_squared_error(self.discriminator(real), 1) + _half_squared_error(self.discriminator(fake), 0)
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return _half_squared_error(self.discriminator(fake), 1)
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the discriminator once, then the generator once; return the losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of every z; its device is the images' device.
+        """
+        fake = self.generator(self.sample_z(rng))
+        discriminator_loss = self.discriminator_loss(draw(), fake.detach())
+        descend(self.optim_d, discriminator_loss)
+        with frozen(self.discriminator):
+            generator_loss = self.generator_loss(fake)
+            descend(self.optim_g, generator_loss)
+        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+
+    def sample_z(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+
+
+def _half_squared_error(outputs: Tensor, label: int) -> Tensor:
+    return (outputs.float() - label).square().mean() / 2
