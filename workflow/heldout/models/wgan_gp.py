@@ -1,0 +1,102 @@
+"""Wasserstein GAN with a gradient penalty in place of weight clipping.
+
+    min_f  E_z f(G(z)) - E_x f(x) + penalty E_x^ (||grad f(x^)||_2 - 1)^2,   x^ = e x + (1 - e) G(z),  e ~ U(0, 1)
+    min_G  -E_z f(G(z))
+
+Each real image is paired with a made one, and each pair has an e of its own; the penalty is two-sided, also where the
+slope is below 1.
+
+Source: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, NeurIPS 2017, Algorithm 1, whose defaults are ours, and
+section 4: no batch normalisation in the critic, since the penalty is on the slope at each image by itself.
+Deviations: `steps` fixes the length of training, where the paper waits for convergence; DCGAN networks with 256 latent
+dimensions; the critic has no normalisation at all, as in the authors' code for MNIST (igul222/improved_wgan_training
+gan_mnist.py, which takes beta1 0.5), where the paper recommends layer normalisation.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from heldout import registry
+from heldout.models._descent import descend, frozen
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's step size, critic and generator (Algorithm 1)")
+    beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean gradient (Algorithm 1)")
+    beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient (Algorithm 1)")
+    penalty: float = Field(10.0, ge=0, description="weight of the gradient penalty (lambda, Algorithm 1)")
+    critic_steps: int = Field(5, ge=1, description="critic updates per generator update (n_critic, Algorithm 1)")
+    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4}
+
+
+@registry.model("wgan_gp", provides=("generator", "discriminator"))
+class WGANGP(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.generator = dcgan.Generator(params.latent, params.width, image)
+        self.critic = dcgan.Discriminator(params.width, image, batch_norm=False)
+        _refuse_batch_norm(self.critic)
+        dcgan.initialise(self, rng)
+
+    @property
+    def discriminator(self) -> dcgan.Discriminator:
+        """The critic, under the name by which methods read it: higher = more like the training images."""
+        return self.critic
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimisers, once the weights are where they will be trained."""
+        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
+        self.optim_f = torch.optim.Adam(self.critic.parameters(), **settings)
+
+    def critic_loss(self, real: Tensor, fake: Tensor, e: Tensor) -> Tensor:
+        wasserstein = self.critic(fake).float().mean() - self.critic(real).float().mean()
+        return wasserstein + self.params.penalty * self.gradient_penalty(real, fake, e)
+
+    def gradient_penalty(self, real: Tensor, fake: Tensor, e: Tensor) -> Tensor:
+        """Return the mean of (||grad f|| - 1)^2 at the images e * real + (1 - e) * fake, with e `(N, 1, 1, 1)`."""
+        between = (e * real + (1 - e) * fake).requires_grad_()
+        # The sum's gradient holds each image's own: in the critic, images do not see each other.
+        (slope,) = torch.autograd.grad(self.critic(between).float().sum(), between, create_graph=True)
+        return (slope.flatten(1).norm(dim=1) - 1).square().mean()  # (N, C, H, W) -> (N,) -> ()
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return -self.critic(fake).float().mean()
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the critic `critic_steps` times, then the generator once; return the last losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of every z and e; its device is the images' device.
+        """
+        for _ in range(self.params.critic_steps):
+            with torch.no_grad():  # G stands still while f catches up
+                fake = self.generator(self.sample_z(rng))
+            e = torch.rand(self.params.batch, 1, 1, 1, generator=rng, device=rng.device)
+            critic_loss = self.critic_loss(draw(), fake, e)
+            descend(self.optim_f, critic_loss)
+        with frozen(self.critic):
+            generator_loss = self.generator_loss(self.generator(self.sample_z(rng)))
+            descend(self.optim_g, generator_loss)
+        return {"critic": critic_loss.detach(), "generator": generator_loss.detach()}
+
+    def sample_z(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+
+
+def _refuse_batch_norm(critic: nn.Module) -> None:
+    mixes = any(isinstance(module, _BatchNorm) for module in critic.modules())
+    assert not mixes, (
+        "with batch normalisation f(x^) depends on the whole batch, and its slope at x^ alone means nothing"
+    )
