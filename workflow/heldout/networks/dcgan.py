@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from heldout.registry import ImageShape
 
@@ -86,6 +87,22 @@ def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
             if getattr(module, "bias", None) is not None:
                 module.bias.zero_()
     return network.to(memory_format=torch.channels_last)
+
+
+def spectrally_normalised(network: nn.Module, rng: torch.Generator) -> nn.Module:
+    """Divide every convolution and linear map of an initialised network by its largest singular value, from now on.
+
+    In training mode each forward takes one step of the power method first; in eval mode the singular vectors stand
+    still, and they are part of the state. Their beginnings are drawn from `rng`, on the CPU.
+
+    Source: Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, Algorithm 1; PyTorch's implementation.
+    """
+    with torch.random.fork_rng(devices=[]):  # PyTorch draws the vectors from the global generator
+        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=rng)))
+        for module in list(network.modules()):  # a list, since each normalisation adds modules
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                spectral_norm(module)
+    return network
 
 
 def _halving(width: int, image: ImageShape, batch_norm: bool) -> nn.Sequential:

@@ -1,0 +1,79 @@
+"""GAN with the hinge loss and a spectrally normalised discriminator (SN-GAN).
+
+    min_D  E_x max(0, 1 - D(x)) + E_z max(0, 1 + D(G(z))),  every weight of D divided by its largest singular value
+    min_G  -E_z D(G(z))
+
+Source: Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, eqs. (16) and (17) and Algorithm 1 (one power iteration per
+forward); the loss is Lim and Ye's (Geometric GAN, arXiv 2017). Adam's step size and decays and five discriminator
+updates per generator update are those of the authors' configuration with this loss (pfnet-research/sngan_projection).
+Deviations: `steps` fixes the length of training; DCGAN networks with 256 latent dimensions, without batch normalisation
+in D; the generator's batch is `batch`, where that configuration takes twice the discriminator's. A kernel is normalised
+as the matrix of its outputs by all else, as in the paper.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from heldout import registry
+from heldout.models._descent import descend, frozen
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (the authors' configuration)")
+    beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean gradient (the authors' configuration)")
+    beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient (likewise)")
+    discriminator_steps: int = Field(5, ge=1, description="discriminator updates per generator update (n_dis)")
+    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "discriminator_steps": 2, "latent": 8, "width": 4}
+
+
+@registry.model("hinge", provides=("generator", "discriminator"))
+class HingeGAN(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.generator = dcgan.Generator(params.latent, params.width, image)
+        self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=False)
+        dcgan.initialise(self, rng)
+        dcgan.spectrally_normalised(self.discriminator, rng)
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimisers, once the weights are where they will be trained."""
+        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
+        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        real, fake = self.discriminator(real).float(), self.discriminator(fake).float()
+        return relu(1 - real).mean() + relu(1 + fake).mean()
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return -self.discriminator(fake).float().mean()
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the discriminator `discriminator_steps` times, then the generator once; return the last losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of every z; its device is the images' device.
+        """
+        for _ in range(self.params.discriminator_steps):
+            with torch.no_grad():  # G stands still while D catches up
+                fake = self.generator(self.sample_z(rng))
+            discriminator_loss = self.discriminator_loss(draw(), fake)
+            descend(self.optim_d, discriminator_loss)
+        with frozen(self.discriminator):
+            generator_loss = self.generator_loss(self.generator(self.sample_z(rng)))
+            descend(self.optim_g, generator_loss)
+        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+
+    def sample_z(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
