@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from heldout import randomness, registry
@@ -30,6 +31,9 @@ def train(
     model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None
 ) -> Iterator[tuple[dict[str, float], int]]:
     """Train a freshly built model in place; yield after every step its losses and how many images it drew.
+
+    A model's `start(images)` runs before the first step. Its `finish(images)`, where it has one, runs after the last,
+    in eval mode and without gradients: for what scoring needs and only the training images can tell.
 
     Args:
         model: on the device of the training.
@@ -54,6 +58,11 @@ def train(
         with randomness.autocast(spec["precision"], images.device):
             losses = model.step(draw, rng)
         yield {name: loss.item() for name, loss in losses.items()}, drawn - before
+    if hasattr(model, "finish"):
+        model.eval()
+        with torch.no_grad():
+            model.finish(images)
+        model.train()
 
 
 def ready(model: nn.Module) -> nn.Module:

@@ -1,0 +1,75 @@
+"""GANomaly's score: how far the code of an image is from the code of its reconstruction.
+
+    z = E1(x),  x' = decoder(z),  z' = E2(x')
+    latent = d(z, z'),   contextual = sum |x - x'|,   score = either
+    scaled = (latent - min) / (max - min)
+
+min and max are those of `latent` among the training images, kept in the model after its last training step.
+
+Source: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018. d is the mean of squares in the authors' code
+(samet-akcay/ganomaly, lib/model.py), which is our default because it is what their figures were made with; the l2 norm
+in the survey (eq. 12), and the l1 norm in the paper as far as we know. `scaled` is the survey's eq. 13 with its sign
+put right: it prints s + min, which would not begin at 0.
+Deviations: min and max come from the training images, where paper and code take those of the test set, so that an
+image's scaled score is its own; it may lie outside [0, 1], and for an anomaly it should. A model whose training kept no
+range of scores gives no `scaled`. The code scores in training mode (batch statistics of the test set); here eval mode.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.blocks import in_blocks
+from heldout.latent_distance import DISTANCES
+
+
+class Params(registry.MethodParams):
+    distance: Literal["mean_squared", "l1", "l2"] = Field(
+        "mean_squared", description="between the two codes: of the code, the paper, the survey (eq. 12)"
+    )
+    error: Literal["latent", "contextual"] = Field(
+        "latent", description="what the score is: the distance of the codes, or the L1 distance of the images"
+    )
+
+    small: ClassVar[dict[str, Any]] = {"block": 4}
+
+
+@registry.method(
+    "ganomaly",
+    reads=("encoder", "decoder", "second_encoder"),
+    cost="one forward of two encoders and the decoder",
+    cost_class="forward",
+    color="#117733",
+    default_model="ganomaly",
+)
+class GANomaly:
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Score images; higher is more anomalous.
+
+        Args:
+            model: has an `encoder`, a `decoder` and a `second_encoder`, in eval mode, and may have the `latent_range`
+                of its training images, `(3, 2)`: min and max for each of DISTANCES. It comes back unchanged.
+            images: `(N, C, H, W)` float32 in [-1, 1].
+            keys: unused: nothing is drawn.
+
+        Returns:
+            `score`, `latent`, `contextual` and, with a range, `scaled`: `(N,)` float32.
+        """
+        distance = DISTANCES[self.params.distance]
+
+        def errors(images: Tensor) -> tuple[Tensor, Tensor]:
+            z = model.encoder(images)
+            made = model.decoder(z)
+            return distance(z, model.second_encoder(made)), (images - made).abs().flatten(1).sum(1)
+
+        latent, contextual = in_blocks(errors, images, size=self.params.block)
+        found = {"latent": latent, "contextual": contextual}
+        if hasattr(model, "latent_range"):
+            least, greatest = model.latent_range[list(DISTANCES).index(self.params.distance)]
+            found["scaled"] = (latent - least) / (greatest - least)
+        return {"score": found[self.params.error], **found}

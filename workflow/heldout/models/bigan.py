@@ -1,0 +1,126 @@
+"""BiGAN: a generator and an encoder that learn to be each other's inverse from a discriminator of pairs.
+
+    max_D  E_x log D(x, E(x)) + E_z log(1 - D(G(z), z))
+    max_G  E_z log D(G(z), z),   max_E  E_x log(1 - D(x, E(x)))
+
+Source: Donahue, Kraehenbuehl, Darrell, ICLR 2017, and Dumoulin et al., ICLR 2017 (ALI), as EGBAD trains it: Zenati,
+Foo, Lecouat, Manek, Chandrasekhar, arXiv 2018 (the survey's eq. 3), and its code for MNIST
+(houssamzenati/Efficient-GAN-Anomaly-Detection, bigan/), whose values are the defaults: Adam 1e-5 and (0.5, 0.999),
+batches of 100, 200 latent dimensions, dropout 0.5 in D. As there, D is updated on one batch, then G and E together on
+another with new z; and what is kept in the end is the average over the updates, 0.999 a step (`ema`), of every weight,
+with batch normalisation's own running statistics. Such an average needs thousands of steps, and 1e-5 tens of thousands:
+a training of minutes takes `learning_rate` 2e-4 and an `ema` that reaches over a tenth of its steps, or 0.
+Deviations: `steps` fixes the length of training. The networks are DCGAN's with its LeakyReLU 0.2; D's image branch has
+dropout after its last layer only. One Adam moves G and E, which is the same as one each.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from heldout import registry
+from heldout.models._descent import descend, frozen
+from heldout.networks import dcgan
+from heldout.networks.joint import JointDiscriminator
+
+
+class Params(registry.ModelParams):
+    batch: int = Field(100, ge=2, description="images in one update (EGBAD's code)")
+    learning_rate: float = Field(1e-5, gt=0, description="Adam's step size, all networks (EGBAD's code)")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (EGBAD's code)")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    dropout: float = Field(0.5, ge=0, lt=1, description="share of D's features dropped in training (EGBAD's code)")
+    ema: float = Field(
+        0.999, ge=0, lt=1, description="decay of the averaged weights that are kept (EGBAD's code); 0 = the last ones"
+    )
+    latent: int = Field(200, ge=1, description="dimensions of z (EGBAD's code)")
+    width: int = Field(64, ge=1, description="channels next to the image; D's dense layers have 8 and 16 times as many")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
+
+
+@registry.model("bigan", provides=("encoder", "generator", "joint_discriminator", "autoencoder"))
+class BiGAN(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.encoder = dcgan.Encoder(params.latent, params.width, image)
+        self.generator = dcgan.Generator(params.latent, params.width, image)
+        self.joint_discriminator = JointDiscriminator(params.latent, params.width, image, params.dropout)
+        dcgan.initialise(self, rng)
+
+    def autoencoder(self, images: Tensor) -> Tensor:
+        return self.generator(self.encoder(images))
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimisers and the averages, once the weights are where they will be trained."""
+        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+        made_from = [*self.generator.parameters(), *self.encoder.parameters()]
+        self.optim_ge = torch.optim.Adam(made_from, **settings)
+        self.optim_d = torch.optim.Adam(self.joint_discriminator.parameters(), **settings)
+        # In a list, the averages are no part of the model until `finish` puts them in the weights' place.
+        averaged = self.children() if self.params.ema else ()
+        move = get_ema_multi_avg_fn(self.params.ema)
+        self.averages = [(part, AveragedModel(part, multi_avg_fn=move)) for part in averaged]
+
+    def discriminator_loss(self, encoded: Tensor, generated: Tensor) -> Tensor:
+        """Minus D's objective, for D's numbers of pairs (x, E(x)) and (G(z), z)."""
+        return _minus_log(encoded, is_encoded=True) + _minus_log(generated, is_encoded=False)
+
+    def generator_loss(self, generated: Tensor) -> Tensor:
+        return _minus_log(generated, is_encoded=True)
+
+    def encoder_loss(self, encoded: Tensor) -> Tensor:
+        return _minus_log(encoded, is_encoded=False)
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the discriminator once, then the generator and the encoder; return the losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of every z and of what dropout drops; its device is the images' device.
+        """
+        with torch.no_grad():  # G and E stand still while D learns
+            real, z = draw(), self.sample_z(rng)
+            code, made = self.encoder(real), self.generator(z)
+        discriminator = self.discriminator_loss(*self.decisions(real, code, made, z, rng))
+        descend(self.optim_d, discriminator)
+        with frozen(self.joint_discriminator):
+            real, z = draw(), self.sample_z(rng)
+            encoded, generated = self.decisions(real, self.encoder(real), self.generator(z), z, rng)
+            generator, encoder = self.generator_loss(generated), self.encoder_loss(encoded)
+            descend(self.optim_ge, generator + encoder)
+        for part, average in self.averages:
+            average.update_parameters(part)
+        losses = {"discriminator": discriminator, "generator": generator, "encoder": encoder}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def finish(self, images: Tensor) -> None:
+        """Keep the averaged weights in the place of the last ones.
+
+        Args:
+            images: unused.
+        """
+        for part, average in self.averages:
+            part.load_state_dict(average.module.state_dict())
+
+    def decisions(
+        self, real: Tensor, code: Tensor, made: Tensor, z: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return D's numbers of the pairs (real, code) and (made, z), each pair's batch normalised by itself."""
+        return self.joint_discriminator(real, code, rng), self.joint_discriminator(made, z, rng)
+
+    def sample_z(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+
+
+def _minus_log(logits: Tensor, is_encoded: bool) -> Tensor:
+    """Mean of -log D where `is_encoded`, else of -log(1 - D)."""
+    logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
+    target = torch.ones_like(logits) if is_encoded else torch.zeros_like(logits)
+    return binary_cross_entropy_with_logits(logits, target)

@@ -1,0 +1,151 @@
+"""GANomaly: an autoencoder whose reconstructions are encoded again, trained against a discriminator.
+
+    z = E1(x),  x' = decoder(z),  z' = E2(x')
+    L_G = w_adv L_adv + w_con L_con + w_enc L_enc
+    L_adv = mean (f(x) - f(x'))^2,  L_con = mean |x - x'|,  L_enc = mean (z - z')^2
+    L_D = (BCE(D(x), 1) + BCE(D(x'), 0)) / 2
+
+f is the discriminator's last map before its decision. One Adam moves E1, the decoder and E2, then another moves D; both
+gradients come from the same forward, so neither sees the other's update, and D is in training mode in both.
+
+Source: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018; its equations as the survey restates them (eqs. 8 to 11) and the
+authors' code (samet-akcay/ganomaly, lib/ and options.py), from which the defaults come, because it is what their
+figures were made with: means where the paper writes norms, weights 1, 50 and 1, Adam with 2e-4 and (0.5, 0.999),
+batches of 64.
+What the paper has otherwise is a value of a parameter each: `norms: paper` (eqs. 8 to 10 literally), `learning_rate:
+0.002` (known to us from hearsay and from zurutech/anomaly-toolbox); `adversarial: cross_entropy` is the code as it was
+before feature matching entered it (2018-10-26).
+Deviations: `steps` fixes the length of training, where the code keeps the epoch with the best test AUROC. The first
+convolutions of encoders and discriminator have a bias. Every batch is full. As in the code, a discriminator that is
+drawn anew keeps Adam's state and its running statistics.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from heldout import registry
+from heldout.blocks import in_blocks
+from heldout.images import to_unit_range
+from heldout.latent_distance import DISTANCES, all_distances
+from heldout.models._descent import descend, frozen
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's step size (the code's; the paper's is 0.002)")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    adversarial_weight: float = Field(1, ge=0, description="weight of L_adv (w_adv)")
+    contextual_weight: float = Field(50, ge=0, description="weight of L_con (w_con)")
+    encoder_weight: float = Field(1, ge=0, description="weight of L_enc (w_enc)")
+    adversarial: Literal["feature_matching", "cross_entropy"] = Field(
+        "feature_matching", description="L_adv: by D's features (paper, code), or -log D(x') (the code until 2018-10)"
+    )
+    norms: Literal["code", "paper"] = Field(
+        "code", description="means over all elements, or an image's norms as eqs. 8 to 10 write them"
+    )
+    reinitialise_below: float = Field(1e-5, ge=0, description="D is drawn anew when its loss is below; 0 = never")
+    latent: int = Field(100, ge=1, description="dimensions of z (nz in the code)")
+    width: int = Field(64, ge=1, description="channels next to the image (ngf and ndf in the code)")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
+
+
+@registry.model("ganomaly", provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder"))
+class GANomaly(nn.Module):
+    """The five parts, and what the training images' scores range over.
+
+    Attributes:
+        latent_range: `(3, 2)`, the least and the greatest distance between z and z' of a training image after the
+            last step, in eval mode, a row for each of DISTANCES: `mean_squared`, `l1`, `l2`.
+    """
+
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.encoder = dcgan.Encoder(params.latent, params.width, image)
+        self.decoder = dcgan.Generator(params.latent, params.width, image)
+        self.second_encoder = dcgan.Encoder(params.latent, params.width, image)
+        self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=True)
+        self.register_buffer("latent_range", torch.zeros(len(DISTANCES), 2))
+        dcgan.initialise(self, rng)
+
+    def autoencoder(self, images: Tensor) -> Tensor:
+        return self.decoder(self.encoder(images))
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimisers, once the weights are where they will be trained."""
+        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+        generating = (self.encoder, self.decoder, self.second_encoder)
+        self.optim_g = torch.optim.Adam([weight for part in generating for weight in part.parameters()], **settings)
+        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+
+    def adversarial_loss(self, real: Tensor, made: Tensor) -> Tensor:
+        if self.params.adversarial == "cross_entropy":
+            return _minus_log(self.discriminator(made), is_real=True)
+        features = self.discriminator.features
+        seen, seen_made = features(real).float(), features(made).float()
+        if self.params.norms == "paper":
+            return (seen - seen_made.mean(0)).flatten(1).norm(dim=1).mean()  # eq. 8
+        return (seen - seen_made).square().mean()
+
+    def contextual_loss(self, real: Tensor, made: Tensor) -> Tensor:
+        difference = (real - made).float().abs()
+        return difference.flatten(1).sum(1).mean() if self.params.norms == "paper" else difference.mean()  # eq. 9
+
+    def encoder_loss(self, z: Tensor, z_of_made: Tensor) -> Tensor:
+        difference = (z - z_of_made).float()
+        return difference.norm(dim=1).mean() if self.params.norms == "paper" else difference.square().mean()  # eq. 10
+
+    def discriminator_loss(self, real: Tensor, made: Tensor) -> Tensor:
+        real_loss = _minus_log(self.discriminator(real), is_real=True)
+        return (real_loss + _minus_log(self.discriminator(made), is_real=False)) / 2
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the encoders and the decoder, then the discriminator, on one batch; return the losses.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of the weights of a discriminator that is drawn anew; its device is the images' device.
+        """
+        params, real = self.params, draw()
+        z = self.encoder(real)
+        made = self.decoder(z)
+        with frozen(self.discriminator):
+            adversarial = self.adversarial_loss(real, made)
+            contextual = self.contextual_loss(real, made)
+            encoder = self.encoder_loss(z, self.second_encoder(made))
+            weighted = params.adversarial_weight * adversarial + params.contextual_weight * contextual
+            descend(self.optim_g, weighted + params.encoder_weight * encoder)
+        discriminator = self.discriminator_loss(real, made.detach())
+        descend(self.optim_d, discriminator)
+        if discriminator < params.reinitialise_below:
+            dcgan.initialise(self.discriminator, rng)
+        losses = {"adversarial": adversarial, "contextual": contextual, "encoder": encoder}
+        return {name: loss.detach() for name, loss in (losses | {"discriminator": discriminator}).items()}
+
+    def finish(self, images: Tensor) -> None:
+        """Keep the range of the training images' scores: a method that reads a model is shown no training image.
+
+        Args:
+            images: all normal images, uint8 `(N, C, H, W)`.
+        """
+
+        def distances(images: Tensor) -> Tensor:
+            z = self.encoder(to_unit_range(images))
+            return all_distances(z, self.second_encoder(self.decoder(z)))
+
+        (found,) = in_blocks(distances, images, size=self.params.batch)
+        self.latent_range.copy_(torch.stack(found.aminmax(dim=0), dim=1))
+
+
+def _minus_log(logits: Tensor, is_real: bool) -> Tensor:
+    """Mean of -log D where `is_real`, else of -log(1 - D)."""
+    logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
+    target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
+    return binary_cross_entropy_with_logits(logits, target)
