@@ -24,8 +24,8 @@ from heldout.sidecars import SPEC, TIMING, sidecar
 CLASSES = ["a", "b"]
 COUNT = 80
 METHODS = {
-    "floor": {"method": "mean_image", "model": None, "color": "#777777"},
-    "adgan": {"method": "adgan", "model": "gan", "color": "#d55e00"},
+    "floor": {"method": "mean_image", "model": None, "supervision": "", "color": "#777777"},
+    "adgan": {"method": "adgan", "model": "gan", "supervision": "", "color": "#d55e00"},
 }
 
 
@@ -184,6 +184,9 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
     runtime = pd.read_csv(path.parent / "tables" / "runtime.csv").set_index("method")
     assert runtime.train_s["adgan"] == 10.5 and np.isnan(runtime.train_s["floor"])
     assert runtime.score_ms_per_image["adgan"] == 2.0
+    # Seeds 0 and 1 took 10 and 11 seconds for each class.
+    assert runtime.train_s_seed_sd["adgan"] == pytest.approx(0.5**0.5, rel=1e-5)
+    assert runtime.score_ms_per_image_seed_sd["adgan"] == 0
 
 
 def fail(path: str) -> None:

@@ -195,13 +195,15 @@ def save() -> None:
 
 @app.command()
 def schema() -> None:
-    """Renew the stored schema of all parameters from the plug-ins' files."""
+    """Renew what is generated from the plug-ins' files: the stored schema of all parameters, and README's tables."""
+    from heldout import listing
     from heldout.files import write_text
     from heldout.schema import PATH
     from heldout.schema_from_code import text
 
     write_text(PATH, text())
-    print(f"wrote {PATH}")
+    write_text(listing.README, listing.renewed(listing.README.read_text(encoding="utf-8")))
+    print(f"wrote {PATH} and the tables in {listing.README}")
 
 
 @app.command()
@@ -243,17 +245,21 @@ def _describe(kind: str, entry: str | None) -> None:
 
     plugins: dict[str, Any] = schema.plugins(kind)
     if entry is None:
-        width = max(map(len, plugins))
-        for name, facts in plugins.items():
-            print(f"{name:{width}}  {facts['summary']}")
+        from heldout.listing import text
+
+        print(text(kind))
         return
     if entry not in plugins:
         raise unknown(f"heldout {kind}s", kind, entry, plugins)
     facts = plugins[entry]
     print(facts["summary"], f"Source: {facts['paper']}", sep="\n")
-    for fact in ("classes", "provides", "reads", "default_model", "cost"):
+    for fact in ("classes", "provides", "reads", "default_model", "cost_class", "cost"):
         if facts.get(fact):
-            print(f"{fact}: {', '.join(facts[fact]) if isinstance(facts[fact], list) else facts[fact]}")
+            name = fact.replace("_", " ")
+            print(f"{name}: {', '.join(facts[fact]) if isinstance(facts[fact], list) else facts[fact]}")
+    for condition, more in facts.get("when", {}).items():
+        asked = ", ".join(f"{key} {', '.join(what) if isinstance(what, list) else what}" for key, what in more.items())
+        print(f"with {condition}: {asked}")
     for name, rule in schema.parameters(kind, entry).items():
         default = f"= {json.dumps(rule['default'])}" if "default" in rule else "is required"
         print(f"  {name} {default}  ({_range(rule)}) {rule.get('description', '')}")

@@ -248,12 +248,14 @@ class Plan:
                     "method": entry.plugin,
                     "model": entry.model,
                     "color": methods[entry.plugin]["color"],
+                    "supervision": entry.supervision,
                 }
                 for entry in self._floor_first()
             },
             "runs": [
                 {
                     "dataset": run.dataset.name,
+                    "protocol": self.settings.protocol,
                     "held_out": run.held_out,
                     "seed": run.seed,
                     "images": run.prepared.path,

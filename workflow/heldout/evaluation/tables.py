@@ -13,6 +13,7 @@ from heldout.files import write_json, write_text
 from heldout.protocols import OWN_TEST_SHARE
 from heldout.sidecars import TIMING, sidecar
 
+SPREAD = ("train_s", "score_ms_per_image")  # whose spread over seeds is shown
 RUNTIMES = (
     "train_s",
     "train_images_per_s",
@@ -40,10 +41,19 @@ def write_tables(inputs_path: Path) -> None:
 
 
 RUNTIME_CAPTION = (
-    "Means over classes and seeds, failed runs apart. Training on the given device and threads; images/s counts real "
+    "Means over classes and seeds, failed runs apart; `seed sd` is the standard deviation between seeds of the mean over "
+    "classes. Training on the given device and threads; images/s counts real "
     "training images drawn. Scoring after a warm-up, model loading apart; `fit s` for methods that are fitted in the "
     "score step. Peak memory is the whole process's (on a GPU, the GPU's)."
 )
+
+
+PROTOCOLS = {
+    "one_class": "`held out` is the normal class under the protocol `one_class`: models are trained on it alone, every "
+    "other class is anomalous.",
+    "leave_one_out": "`held out` is the anomalous class under the protocol `leave_one_out`: models are trained on all "
+    "other classes.",
+}
 
 
 def auroc_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -79,9 +89,10 @@ def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
     """Return what the AUROC table cannot say in its cells."""
     lines = [
         "AUROC, higher is better, 0.5 is chance; in brackets the 95 % interval of a stratified bootstrap over test "
-        f"images ({inputs.content['bootstrap']} resamples). `held out` is the normal class under the protocol "
-        "`one_class`: models are trained on it alone, every other class is anomalous."
+        f"images ({inputs.content['bootstrap']} resamples). {PROTOCOLS[inputs.runs[0]['protocol']]}"
     ]
+    if told := [f"`{name}`" for name in inputs.methods if inputs.methods[name]["supervision"]]:
+        lines.append(f"{', '.join(told)}: told the labels of some anomalies, from outside the test part.")
     floors = [name for name, facts in inputs.methods.items() if facts["method"] == "mean_image"]
     if floors:
         lines.append(f"The floor is `{floors[0]}`, the squared distance to the mean training image.")
@@ -115,6 +126,7 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
             rows.append(
                 {
                     "dataset": run["dataset"],
+                    "seed": run["seed"],
                     "method": name,
                     "model": facts["model"] or "",
                     "device": scoring["device"],
@@ -128,14 +140,18 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
                 }
             )
     keys = ["dataset", "method", "model", "device", "threads"]
-    table = pd.DataFrame(rows, columns=[*keys, *RUNTIMES])
-    numbers = dict.fromkeys(RUNTIMES, float)  # a column of None alone has no type yet
-    return table.astype(numbers).groupby(keys, sort=False).mean().reset_index()
+    table = pd.DataFrame(rows, columns=[*keys, "seed", *RUNTIMES])
+    table = table.astype(dict.fromkeys(RUNTIMES, float))  # a column of None alone has no type yet
+    by_seed = table.groupby([*keys, "seed"], sort=False)[list(SPREAD)].mean()
+    spread = by_seed.groupby(keys, sort=False).std().rename(columns=lambda name: f"{name}_seed_sd")
+    return table.drop(columns="seed").groupby(keys, sort=False).mean().join(spread).reset_index()
 
 
 def runtime_shown(runtime: pd.DataFrame) -> pd.DataFrame:
     """Return the runtime table as text, three significant digits."""
     shown = runtime.drop(columns=[] if runtime.dataset.nunique() > 1 else ["dataset"])
+    spreads = [f"{name}_seed_sd" for name in SPREAD]
+    shown = shown.drop(columns=[name for name in spreads if shown[name].isna().all()])  # with one seed there is none
     for column in shown.select_dtypes("number"):
         shown[column] = [_three_digits(value) for value in shown[column]]
     return shown.rename(columns=lambda name: name.replace("_", " "))

@@ -10,8 +10,8 @@
 mean_i and deviation_i are those of the calibration images: normal, and held out of training. `of` names the methods, or
 one of their components: `of: [anogan:residual, anogan:feature, prior]`.
 
-Source: the review (Anomaly Detection using GANs, SIGKDD Explorations 2024), obstacle 2, improved scores, names the
-grid-searched weight of AnoGAN (Schlegl et al. 2017) as the weakness, and SVMs and latent differences as remedies.
+Source: SIGKDD Explorations 2024 (the review, Anomaly Detection using GANs), obstacle 2, improved scores: it names the
+grid-searched weight of AnoGAN as the weakness, and SVMs and latent differences as remedies.
 Deviations: svm and logistic learn from labels of anomalies, taken from outside the test part; every table calls them
 semi-supervised.
 """

@@ -6,7 +6,7 @@
 y enters G as a one-hot vector beside z, and D as one constant channel per class beside the image's. Made images are of
 the classes that the real batch has. Where a protocol leaves one normal class, this is the GAN without condition.
 
-Source: Mirza, Osindero, arXiv 1411.1784 (2014), eq. 2; the survey's section 2.2. Networks and Adam as `dcgan`'s.
+Source: Mirza, Osindero, arXiv 2014 (1411.1784), eq. 2; the survey's section 2.2. Networks and Adam as `dcgan`'s.
 Deviations: the paper's networks are fully connected and join y in a hidden layer; ours are DCGAN's, with the
 non-saturating loss of the generator. `steps` fixes the length of training.
 """
