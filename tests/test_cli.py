@@ -21,7 +21,7 @@ def test_every_entry_is_listed_with_its_summary():
 def test_an_entrys_parameters_are_shown_with_default_range_and_source():
     shown = heldout("methods", "adgan").stdout
     assert "starts = 64  (integer >= 1) starting points per image (n_seed)" in shown
-    assert "Source: Deecke" in shown and "default_model: wgan" in shown
+    assert "Source: Deecke" in shown and "default model: wgan" in shown
 
 
 def test_a_mistake_is_one_line_and_status_1():

@@ -41,8 +41,8 @@ def write_tables(inputs_path: Path) -> None:
 
 
 RUNTIME_CAPTION = (
-    "Means over classes and seeds, failed runs apart; `seed sd` is the standard deviation between seeds of the mean over "
-    "classes. Training on the given device and threads; images/s counts real "
+    "Means over classes and seeds, failed runs apart; `seed sd` is the standard deviation between seeds of the mean "
+    "over classes. Training on the given device and threads; images/s counts real "
     "training images drawn. Scoring after a warm-up, model loading apart; `fit s` for methods that are fitted in the "
     "score step. Peak memory is the whole process's (on a GPU, the GPU's)."
 )
