@@ -52,6 +52,11 @@ def starting_points(keys: Tensor, starts: int, latent: int) -> Tensor:
     return torch.stack([torch.randn(starts, latent, generator=generator(int(key), "starts")) for key in keys])
 
 
+def posterior_noise(keys: Tensor, draws: int, latent: int) -> Tensor:
+    """Return `(N, draws, latent)` draws from N(0, I), each image's own, as `starting_points` but other ones."""
+    return torch.stack([torch.randn(draws, latent, generator=generator(int(key), "posterior")) for key in keys])
+
+
 def batches(images: Tensor, size: int, rng: torch.Generator, classes: Tensor | None = None) -> Callable[[], Any]:
     """Return a function that gives the next `(size, C, H, W)` float32 images in [-1, 1].
 

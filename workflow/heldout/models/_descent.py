@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
 
 
 def descend(optimiser: Optimizer, loss: Tensor) -> None:
@@ -30,3 +31,8 @@ def minus_log(logits: Tensor, is_real: bool) -> Tensor:
     logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
     target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
     return binary_cross_entropy_with_logits(logits, target)
+
+
+def tenfold_lower(optimiser: Optimizer, share: float, steps: int) -> MultiStepLR:
+    """Return what, stepped after each of `steps` updates, divides the step size by 10 after that share of them."""
+    return MultiStepLR(optimiser, [max(round(share * steps), 1)], gamma=0.1)

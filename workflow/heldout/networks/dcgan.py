@@ -57,19 +57,37 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images `(N, C, side, side)` -> z `(N, latent)`, unbounded: the discriminator with `latent` outputs, without bias.
+    """Images `(N, C, side, side)` -> z `(N, latent)`: the discriminator with `latent` outputs, without bias.
 
     Source: GANomaly's encoder (samet-akcay/ganomaly lib/networks.py), which is DCGAN's discriminator without its end.
+
+    Args:
+        latent: dimensions of z.
+        width: channels next to the image.
+        image: what it sees.
+        batch_norm: whether maps are normalised.
+        bounded: whether a tanh keeps z in (-1, 1).
+        biases: without them no layer adds anything trained: no bias, and batch normalisation neither scales nor shifts.
     """
 
-    def __init__(self, latent: int, width: int, image: ImageShape, batch_norm: bool = True) -> None:
+    def __init__(
+        self,
+        latent: int,
+        width: int,
+        image: ImageShape,
+        batch_norm: bool = True,
+        bounded: bool = False,
+        biases: bool = True,
+    ) -> None:
         super().__init__()
         self.latent = latent
-        self.features = _halving(width, image, batch_norm)
+        self.bounded = bounded
+        self.features = _halving(width, image, batch_norm, biases)
         self.code = nn.Conv2d(_widths(width, image)[-1], latent, FIRST_SIDE, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.code(self.features(images)).flatten(1)  # (N, latent, 1, 1) -> (N, latent)
+        code = self.code(self.features(images)).flatten(1)  # (N, latent, 1, 1) -> (N, latent)
+        return code.tanh() if self.bounded else code
 
 
 def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
@@ -82,7 +100,7 @@ def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
                 module.weight.normal_(0, 0.02, generator=rng)
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d) and module.affine:
                 module.weight.normal_(1, 0.02, generator=rng)
             if getattr(module, "bias", None) is not None:
                 module.bias.zero_()
@@ -105,13 +123,13 @@ def spectrally_normalised(network: nn.Module, rng: torch.Generator) -> nn.Module
     return network
 
 
-def _halving(width: int, image: ImageShape, batch_norm: bool) -> nn.Sequential:
+def _halving(width: int, image: ImageShape, batch_norm: bool, biases: bool = True) -> nn.Sequential:
     """Images -> `(N, 4 * width, 4, 4)` at 32 pixels; no batch normalisation next to the image."""
     widths = _widths(width, image)
-    blocks = [nn.Conv2d(image.channels, widths[0], KERNEL, STRIDE, PADDING), nn.LeakyReLU(0.2)]
+    blocks = [nn.Conv2d(image.channels, widths[0], KERNEL, STRIDE, PADDING, bias=biases), nn.LeakyReLU(0.2)]
     for before, after in pairwise(widths):
-        blocks += [nn.Conv2d(before, after, KERNEL, STRIDE, PADDING, bias=not batch_norm)]
-        blocks += [nn.BatchNorm2d(after)] if batch_norm else []
+        blocks += [nn.Conv2d(before, after, KERNEL, STRIDE, PADDING, bias=biases and not batch_norm)]
+        blocks += [nn.BatchNorm2d(after, affine=biases)] if batch_norm else []
         blocks += [nn.LeakyReLU(0.2)]
     return nn.Sequential(*blocks)
 
