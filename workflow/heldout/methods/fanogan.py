@@ -1,0 +1,65 @@
+"""f-AnoGAN: the reconstruction error through a trained encoder, in pixels and in the discriminator's features.
+
+    score = mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2
+
+f is the discriminator's last map before its decision. `latent` keeps the distance mean (E(x) - E(G(E(x))))^2, which the
+paper looks at beside the score.
+
+Source: Schlegl, Seebock, Waldstein, Langs, Schmidt-Erfurth, Medical Image Analysis 2019, section 2.3; kappa 1 and means
+as in the authors' code (tSchlegl/f-AnoGAN).
+Deviations: none known.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.blocks import in_blocks
+
+
+class Params(registry.MethodParams):
+    kappa: float = Field(1.0, ge=0, description="weight of the features")
+
+    small: ClassVar[dict[str, Any]] = {"block": 4}
+
+
+@registry.method(
+    "fanogan",
+    reads=("encoder", "generator", "discriminator"),
+    cost="one forward of encoder, generator and discriminator, each twice at most",
+    cost_class="forward",
+    color="#56b4e9",
+    default_model="izi_encoder",
+)
+class FAnoGAN:
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Score images; higher is more anomalous.
+
+        Args:
+            model: has an `encoder`, a `generator` and a `discriminator`, in eval mode; comes back unchanged.
+            images: `(N, C, H, W)` float32 in [-1, 1].
+            keys: unused: nothing is drawn.
+
+        Returns:
+            `score`, `residual`, `feature` and `latent`: `(N,)` float32, means over pixels, features and dimensions.
+        """
+
+        def parts(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            z = model.encoder(images)
+            made = model.generator(z)
+            features = model.discriminator.features
+            residual, feature = _mean_square(images - made), _mean_square(features(images) - features(made))
+            return residual, feature, _mean_square(z - model.encoder(made))
+
+        residual, feature, latent = in_blocks(parts, images, size=self.params.block)
+        score = residual + self.params.kappa * feature
+        return {"score": score, "residual": residual, "feature": feature, "latent": latent}
+
+
+def _mean_square(difference: Tensor) -> Tensor:
+    return difference.square().flatten(1).mean(1)  # (N, ...) -> (N,)

@@ -1,0 +1,48 @@
+"""How unlikely under the prior the z is that a VAE's encoder expects behind an image.
+
+    score = -log p(mean(x)) = ||mean(x)||^2 / 2,  without the constant (latent / 2) log(2 pi)
+
+Source: Deecke et al., ECML-PKDD 2018, section 4.2: "thresholding directly via the prior likelihood in the latent
+space", there found to be much worse than the ELBO.
+Deviations: none known. The paper does not say at which z; ours is the mean of q(z|x), since nothing is drawn for it.
+"""
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.blocks import in_blocks
+
+
+class Params(registry.MethodParams):
+    small: ClassVar[dict[str, Any]] = {"block": 4}
+
+
+@registry.method(
+    "vae_prior",
+    reads=("posterior",),
+    cost="one forward of the encoder",
+    cost_class="forward",
+    color="#8073ac",
+    default_model="vae",
+)
+class VAEPrior:
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Score images; higher is more anomalous.
+
+        Args:
+            model: has a `posterior`, in eval mode.
+            images: `(N, C, H, W)` float32 in [-1, 1].
+            keys: unused: nothing is drawn.
+        """
+
+        def improbability(images: Tensor) -> Tensor:
+            mean, _ = model.posterior(images)
+            return mean.square().sum(dim=1) / 2  # (N, latent) -> (N,)
+
+        (score,) = in_blocks(improbability, images, size=self.params.block)
+        return {"score": score}

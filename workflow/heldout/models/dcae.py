@@ -1,0 +1,71 @@
+"""Deep convolutional autoencoder: a code too short for every image, so that it serves the training images alone.
+
+    min_{e, d}  E_x ||x - d(e(x))||^2 + weight_decay / 2 ||weights||^2
+
+Source: Deecke et al., ECML-PKDD 2018, section 4.2, where it is a baseline, "similar to that of DCGAN", without any word
+on its training; that is taken from the autoencoders of Ruff et al., ICML 2018, in their code (lukasruff/Deep-SVDD and
+Deep-SVDD-PyTorch): squared error, Adam of 1e-4 and a tenth of it after 250 of 350 epochs, batch 200, weight decay.
+Deviations: the networks are DCGAN's as everywhere here, so the encoder has LeakyReLU and no batch normalisation next to
+the image (the ADGAN paper: batch normalisation and ReLU "in each layer"). `bounded` is no part of either paper.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.models._descent import descend, tenfold_lower
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's step size (Deep-SVDD-PyTorch)")
+    lower_after: float = Field(
+        250 / 350, gt=0, le=1, description="share of the steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient (PyTorch's own)")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (PyTorch's own)")
+    weight_decay: float = Field(5e-7, ge=0, description="weight of the squared weights (Deep-SVDD-PyTorch, CIFAR-10)")
+    bounded: bool = Field(False, description="tanh on the code, as f-AnoGAN's and OCGAN's encoders have")
+    latent: int = Field(256, ge=1, description="dimensions of the code (ADGAN section 4.2, for its z)")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
+
+
+@registry.model("dcae", provides=("autoencoder", "encoder", "decoder"))
+class DCAE(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)
+        self.decoder = dcgan.Generator(params.latent, params.width, image)
+        dcgan.initialise(self, rng)
+
+    def autoencoder(self, images: Tensor) -> Tensor:
+        return self.decoder(self.encoder(images))
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimiser, once the weights are where they will be trained."""
+        params = self.params
+        settings = {"betas": (params.beta1, params.beta2), "weight_decay": params.weight_decay, "fused": True}
+        self.optim = torch.optim.Adam(self.parameters(), params.learning_rate, **settings)
+        self.schedule = tenfold_lower(self.optim, params.lower_after, params.steps)
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update encoder and decoder once; return the squared error per image.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: unused: nothing is drawn.
+        """
+        images = draw()
+        made = self.autoencoder(images).float()
+        reconstruction = (images - made).square().flatten(1).sum(1).mean()
+        descend(self.optim, reconstruction)
+        self.schedule.step()
+        return {"reconstruction": reconstruction.detach()}

@@ -1,0 +1,116 @@
+"""One-class Deep SVDD: an embedding that draws the training images together around a fixed centre.
+
+    min_phi  E_x ||phi(x) - c||^2 + weight_decay / 2 ||weights||^2
+    c = mean of phi(x) over the training images before the first update, moved away from 0 in every coordinate
+
+Weights of 0 and biases of c would solve it for every image (propositions 1 to 3 of the paper): so phi has no bias, no
+bounded activation, batch normalisation without trained scale and shift, and c no coordinate near 0.
+
+Source: Ruff, Vandermeulen, Goernitz, Deecke et al., ICML 2018, eq. 4; what follows the equation is their code's
+(lukasruff/Deep-SVDD-PyTorch): c in eval mode with coordinates below 0.1 moved to +-0.1; before it, an autoencoder's
+training whose encoder phi goes on from and whose decoder is thrown away; for both, Adam of 1e-4 and, after a share of
+the epochs, a tenth of it, batch 200 and weight decay.
+Deviations: phi is DCGAN's discriminator as everywhere here (strided convolutions, LeakyReLU 0.2), where they have
+5x5 kernels with max-pooling and normalise with an epsilon of 1e-4, not 1e-5; the thrown-away decoder is DCGAN's
+generator, its trained scales and shifts included. Images stay in [-1, 1], where they normalise each image's contrast
+and then each class to [0, 1]. Without pretraining, the first network's batch normalisation still has mean 0 and
+variance 1 when c is computed, as in their code.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.blocks import in_blocks
+from heldout.images import to_unit_range
+from heldout.models._descent import descend, tenfold_lower
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
+    pretraining: int = Field(10_000, ge=0, description="updates of the autoencoder before; not among `steps`")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's step size, both trainings (Deep-SVDD-PyTorch)")
+    lower_after: float = Field(
+        50 / 150, gt=0, le=1, description="share of the steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
+    )
+    pretraining_lower_after: float = Field(
+        250 / 350, gt=0, le=1, description="the same for the autoencoder (Deep-SVDD-PyTorch, CIFAR-10)"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient (PyTorch's own)")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (PyTorch's own)")
+    weight_decay: float = Field(5e-7, ge=0, description="weight of the squared weights, both (Deep-SVDD-PyTorch)")
+    away_from_zero: float = Field(0.1, ge=0, description="least absolute value of c's coordinates (Deep-SVDD-PyTorch)")
+    latent: int = Field(128, ge=1, description="dimensions of the embedding (Deep-SVDD-PyTorch: 128, MNIST 32)")
+    width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4}
+
+
+@registry.model("deep_svdd", provides=("embedding", "centre"))
+class DeepSVDD(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+        super().__init__()
+        self.params = params
+        self.embedding = dcgan.Encoder(params.latent, params.width, image, biases=False)
+        self.register_buffer("centre", torch.zeros(params.latent))
+        dcgan.initialise(self, rng)
+        decoder = dcgan.initialise(dcgan.Generator(params.latent, params.width, image), rng)
+        self.discarded = [decoder]  # in a list, so that it is neither saved nor counted as a part of the model
+
+    def start(self, images: Tensor) -> None:
+        """Set up the optimiser, and keep the images until the first step has their mean embedding."""
+        params = self.params
+        self.images: Tensor | None = images
+        self.optim = self._adam(list(self.embedding.parameters()))
+        self.schedule = tenfold_lower(self.optim, params.lower_after, params.steps)
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the embedding once; return the squared distance per image. The first step pretrains before that.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: unused: nothing is drawn.
+        """
+        if self.images is not None:
+            self._pretrain(draw)
+            self._fix_centre(self.images)
+            self.images = None
+        distance = (self.embedding(draw()).float() - self.centre).square().sum(1).mean()
+        descend(self.optim, distance)
+        self.schedule.step()
+        return {"distance": distance.detach()}
+
+    def _pretrain(self, draw: Callable[[], Tensor]) -> None:
+        params = self.params
+        decoder = self.discarded.pop().to(self.centre.device)
+        optim = self._adam([*self.embedding.parameters(), *decoder.parameters()])
+        schedule = tenfold_lower(optim, params.pretraining_lower_after, params.pretraining)
+        for _ in range(params.pretraining):
+            images = draw()
+            made = decoder(self.embedding(images)).float()
+            descend(optim, (images - made).square().flatten(1).sum(1).mean())
+            schedule.step()
+
+    @torch.no_grad()
+    def _fix_centre(self, images: Tensor) -> None:
+        """Set c to the mean embedding of all images, uint8, in eval mode and blocks of `batch`."""
+
+        def embedded(block: Tensor) -> Tensor:
+            return self.embedding(to_unit_range(block)).float()
+
+        self.embedding.eval()
+        (embeddings,) = in_blocks(embedded, images, size=self.params.batch)
+        self.embedding.train()
+        mean, least = embeddings.mean(dim=0), self.params.away_from_zero
+        moved = torch.where(mean < 0, -least, least)
+        self.centre.copy_(torch.where(mean.abs() < least, moved, mean))
+
+    def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Adam:
+        params = self.params
+        settings = {"betas": (params.beta1, params.beta2), "weight_decay": params.weight_decay, "fused": True}
+        return torch.optim.Adam(weights, params.learning_rate, **settings)

@@ -1,0 +1,94 @@
+"""f-AnoGAN's encoder: trained to find the z of an image while generator and discriminator stand still.
+
+    izi    min_E  mean (x - G(E(x)))^2
+    izi_f  min_E  mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2
+    ziz    min_E  mean (z - E(G(z)))^2,  z ~ N(0, I)
+
+f is the discriminator's last map before its decision. G and D are those of the model that `on` names, in eval mode.
+
+Source: Schlegl, Seebock, Waldstein, Langs, Schmidt-Erfurth, Medical Image Analysis 2019, section 2.2, and the authors'
+code (tSchlegl/f-AnoGAN, z_encoding_izif.py): kappa 1, RMSProp 5e-5, batches of 64, on a WGAN-GP.
+Deviations: the code bounds E by tanh although z ~ N(0, I); `bounded: true` does so, and by default E is unbounded,
+since what lies beyond 1 could not be found. The encoder is DCGAN's; `steps` fixes the length of training.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heldout import registry
+from heldout.models._descent import descend
+from heldout.networks import dcgan
+
+
+class Params(registry.ModelParams):
+    objective: Literal["izi_f", "izi", "ziz"] = Field("izi_f", description="what E minimises (section 2.2)")
+    kappa: float = Field(1.0, ge=0, description="weight of the features in izi_f")
+    learning_rate: float = Field(5e-5, gt=0, description="RMSProp's step size (the authors' code)")
+    bounded: bool = Field(False, description="whether tanh bounds z to [-1, 1] (the authors' code)")
+    width: int = Field(64, ge=1, description="channels next to the image")
+
+    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "width": 4}
+
+
+@registry.model(
+    "izi_encoder",
+    provides=("encoder", "generator", "discriminator", "autoencoder"),
+    reads=("generator", "discriminator"),
+    default_parent="wgan_gp",
+)
+class IziEncoder(nn.Module):
+    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator, parent: nn.Module) -> None:
+        super().__init__()
+        self.params = params
+        self.encoder = dcgan.Encoder(parent.generator.latent, params.width, image, bounded=params.bounded)
+        dcgan.initialise(self, rng)
+        self.parent = parent  # after that, so that its weights stay its own
+
+    @property
+    def generator(self) -> nn.Module:
+        return self.parent.generator
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.parent.discriminator
+
+    def autoencoder(self, images: Tensor) -> Tensor:
+        return self.generator(self.encoder(images))
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch the encoder alone: the parent's batch normalisation stands still."""
+        super().train(mode)
+        self.parent.eval()
+        return self
+
+    def start(self, images: Tensor) -> None:
+        """Freeze the parent and set up the optimiser, once the weights are where they will be trained."""
+        self.parent.requires_grad_(False)
+        self.optim = torch.optim.RMSprop(self.encoder.parameters(), self.params.learning_rate)
+
+    def loss(self, real: Tensor, z: Tensor) -> Tensor:
+        """Return the objective for images `(N, C, H, W)`, or for `z` `(N, latent)` where it is ziz."""
+        if self.params.objective == "ziz":
+            return (z - self.encoder(self.generator(z))).float().square().mean()
+        made = self.autoencoder(real)
+        loss = (real - made).float().square().mean()
+        if self.params.objective == "izi_f":
+            features = self.discriminator.features
+            loss = loss + self.params.kappa * (features(real) - features(made)).float().square().mean()
+        return loss
+
+    def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        """Update the encoder once; return the loss.
+
+        Args:
+            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
+            rng: source of every z; its device is the images' device.
+        """
+        z = torch.randn(self.params.batch, self.generator.latent, generator=rng, device=rng.device)
+        loss = self.loss(draw(), z)
+        descend(self.optim, loss)
+        return {self.params.objective: loss.detach()}
