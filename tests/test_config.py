@@ -48,6 +48,15 @@ def test_numbers_are_coerced_before_anything_is_hashed(written):
     assert params["steps"] == 3 and isinstance(params["steps"], int)
 
 
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [(20, 20), ("20", 20), (20.0, 20), ("variance", "variance"), ("oracle", "oracle"), (None, None)],
+)
+def test_a_parameter_may_be_a_number_or_a_word(written, read_as):
+    pca = read(methods={"kde": {"pca": written}}).methods["kde"].params["pca"]
+    assert pca == read_as and type(pca) is type(read_as)
+
+
 def test_whole_numbers_may_come_as_powers_of_ten():
     assert read(test_items="5e3").settings.test_items == 5000
 

@@ -28,7 +28,7 @@ def generate() -> dict[str, Any]:
         entries["propertyNames"] = {"pattern": next(iter(names))}
         entries.update(_entries(kind, list(plugins[kind])))
     schema[PLUGINS] = plugins
-    schema[SHARED] = {module: shared_digest(module) for module in ("registry", "config")}
+    schema[SHARED] = {module: shared_digest(module) for module in ("registry", "config", "features")}
     return schema
 
 

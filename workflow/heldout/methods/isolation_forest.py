@@ -1,46 +1,57 @@
-"""Isolation forest on raw pixels: how few random cuts separate an image from the training images.
+"""Isolation forest: how few random cuts separate an image from the training images.
 
     score = 2^(-E[path length] / c(samples)),  in (0, 1)
 
 Source: Liu, Ting, Zhou, ICDM 2008, with their 100 trees of 256 images; scikit-learn's implementation. A baseline of
 the ADGAN paper (section 4.2), which finds it "largely stable to changes in its parametrization".
-Deviations: raw pixels in [-1, 1], where the paper reduces them by PCA first.
+Deviations: raw pixels in [-1, 1], where the ADGAN paper reduces them by PCA first: `pca: oracle` is its way.
 """
 
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 from sklearn.ensemble import IsolationForest as Forest
 from torch import Tensor
 
-from heldout import registry
+from heldout import features, registry
 
 
-class Params(registry.MethodParams):
+class Params(features.FeatureParams):
     trees: int = Field(100, ge=1, description="trees (Liu et al., section 5)")
     samples: int = Field(256, ge=2, description="training images per tree, at most all (Liu et al., section 5)")
+    pca: features.PcaRule = Field(None, description=features.PCA_MEANING)
 
     small: ClassVar[dict[str, Any]] = {"trees": 5}
 
 
-@registry.method("isolation_forest", reads=("images",), cost="trees comparisons", cost_class="fit", color="#e69f00")
+@registry.method(
+    "isolation_forest",
+    reads=("images",),
+    cost="trees comparisons",
+    cost_class="fit",
+    color="#e69f00",
+    when=features.WHEN,
+)
 class IsolationForest:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> Forest:
+    def fit(self, known: registry.Known) -> features.Fitted:
         """Fit the forest to the normal images; the run's seed is scikit-learn's random_state."""
-        samples = min(self.params.samples, len(known.images))
-        forest = Forest(n_estimators=self.params.trees, max_samples=samples, random_state=known.seed)
-        return forest.fit(known.images.flatten(1).cpu().numpy())
 
-    def score(self, model: Forest, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        def learn(vectors: features.Vectors) -> features.Detector:
+            samples = min(self.params.samples, len(vectors))
+            forest = Forest(n_estimators=self.params.trees, max_samples=samples, random_state=known.seed).fit(vectors)
+            return lambda vectors: -forest.score_samples(vectors)
+
+        return features.fit(self.params, known, learn)
+
+    def score(self, model: features.Fitted, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Score images; higher is more anomalous.
 
         Args:
-            model: a fitted forest.
+            model: what `fit` returned.
             images: `(N, C, H, W)` float32 in [-1, 1].
             keys: unused: nothing is drawn.
         """
-        return {"score": torch.from_numpy(-model.score_samples(images.flatten(1).cpu().numpy()))}
+        return {"score": model(images)}

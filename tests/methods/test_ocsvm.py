@@ -1,0 +1,78 @@
+"""The one-class SVM against scikit-learn called directly, and Evangelista's criterion written out."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import OneClassSVM
+
+from heldout import registry
+from heldout.errors import NumericalFailure
+from heldout.images import to_unit_range
+from heldout.methods.ocsvm import OCSVM, Params, evangelista_gamma
+from tests.methods.real import digits
+
+
+def criterion(vectors, gamma):
+    """Variance over mean of the kernel matrix without its diagonal, in two loops."""
+    kernel = []
+    for i in range(len(vectors)):
+        for j in range(len(vectors)):
+            if i != j:
+                kernel.append(math.exp(-gamma * sum((a - b) ** 2 for a, b in zip(vectors[i], vectors[j], strict=True))))
+    mean = sum(kernel) / len(kernel)
+    return sum((entry - mean) ** 2 for entry in kernel) / len(kernel) / mean
+
+
+def test_gamma_is_a_maximum_of_evangelistas_criterion():
+    vectors = np.random.default_rng(0).normal(size=(30, 4)) * [3, 2, 1, 1]
+    gamma = evangelista_gamma(vectors)
+    step = 2**0.25
+    assert criterion(vectors, gamma) > max(criterion(vectors, gamma * step), criterion(vectors, gamma / step))
+    wider = [criterion(vectors, gamma / step**k) for k in range(20)]
+    assert wider == sorted(wider, reverse=True)  # the first maximum from the side of wide kernels
+
+
+def test_near_duplicates_do_not_make_the_kernel_narrow():
+    vectors = np.random.default_rng(0).normal(size=(200, 20))
+    twins = np.concatenate([vectors, vectors[:2] + 1e-3])
+    gamma = evangelista_gamma(twins)
+    assert criterion(twins, 100 * gamma) > criterion(twins, gamma)  # the highest maximum is that of the twins
+    assert 0.5 < gamma / evangelista_gamma(vectors) < 2
+
+
+def test_gamma_follows_the_scale_of_the_vectors():
+    vectors = np.random.default_rng(0).normal(size=(50, 4))
+    assert evangelista_gamma(vectors * 10) == pytest.approx(evangelista_gamma(vectors) / 100)
+
+
+def test_gamma_of_many_images_comes_from_a_part_of_them_drawn_by_the_seed():
+    images, _ = digits()
+    unit = to_unit_range(images)
+
+    def score(seed):
+        method = OCSVM(Params(pca=20, pairs_from=50))
+        return method.score(method.fit(registry.Known(unit, seed)), unit[:9], None)["score"]
+
+    assert torch.equal(score(0), score(0))
+    assert not torch.allclose(score(0), score(1), rtol=1e-3)
+
+
+def test_images_that_are_mostly_equal_are_a_numerical_failure():
+    with pytest.raises(NumericalFailure, match="most training images are equal"):
+        evangelista_gamma(np.concatenate([np.zeros((20, 4)), np.ones((1, 4))]))
+
+
+@pytest.mark.parametrize("gamma", ["scale", 0.01])
+def test_scores_are_those_of_scikit_learn_on_principal_components(gamma):
+    images, labels = digits()
+    normal, unseen = to_unit_range(images[labels == 4]), to_unit_range(images[::20])
+    method = OCSVM(Params(pca=20, gamma=gamma))
+    found = method.score(method.fit(registry.Known(normal, seed=0)), unseen, None)["score"]
+    train, test = (part.flatten(1).double().numpy() for part in (normal, unseen))
+    mean = train.mean(axis=0)
+    directions = np.linalg.svd(train - mean, full_matrices=False)[2][:20].T
+    machine = OneClassSVM(nu=0.1, gamma=gamma).fit((train - mean) @ directions)
+    # The solver stops at a tolerance of 1e-3; rounding or a flipped direction may end it elsewhere within.
+    np.testing.assert_allclose(found, -machine.decision_function((test - mean) @ directions), atol=1e-3)

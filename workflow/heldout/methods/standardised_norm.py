@@ -1,0 +1,51 @@
+"""The second floor: the squared norm of an image whose pixels are standardised by the training images.
+
+    score = sum_p ((x_p - mean_p) / max(deviation_p, floor))^2
+
+It is the Mahalanobis distance to the training images as if no pixel knew of another: what brightness alone tells. A
+method below it has learnt nothing of how pixels hang together.
+
+Source: ours; a floor beside `mean_image`, which weighs all pixels alike.
+Deviations: none. A pixel that hardly ever changes, such as one of the border, would otherwise decide alone; its
+deviation counts as one grey level.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from heldout import registry
+
+GREY_LEVEL = 2 / 255  # in [-1, 1]
+
+
+class Params(registry.MethodParams):
+    floor: float = Field(
+        1.0, gt=0, description="smallest standard deviation of a pixel, in grey levels of 0..255 (ours)"
+    )
+
+    small: ClassVar[dict[str, Any]] = {"block": 4}
+
+
+@registry.method("standardised_norm", reads=("images",), cost="one division", cost_class="fit", color="#4d4d4d")
+class StandardisedNorm:
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def fit(self, known: registry.Known) -> tuple[Tensor, Tensor]:
+        """Return the mean and the deviation of every pixel of the normal images, `(C, H, W)` float64."""
+        images = known.images.double()
+        deviation = images.std(dim=0, correction=0)
+        return images.mean(dim=0), deviation.clamp(min=self.params.floor * GREY_LEVEL)
+
+    def score(self, model: tuple[Tensor, Tensor], images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Score images; higher is more anomalous.
+
+        Args:
+            model: mean and deviation of every pixel.
+            images: `(N, C, H, W)` float32 in [-1, 1].
+            keys: unused: nothing is drawn.
+        """
+        mean, deviation = model
+        return {"score": ((images.double() - mean) / deviation).square().flatten(1).sum(1)}
