@@ -198,7 +198,7 @@ def _with_model(
     if not facts["reads"]:
         return entry
     where = f"{where}, {kind}s.{entry.name}"
-    key = "model" if kind == "method" else "on"
+    key = "model" if kind == "method" else "parent"
     model = given.get(key, facts["default_model"])
     others = {name: other for name, other in models.items() if other is not entry}
     if not isinstance(model, str) or model not in others:

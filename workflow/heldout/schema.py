@@ -16,7 +16,7 @@ RENEW = "heldout schema"
 PLUGINS = "x-plugins"
 SHARED = "x-shared"  # modules that shape every plug-in's parameters, with their digests
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
-STRUCTURE = ("model", "of", "on")  # keys of an entry that name other entries
+STRUCTURE = ("model", "of", "parent")  # keys of an entry that name other entries
 
 
 @cache
@@ -56,7 +56,7 @@ def parameters(kind: str, name: str) -> dict[str, Any]:
 
 
 def structure(kind: str, name: str) -> list[str]:
-    """Return the keys by which an entry of this plug-in may name other entries: `model`, `of`, or `on`."""
+    """Return the keys by which an entry of this plug-in may name other entries: `model`, `of`, or `parent`."""
     return [key for key in STRUCTURE if key in stored()["$defs"][f"{kind}.{name}"]["properties"] and key != kind]
 
 

@@ -49,7 +49,7 @@ def _parameters(kind: str, name: str, params: type[registry.Params]) -> dict[str
     elif kind == "method":
         properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
     elif kind == "model" and reads:
-        properties["on"] = {"type": "string", "description": "the entry of `models` on which it is trained"}
+        properties["parent"] = {"type": "string", "description": "the entry of `models` on which it is trained"}
     required = {"required": schema["required"]} if "required" in schema else {}
     return {"type": "object", "additionalProperties": False, "properties": properties, **required}
 

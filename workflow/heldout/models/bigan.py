@@ -20,11 +20,10 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from heldout import registry
-from heldout.models._descent import descend, frozen
+from heldout.models._descent import descend, frozen, minus_log
 from heldout.networks import dcgan
 from heldout.networks.joint import JointDiscriminator
 
@@ -69,14 +68,14 @@ class BiGAN(nn.Module):
         self.averages = [(part, AveragedModel(part, multi_avg_fn=move)) for part in averaged]
 
     def discriminator_loss(self, encoded: Tensor, generated: Tensor) -> Tensor:
-        """Minus D's objective, for D's numbers of pairs (x, E(x)) and (G(z), z)."""
-        return _minus_log(encoded, is_encoded=True) + _minus_log(generated, is_encoded=False)
+        """Minus D's objective, for D's numbers of pairs (x, E(x)), its real ones, and (G(z), z)."""
+        return minus_log(encoded, is_real=True) + minus_log(generated, is_real=False)
 
     def generator_loss(self, generated: Tensor) -> Tensor:
-        return _minus_log(generated, is_encoded=True)
+        return minus_log(generated, is_real=True)
 
     def encoder_loss(self, encoded: Tensor) -> Tensor:
-        return _minus_log(encoded, is_encoded=False)
+        return minus_log(encoded, is_real=False)
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator once, then the generator and the encoder; return the losses.
@@ -117,10 +116,3 @@ class BiGAN(nn.Module):
 
     def sample_z(self, rng: torch.Generator) -> Tensor:
         return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
-
-
-def _minus_log(logits: Tensor, is_encoded: bool) -> Tensor:
-    """Mean of -log D where `is_encoded`, else of -log(1 - D)."""
-    logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
-    target = torch.ones_like(logits) if is_encoded else torch.zeros_like(logits)
-    return binary_cross_entropy_with_logits(logits, target)

@@ -26,13 +26,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heldout import registry
 from heldout.blocks import in_blocks
 from heldout.images import to_unit_range
 from heldout.latent_distance import DISTANCES, all_distances
-from heldout.models._descent import descend, frozen
+from heldout.models._descent import descend, frozen, minus_log
 from heldout.networks import dcgan
 
 
@@ -87,7 +86,7 @@ class GANomaly(nn.Module):
 
     def adversarial_loss(self, real: Tensor, made: Tensor) -> Tensor:
         if self.params.adversarial == "cross_entropy":
-            return _minus_log(self.discriminator(made), is_real=True)
+            return minus_log(self.discriminator(made), is_real=True)
         features = self.discriminator.features
         seen, seen_made = features(real).float(), features(made).float()
         if self.params.norms == "paper":
@@ -103,8 +102,8 @@ class GANomaly(nn.Module):
         return difference.norm(dim=1).mean() if self.params.norms == "paper" else difference.square().mean()  # eq. 10
 
     def discriminator_loss(self, real: Tensor, made: Tensor) -> Tensor:
-        real_loss = _minus_log(self.discriminator(real), is_real=True)
-        return (real_loss + _minus_log(self.discriminator(made), is_real=False)) / 2
+        real_loss = minus_log(self.discriminator(real), is_real=True)
+        return (real_loss + minus_log(self.discriminator(made), is_real=False)) / 2
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the encoders and the decoder, then the discriminator, on one batch; return the losses.
@@ -142,10 +141,3 @@ class GANomaly(nn.Module):
 
         (found,) = in_blocks(distances, images, size=self.params.batch)
         self.latent_range.copy_(torch.stack(found.aminmax(dim=0), dim=1))
-
-
-def _minus_log(logits: Tensor, is_real: bool) -> Tensor:
-    """Mean of -log D where `is_real`, else of -log(1 - D)."""
-    logits = logits.float()  # a bfloat16 logarithm of a confident decision would round to 0
-    target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
-    return binary_cross_entropy_with_logits(logits, target)

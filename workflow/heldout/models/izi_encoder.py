@@ -4,7 +4,7 @@
     izi_f  min_E  mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2
     ziz    min_E  mean (z - E(G(z)))^2,  z ~ N(0, I)
 
-f is the discriminator's last map before its decision. G and D are those of the model that `on` names, in eval mode.
+f is the discriminator's last map before its decision. G and D are those of the model that `parent` names, in eval mode.
 
 Source: Schlegl, Seebock, Waldstein, Langs, Schmidt-Erfurth, Medical Image Analysis 2019, section 2.2, and the authors'
 code (tSchlegl/f-AnoGAN, z_encoding_izif.py): kappa 1, RMSProp 5e-5, batches of 64, on a WGAN-GP.
