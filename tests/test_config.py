@@ -53,7 +53,8 @@ def test_numbers_are_coerced_before_anything_is_hashed(written):
     [(20, 20), ("20", 20), (20.0, 20), ("variance", "variance"), ("oracle", "oracle"), (None, None)],
 )
 def test_a_parameter_may_be_a_number_or_a_word(written, read_as):
-    pca = read(methods={"kde": {"pca": written}}).methods["kde"].params["pca"]
+    told = {"calibration": 0.1, "labelled_anomalies": 9}  # what `oracle` asks for
+    pca = read(methods={"kde": {"pca": written}}, **told).methods["kde"].params["pca"]
     assert pca == read_as and type(pca) is type(read_as)
 
 
@@ -120,6 +121,19 @@ def test_seeds_may_come_as_strings_from_the_command_line():
             "methods.combine.of: no entry of methods that joins no others 'adgn'; did you mean 'adgan'?",
         ),
         ({"methods": {"adgan": {}, "combine": {"of": ["adgan"]}}}, "set calibration: 0.1 or so"),
+        (
+            {"methods": {"adgan": {}, "combine": {"of": ["adgan:residual"]}}, "calibration": 0.1},
+            "methods.combine.of: no component of adgan 'residual'; there are: score",
+        ),
+        (
+            {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "by": "fixed", "weights": [1, 2]}}},
+            "methods.combine.weights: 2 weights for 1 of `of`. See: heldout methods combine",
+        ),
+        (
+            {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "weights": [1]}}, "calibration": 0.1},
+            "methods.combine.weights: weights are for `by: fixed`",
+        ),
+        ({"methods": {"combine": {"of": ["x"]}, "x": {"method": ["adgan"]}}}, "methods.x: no method"),
         (
             {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "by": "svm"}}, "calibration": 0.1},
             "it learns from labelled anomalies (semi-supervised); set labelled_anomalies: 50 or so",

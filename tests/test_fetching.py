@@ -55,6 +55,25 @@ def test_a_mirror_may_be_a_folder(small_mirror, tmp_path):
     assert record["digits.gz"]["source"] == f"{small_mirror}/mnist/digits.gz"
 
 
+def test_weights_are_fetched_as_datasets_are_and_held_to_the_hash_in_their_name(tmp_path, monkeypatch):
+    content = b"a few weights"
+    facts = registry.load("weight", "alexnet").facts
+    monkeypatch.setitem(facts, "files", {"alexnet.pth": f"sha256:{hashlib.sha256(content).hexdigest()[:8]}"})
+    (tmp_path / "mirror" / "alexnet").mkdir(parents=True)
+    (tmp_path / "mirror" / "alexnet" / "alexnet.pth").write_bytes(content)
+    fetching.fetch("alexnet", tmp_path / "raw", str(tmp_path / "mirror"))
+    assert (tmp_path / "raw" / "alexnet.pth").read_bytes() == content
+    (tmp_path / "mirror" / "alexnet" / "alexnet.pth").write_bytes(b"others")
+    with pytest.raises(HeldoutError, match="alexnet.pth is damaged: its hash is"):
+        fetching.fetch("alexnet", tmp_path / "raw", str(tmp_path / "mirror"))
+
+
+def test_without_a_way_to_the_weights_the_error_names_the_features_that_need_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry.load("weight", "alexnet").plugin, "addresses", (f"{tmp_path}/nowhere/",))
+    with pytest.raises(HeldoutError, match="alexnet: cannot fetch .* or use `features: efficientnet`, which needs no"):
+        fetching.fetch("alexnet", tmp_path / "raw", None)
+
+
 def test_a_mirror_may_be_an_address(small_mirror, tmp_path):
     def handler(*arguments):
         return http.server.SimpleHTTPRequestHandler(*arguments, directory=str(small_mirror))

@@ -213,10 +213,34 @@ def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
     assert {name for name in after if after[name].digest != scorings[name].digest} == {"adgan", "both", "told"}
 
 
+def test_fixed_weights_need_no_calibration_images():
+    methods = BASE["methods"] | {"both": {"method": "combine", "of": ["adgan", "prior"], "by": "fixed"}}
+    assert combined(calibration=0, methods=methods).runs[0].scorings["both"].spec["joins"]
+
+
+def test_a_runs_entries_stand_in_the_experiments_order_whatever_needs_what():
+    models = {"izi_encoder": {"parent": "dcgan"}, **BASE["models"]}
+    run = combined(models=models).runs[0]
+    assert list(run.trainings) == [*models] and list(run.scorings) == [*COMBINED["methods"]]
+    assert run.trainings["izi_encoder"].inputs["parent"] == run.trainings["dcgan"]
+
+
+def test_networks_ask_for_a_gpu_and_detectors_on_pixels_do_not():
+    methods = {"kde": {}, "deep": {"method": "kde", "features": "efficientnet"}, "adgan": {}}
+    plan = combined(methods=methods, device="cuda")
+    asked = {
+        name: plan.gpus_to_score(SimpleNamespace(digest=step.digest)) for name, step in plan.runs[0].scorings.items()
+    }
+    assert asked == {"kde": 0, "deep": 1, "adgan": 1}
+
+
 def test_what_learns_from_labels_says_so_in_every_table():
     plan = combined()
     assert plan.runs[0].scorings["told"].spec["supervision"] == "semi-supervised"
     assert "supervision" not in plan.runs[0].scorings["both"].spec
+    by_way_of_another = {"method": "combine", "of": ["kde", "mean_image"]}
+    methods = BASE["methods"] | {"indirect": by_way_of_another, "kde": {"pca": "oracle"}}
+    assert "indirect (oracle)" in combined(methods=methods)._inputs()["methods"]
     shown = plan._inputs()
     assert "told (semi-supervised)" in shown["methods"] and "both" in shown["methods"]
     assert set(shown["runs"][0]["scores"]) == set(shown["methods"])

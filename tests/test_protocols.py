@@ -119,7 +119,8 @@ def test_duplicates_across_training_and_test_are_counted(tmp_path):
     ("changes", "line"),
     [
         ({"train_items": 11}, "train_items: 11 asked for, but toy has 10 normal training images; lower it"),
-        ({"labelled_anomalies": 21}, "labelled_anomalies: 21 asked for, but toy has 20 anomalous images outside"),
+        ({"labelled_anomalies": 21}, "20 anomalous images outside the test part; lower it"),
+        ({"calibration": 0.1}, "1 calibration images, but at least 2 are needed; raise calibration, or set it to 0"),
         ({"test_items": 1000}, "test_items: 1000 asked for, but toy has 30 test images; lower it"),
         ({"per_class": 2}, "toy, held_out b: 1 training images, but at least 2 are needed"),
         ({"test_items": 1}, "image among 1 test images; raise test_items"),

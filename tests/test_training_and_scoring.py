@@ -12,7 +12,8 @@ import safetensors.torch
 import torch
 
 from heldout import checkpoints, config, registry, steps
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, NumericalFailure
+from heldout.files import write_json
 from heldout.identity import file_sha256
 from heldout.images import to_unit_range
 from heldout.labelled import LabelledImages, write_labels
@@ -31,7 +32,11 @@ EXPERIMENT = {
     "datasets": {"mnist5k": {}},
     "held_out": [3],
     "calibration": 0.25,
-    "models": {"dcgan": {"steps": 6, "batch": 4, "latent": 8, "width": 4}},
+    "labelled_anomalies": 9,
+    "models": {
+        "dcgan": {"steps": 6, "batch": 4, "latent": 8, "width": 4},
+        "izi_encoder": {"parent": "dcgan", "steps": 2, "batch": 4, "width": 4},
+    },
     "methods": {
         "adgan": {"model": "dcgan", "starts": 2, "steps": 1},
         "anogan": {"steps": 2},
@@ -39,6 +44,9 @@ EXPERIMENT = {
         "prior": {"model": "dcgan", "starts": 2, "steps": 1},
         "isolation_forest": {},
         "mean_image": {},
+        "fanogan": {},
+        "kde-oracle": {"method": "kde", "pca": "oracle"},
+        "both": {"method": "combine", "of": ["discriminator", "mean_image"]},
     },
 }
 
@@ -58,13 +66,16 @@ def task(tmp_path, monkeypatch):
     split(run.split.spec, run.split.digest, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
     training = run.trainings["dcgan"]
 
-    def trained(device="cpu"):
-        return train(training.spec, run.prepared.path, run.split.path, tmp_path / training.path, device)
+    def trained(device="cpu", name="dcgan"):
+        step = run.trainings[name]
+        parent = tmp_path / training.path if name != "dcgan" else None
+        return train(step.spec, run.prepared.path, run.split.path, tmp_path / step.path, device, parent)
 
-    def scored(name, checkpoint=training.path):
+    def scored(name, checkpoint=None):
         step = run.scorings[name]
-        read = tmp_path / checkpoint if run.scorings[name].spec["checkpoint"] else None
-        failed = score(step.spec, run.prepared.path, run.split.path, Sources(read), tmp_path / step.path, "cpu")
+        read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec["checkpoint"] else None
+        sources = Sources(read, [tmp_path / other.path for key, other in step.inputs.items() if key.startswith("join")])
+        failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, "cpu")
         return failed, read_scores(tmp_path / step.path)
 
     manifest = json.loads((tmp_path / run.split.path).read_text())
@@ -135,7 +146,8 @@ def test_scores_are_of_calibration_and_test_images_and_carry_no_label(task):
         assert failed is None
         assert list(scores.columns) == ["index", "part", "score", *components]
         rows = list(zip(scores.columns["index"], scores.columns["part"], strict=True))
-        assert rows == [(index, part) for part in ("calibration", "test") for index in task.split[part]]
+        parts = ("calibration", "labelled_anomalies", "test")
+        assert rows == [(index, part) for part in parts for index in task.split[part]]
         assert np.isfinite(scores.columns["score"]).all()
 
 
@@ -153,6 +165,7 @@ def everything_written(task, tmp_path) -> list[bytes]:
     """Train and score anew with every method, and return what was written."""
     shutil.rmtree(tmp_path / "results", ignore_errors=True)
     task.train()
+    task.train(name="izi_encoder")
     for name in EXPERIMENT["methods"]:
         task.score(name)
     return [(tmp_path / step.path).read_bytes() for step in (task.training, *task.run.scorings.values())]
@@ -259,7 +272,7 @@ def test_a_checkpoint_of_another_manifest_is_refused(task):
     task.train()
     path = sidecar(task.checkpoint, SPEC)
     path.write_text(path.read_text().replace(task.split["sha256"], "0" * 64))
-    with pytest.raises(HeldoutError, match="was trained on another split manifest"):
+    with pytest.raises(HeldoutError, match="was made from another split manifest"):
         task.score("adgan")
 
 
@@ -299,3 +312,93 @@ def test_mixed_precision_trains(task):
     mixed = safetensors.torch.load_file(task.checkpoint)
     assert all(weight.dtype != torch.bfloat16 and weight.isfinite().all() for weight in mixed.values())
     assert not torch.equal(mixed["generator.blocks.0.weight"], full["generator.blocks.0.weight"])
+
+
+def test_an_encoder_is_trained_on_its_parents_weights_and_scored_by_itself(task):
+    task.train()
+    assert task.train(name="izi_encoder") is None
+    step = task.run.trainings["izi_encoder"]
+    parent = safetensors.torch.load_file(task.checkpoint)
+    own = safetensors.torch.load_file(step.path)
+    assert step.spec["parent"]["digest"] == task.training.digest
+    assert all(torch.equal(own[f"parent.{name}"], weight) for name, weight in parent.items())
+    assert any(name.startswith("encoder.") for name in own)
+    task.checkpoint.unlink()  # so scoring reads the encoder's own file alone
+    failed, scores = task.score("fanogan")
+    assert failed is None and len(scores.columns["latent"]) == len(scores.columns["score"]) > 0
+
+
+def test_another_parent_is_refused_and_a_failed_one_is_a_failure(task):
+    task.train()
+
+    def replace(spec, failed):
+        checkpoints.write(task.checkpoint, spec, {}, failed)
+        recorded = {"manifest": task.split["sha256"], "sha256": file_sha256(task.checkpoint)}
+        write_json(sidecar(task.checkpoint, SPEC), recorded)
+
+    replace(task.training.spec | {"seed": 1}, None)
+    with pytest.raises(HeldoutError, match=f"holds training \\w+, but {task.training.digest} was planned"):
+        task.train(name="izi_encoder")
+    checkpoints.write(task.checkpoint, task.training.spec, {})
+    with pytest.raises(HeldoutError, match=r"is damaged: .*spec.json describes another file"):
+        task.train(name="izi_encoder")
+    replace(task.training.spec, "the generator loss is nan at step 3")
+    assert task.train(name="izi_encoder") == "dcgan: the generator loss is nan at step 3"
+    failed, scores = task.score("fanogan")
+    assert failed == "izi_encoder: dcgan: the generator loss is nan at step 3" and scores.columns["score"] == []
+
+
+def test_what_a_training_and_a_joining_read_is_on_record(task):
+    task.train()
+    task.train(name="izi_encoder")
+    beside = json.loads(sidecar(task.run.trainings["izi_encoder"].path, SPEC).read_text())
+    assert beside["parent_sha256"] == file_sha256(task.checkpoint)
+    with pytest.raises(HeldoutError, match="the spec names a parent, dcgan; give its checkpoint: --parent FILE"):
+        step = task.run.trainings["izi_encoder"]
+        train(step.spec, task.run.prepared.path, task.run.split.path, step.path, "cpu")
+    for name in ("discriminator", "mean_image", "both"):
+        task.score(name)
+    beside = json.loads(sidecar(task.run.scorings["both"].path, SPEC).read_text())
+    parts = [task.run.scorings[name].path for name in ("discriminator", "mean_image")]
+    assert beside["joined_sha256"] == {path.rpartition("/")[2]: file_sha256(path) for path in parts}
+
+
+def test_joined_scores_are_of_the_same_images_and_scaled_by_calibration_images(task):
+    task.train()
+    parts = [task.score(name)[1] for name in ("discriminator", "mean_image")]
+    failed, joined = task.score("both")
+    assert failed is None
+    assert (joined.columns["index"], joined.columns["part"]) == (parts[0].columns["index"], parts[0].columns["part"])
+    rows = np.array([part.columns["score"] for part in parts]).T
+    calibration = rows[np.array(joined.columns["part"]) == "calibration"]
+    z = (rows - calibration.mean(0)) / calibration.std(0, ddof=1)
+    assert joined.columns["score"] == pytest.approx(z.mean(1))
+
+
+def test_a_failed_part_fails_what_joins_it_and_a_component_that_is_not_there_is_named(task):
+    task.train()
+    checkpoints.write(task.checkpoint, task.training.spec, {}, "the loss is nan")
+    recorded = {"manifest": task.split["sha256"], "sha256": file_sha256(task.checkpoint)}
+    write_json(sidecar(task.checkpoint, SPEC), recorded)
+    for name in ("discriminator", "mean_image"):
+        task.score(name)
+    failed, joined = task.score("both")
+    assert failed == "discriminator: dcgan: the loss is nan" and joined.columns["score"] == []
+    task.run.scorings["both"].spec["joins"].reverse()
+    task.run.scorings["both"].spec["joins"][0]["column"] = "residual"
+    with pytest.raises(HeldoutError, match="no component 'residual'"):
+        task.score("both")
+
+
+def test_labels_of_anomalies_reach_only_what_is_called_supervised(task, monkeypatch):
+    seen = {}
+
+    def fit(method, images, seed, holdout=None, weights=None):
+        seen[type(method).__name__] = holdout
+        raise NumericalFailure("enough")
+
+    monkeypatch.setattr(steps, "fit", fit)
+    for name in ("isolation_forest", "kde-oracle"):
+        task.score(name)
+    assert seen["IsolationForest"] is None
+    assert [len(part) for part in seen["KDE"]] == [2, 9]

@@ -209,6 +209,33 @@ def test_a_method_is_documented_for_the_command_line(name):
     assert all("description" in rule for rule in schema.parameters("method", name).values())
 
 
+def test_a_method_gives_the_components_that_it_is_registered_with(name, image):
+    assert list(scored(name, image, [0, 1])) == ["score", *schema.plugins("method")[name]["components"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("adgan", {"loss": "laplacian_pyramid", "restriction": "shell", "penalty": 0.1}),
+        ("anogan", {"restriction": "clip", "bound": 0.5}),
+        ("egbad", {"discrimination": "cross_entropy", "reduction": "mean"}),
+        ("ganomaly", {"distance": "l2", "error": "contextual"}),
+        ("combine", {"by": "ecdf"}),
+        ("combine", {"by": "ocsvm"}),
+        ("kde", {"pca": 20}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+def test_a_variants_score_ignores_the_batch_as_well(name, variant, image, monkeypatch):
+    small = registry.small("method", name) | variant
+    monkeypatch.setattr("tests.methods.test_conformance.create", lambda name: registry.create("method", name, small))
+    read_by.cache_clear()
+    together = scored(name, image, list(range(20)))["score"]
+    for chosen, at_once in (([7, 3, 19, 0], 3), ([5], 1)):
+        assert_close(scored(name, image, chosen, at_once)["score"], together[chosen], rtol=0, atol=0)
+    read_by.cache_clear()
+
+
 def test_every_method_has_a_colour_of_its_own():
     colors = [facts["color"] for facts in schema.plugins("method").values()]
     assert len(set(colors)) == len(colors)

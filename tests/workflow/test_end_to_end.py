@@ -179,3 +179,47 @@ def test_a_training_that_diverges_is_a_row_that_says_so_and_the_rest_stands(proj
     assert "| failed: 1: wgan: the" in (folder / "tables" / "auroc.md").read_text()
     assert (folder / "figures" / "roc-1.svg").is_file() and (folder / "figures" / "samples-wgan.svg").is_file()
     assert "Nothing to be done" in project.snakemake("--configfile", name)
+
+
+def test_leave_one_out_trains_a_conditional_gan_an_encoder_on_a_gan_and_joins_scores(project):
+    small = {"steps": 10, "width": 8, "batch": 16}
+    models = {
+        "cgan": {**small, "latent": 16},
+        "dcgan": {**small, "latent": 16},
+        "izi_encoder": {**small, "parent": "dcgan"},
+    }
+    methods = {
+        "mean_image": {},
+        "conditional_search": {"starts": 2, "steps": 2},
+        "discriminator": {"model": "cgan"},
+        "fanogan": {},
+        "kde": {},
+        "gan": {"method": "combine", "of": ["fanogan:residual", "discriminator"]},
+        "told": {"method": "combine", "of": ["fanogan", "kde"], "by": "logistic"},
+    }
+    name = project.write(
+        "left-out.yaml",
+        experiment="left-out",
+        protocol="leave_one_out",
+        held_out=[1],
+        train_items=200,
+        calibration=0.1,
+        labelled_anomalies=20,
+        models=models,
+        methods=methods,
+    )
+    project.snakemake("--configfile", name)
+    folder = project.folder / "results" / "left-out"
+    table = pd.read_csv(folder / "tables" / "auroc.csv").set_index("held_out")
+    assert table.loc["1", [*methods][:-1]].notna().all() and 0 <= table["told (semi-supervised)"]["1"] <= 1
+    assert table.normal["1"] == "0 2 3 4 5 6 7 8 9" and table.share_of_anomalies["1"] < 0.3
+    text = (folder / "tables" / "auroc.md").read_text()
+    assert "`held out` is the anomalous class" in text and "told the labels of some anomalies" in text
+    assert (folder / "figures" / "samples-cgan.png").is_file()
+    spec = json.loads(next((project.folder / "results" / "checkpoints").rglob("cgan-*.spec.json")).read_text())["spec"]
+    assert spec["normal_classes"] == 9
+    assert "Nothing to be done" in project.snakemake("--configfile", name)
+    # Without the GAN on which it was trained, the encoder's own file is as good as before.
+    for path in (project.folder / "results" / "checkpoints").rglob("leave_one_out/**/dcgan-*"):
+        path.rename(path.with_name(f"away-{path.name}"))
+    assert project.planned("--configfile", name).get("train") == 1  # the GAN itself, which the experiment asks for

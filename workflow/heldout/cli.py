@@ -260,6 +260,8 @@ def _describe(kind: str, entry: str | None) -> None:
     for condition, more in facts.get("when", {}).items():
         asked = ", ".join(f"{key} {', '.join(what) if isinstance(what, list) else what}" for key, what in more.items())
         print(f"with {condition}: {asked}")
+    for name in schema.structure(kind, entry) if kind != "dataset" else []:
+        print(f"  {name}  {schema.stored()['$defs'][f'{kind}.{entry}']['properties'][name]['description']}")
     for name, rule in schema.parameters(kind, entry).items():
         default = f"= {json.dumps(rule['default'])}" if "default" in rule else "is required"
         print(f"  {name} {default}  ({_range(rule)}) {rule.get('description', '')}")

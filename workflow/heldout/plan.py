@@ -154,8 +154,10 @@ class Plan:
         return int(wanted.startswith("cuda") or (wanted == "auto" and _has_gpu()))
 
     def gpus_to_score(self, wildcards: Any) -> int:
-        """GPUs that a scoring asks for: none where a method is fitted to the images, by libraries that use none."""
-        return self.gpus if "checkpoint" in self.step(wildcards).inputs else 0
+        """GPUs that a scoring asks for: none where no network takes part."""
+        step = self.step(wildcards)
+        facts = schema.facts("method", step.spec["method"], step.spec["params"])
+        return self.gpus if "checkpoint" in step.inputs or facts["network"] else 0
 
     def step(self, wildcards: Any) -> Step:
         """Return the step behind a file name.
@@ -330,6 +332,8 @@ class Plan:
         scorings: dict[str, Step] = {}
         for entry in sorted(methods, key=lambda entry: bool(entry.joins)):  # what others join first
             scorings[entry.name] = self._scoring(entry, task, place, seed, inputs, trainings, scorings)
+        trainings = {entry.name: trainings[entry.name] for entry in models}  # in the order of the experiment again
+        scorings = {entry.name: scorings[entry.name] for entry in methods}
         return Run(dataset, held_out, seed, prepared, split, trainings, scorings)
 
     def _training(self, entry: Entry, task: dict[str, str], place: str, seed: int, inputs: dict[str, Step]) -> Step:

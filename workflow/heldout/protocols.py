@@ -24,12 +24,15 @@ from heldout.tasks import normal_classes
 
 OWN_TEST_SHARE = 0.2
 FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
+FEWEST_CALIBRATION_IMAGES = 2  # one has no spread
 STATED = ("dataset", "protocol", "held_out", "split_seed", "train_items", "test_items", "calibration")
 PARTS = ("train", "calibration", "labelled_anomalies", "test")
 
 
 def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
-    """Write the manifest of one task: indices into the prepared array, without labels, and what they amount to.
+    """Write the manifest of one task: indices into the prepared array, and what they amount to.
+
+    No label of a test image is in it. Those of training images are, for conditional models: `train_classes`.
 
     Args:
         spec: `dataset, protocol, held_out, split_seed, train_items, test_items, calibration, labelled_anomalies`, and
@@ -106,8 +109,8 @@ def _parts(spec: dict[str, Any], labels: Labels, contents: list[str], normal: li
             return candidates
         if spec[key] > len(candidates):
             raise HeldoutError(
-                f"{key}: {spec[key]} asked for, but {spec['dataset']} has {len(candidates)} {what}; "
-                "lower it, or leave it out to use all"
+                f"{key}: {spec[key]} asked for, but {spec['dataset']} has {len(candidates)} {what}; lower it"
+                + ("" if key == "labelled_anomalies" else ", or leave it out to use all")
             )
         return drawn(key.replace("_", " "), candidates, spec[key])
 
@@ -134,6 +137,11 @@ def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Lab
         raise HeldoutError(
             f"{task}: {len(parts['train'])} training images, but at least {FEWEST_TRAINING_IMAGES} are needed; "
             "choose another class, or lower calibration"
+        )
+    if spec["calibration"] and len(parts["calibration"]) < FEWEST_CALIBRATION_IMAGES:
+        raise HeldoutError(
+            f"{task}: {len(parts['calibration'])} calibration images, but at least {FEWEST_CALIBRATION_IMAGES} are "
+            "needed; raise calibration, or set it to 0"
         )
     test_normal = np.isin(labels.classes[parts["test"]], normal)
     if test_normal.all() or not test_normal.any():

@@ -66,7 +66,7 @@ class Params(BaseModel):
 
 
 class ModelParams(Params):
-    steps: int = Field(10_000, ge=1, description="updates of the generator")
+    steps: int = Field(10_000, ge=1, description="updates of the model; of a GAN's generator")
     batch: int = Field(64, ge=2, description="images in one update")
 
 
@@ -143,6 +143,7 @@ def method(
     cost_class: str,
     color: str,
     default_model: str | None = None,
+    components: tuple[str, ...] = (),
     when: dict[str, dict[str, Any]] | None = None,
 ) -> Callable:
     """Register something that scores images.
@@ -156,12 +157,14 @@ def method(
             over z and weights, or a joining of scores that are there.
         color: the method's colour in every figure.
         default_model: the model it reads where an experiment names none, as in its paper.
+        components: what it gives beside its score, for each image; `combine` can join them.
         when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
-            fetched file of weights) or `supervision` (a word for every table, where anomalies' labels are used).
+            fetched file of weights), `network` (one that a GPU makes faster) or `supervision` (a word for every table,
+            where anomalies' labels are used).
     """
     assert cost_class in COST_CLASSES, cost_class
     facts = {"cost": cost, "cost_class": cost_class, "color": color, "default_model": default_model}
-    return _register("method", name, reads=list(reads), **facts, when=when or {})
+    return _register("method", name, reads=list(reads), components=list(components), **facts, when=when or {})
 
 
 def figure(name: str, *, one_per: str, reads: str) -> Callable:

@@ -62,7 +62,7 @@ def structure(kind: str, name: str) -> list[str]:
 
 def facts(kind: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
     """Return what is stored of a plug-in, with what these values of its parameters ask for in addition."""
-    found = {"weights": None, "supervision": "", **plugins(kind)[name]}
+    found = {"weights": None, "supervision": "", "network": False, **plugins(kind)[name]}
     for condition, more in found.get("when", {}).items():
         parameter, _, value = condition.partition("=")
         if str(params[parameter]) == value:

@@ -4,7 +4,6 @@ Test labels are not among its inputs; `evaluate` joins them. A failed training, 
 file without rows that says why.
 """
 
-import json
 import math
 import time
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import torch
 from heldout import checkpoints, registry, steps
 from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.files import whole_file, write_json
-from heldout.identity import ALWAYS, check_source, digest, file_sha256
+from heldout.identity import ALWAYS, check_source, digest, has_checksum
 from heldout.protocols import read_manifest
 from heldout.running import (
     choose_device,
@@ -28,7 +27,7 @@ from heldout.running import (
     what_ran,
 )
 from heldout.scores import Scores, read_scores, write_scores
-from heldout.sidecars import SPEC, TIMING, sidecar, write_spec
+from heldout.sidecars import TIMING, checked_sha256, sidecar, write_spec
 from heldout.training import image_shape, part_of
 
 SCORED_PARTS = ("calibration", "labelled_anomalies", "test")
@@ -80,16 +79,17 @@ def score(
     method = registry.create("method", spec["method"], spec["params"])
     timing = {"fit_s": None, "ms_per_image": None, "images": 0}
     columns: dict[str, Any] = {"index": [], "part": [], "score": []}
-    checkpoint_sha256 = None
+    checkpoint_sha256, joined_sha256 = None, {}
     with reproducible(spec["threads"]):
         try:
             if "joins" in spec:
+                joined_sha256 = {path.name: checked_sha256(path, manifest) for path in sources.joined}
                 _score_joined(method, spec, sources.joined, manifest, columns, timing)
             else:
                 if sources.checkpoint is None:
                     read = _fitted(method, spec, images_path, manifest, sources.weights, device, timing)
                 else:
-                    checkpoint_sha256 = _checked_sha256(sources.checkpoint, manifest)
+                    checkpoint_sha256 = checked_sha256(sources.checkpoint, manifest)
                     read = trained_model(sources.checkpoint, spec["checkpoint"], images_path).to(device)
                 _score_parts(method, read, spec, images_path, manifest, device, columns, timing)
             failed = None
@@ -110,6 +110,7 @@ def score(
             failed=failed,
             manifest=manifest["sha256"],
             checkpoint_sha256=checkpoint_sha256,
+            joined_sha256=joined_sha256,
             ran=what_ran(device),
         )
         write_json(sidecar(scores_path, TIMING), timing)
@@ -136,21 +137,6 @@ def trained_model(path: Path, expected: str, images_path: Path) -> torch.nn.Modu
     return steps.ready(model)
 
 
-def _checked_sha256(checkpoint: Path, manifest: dict[str, Any]) -> str:
-    """Return the hash of the checkpoint's file, which must be the one recorded beside it, and of this split."""
-    path = sidecar(checkpoint, SPEC)
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        sha256 = file_sha256(checkpoint)
-    except (OSError, ValueError) as error:
-        raise HeldoutError(f"{path} cannot be read ({error}); delete {checkpoint} and run again") from error
-    if recorded["manifest"] != manifest["sha256"]:
-        raise HeldoutError(f"{checkpoint} was trained on another split manifest; delete it and run again")
-    if recorded["sha256"] != sha256:
-        raise HeldoutError(f"{checkpoint} is damaged: {path.name} describes another file; delete it and run again")
-    return sha256
-
-
 def _fitted(
     method: Any,
     spec: dict[str, Any],
@@ -165,6 +151,9 @@ def _fitted(
     holdout = None
     if "supervision" in spec:
         holdout = tuple(part_of(images_path, manifest, part).to(device) for part in SCORED_PARTS[:2])
+    for name, checksum in spec.get("weights", {}).items():
+        if not has_checksum(weights / name, checksum):
+            raise HeldoutError(f"{weights / name} is damaged; delete {weights} and run again")
     began = time.perf_counter()
     fitted = steps.fit(method, images, spec["seed"], holdout, weights)
     timing["fit_s"] = round(time.perf_counter() - began, 3)

@@ -100,12 +100,12 @@ def latent_search(
     starts = settings.starts
     if starts_at is None:
         starts_at = starting_points(keys, starts, generator.latent).to(targets[0].device)
-    z = _restricted(starts_at.flatten(0, 1), settings)  # (N * starts, latent)
+    z = starts_at.flatten(0, 1)  # (N * starts, latent)
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
     move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
 
     def search(z: Tensor, *targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return move(generator, z, targets, loss, settings)
+        return move(generator, _restricted(z, settings), targets, loss, settings)
 
     ends = in_blocks(search, z, *repeated, size=settings.block)
     return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))

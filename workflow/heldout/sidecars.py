@@ -1,8 +1,10 @@
 """The files beside a checkpoint or a score: its spec and what it ran on, its history, its timing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from heldout.errors import HeldoutError
 from heldout.files import write_json
 from heldout.identity import digest, file_sha256
 
@@ -27,3 +29,22 @@ def write_spec(path: Path, written: Path, spec: dict[str, Any], **ran: Any) -> N
     """
     content = {"digest": digest(spec), "spec": spec, "sha256": file_sha256(written), **ran}
     write_json(sidecar(path, SPEC), content)
+
+
+def checked_sha256(path: Path, manifest: dict[str, Any]) -> str:
+    """Return the hash of a checkpoint or score, which must be the one recorded beside it, and of this split.
+
+    Raises:
+        HeldoutError: it is another file, or was made from another split.
+    """
+    beside = sidecar(path, SPEC)
+    try:
+        recorded = json.loads(beside.read_text(encoding="utf-8"))
+        sha256 = file_sha256(path)
+    except (OSError, ValueError) as error:
+        raise HeldoutError(f"{beside} cannot be read ({error}); delete {path} and run again") from error
+    if recorded["manifest"] != manifest["sha256"]:
+        raise HeldoutError(f"{path} was made from another split manifest; delete it and run again")
+    if recorded["sha256"] != sha256:
+        raise HeldoutError(f"{path} is damaged: {beside.name} describes another file; delete it and run again")
+    return sha256

@@ -28,7 +28,7 @@ from heldout.running import (
     what_ran,
 )
 from heldout.samples import sample
-from heldout.sidecars import HISTORY, TIMING, sidecar, write_spec
+from heldout.sidecars import HISTORY, TIMING, checked_sha256, sidecar, write_spec
 
 DRAWN = 64  # samples behind a history's diversity
 
@@ -66,16 +66,16 @@ def train(
     with reproducible(spec["threads"]):
         model = steps.build(spec, image_shape(images_path))
         rows: list[dict[str, Any]] = []
-        failed = None
+        failed, parent_sha256, watching_s = None, None, 0.0
         began = time.perf_counter()
         try:
-            if parent is not None:
-                _restore_parent(model, parent, spec["parent"])
-            _train(model.to(device), images, classes, spec, rows)
+            if "parent" in spec:
+                parent_sha256 = _restore_parent(model, parent, spec["parent"], manifest)
+            watching_s = _train(model.to(device), images, classes, spec, rows)
         except NumericalFailure as failure:
             failed = str(failure)
         synchronise(device)
-        wall_s = time.perf_counter() - began
+        wall_s = time.perf_counter() - began - watching_s
 
     drawn = sum(row["images"] for row in rows)
     timing = {
@@ -89,7 +89,8 @@ def train(
     }
     with whole_file(checkpoint) as temporary:
         checkpoints.write(temporary, spec, {} if failed else model.state_dict(), failed)
-        write_spec(checkpoint, temporary, spec, failed=failed, manifest=manifest["sha256"], ran=what_ran(device))
+        read = {"manifest": manifest["sha256"], "parent_sha256": parent_sha256}
+        write_spec(checkpoint, temporary, spec, failed=failed, **read, ran=what_ran(device))
         write_json(sidecar(checkpoint, TIMING), timing)
         _write_history(sidecar(checkpoint, HISTORY), rows)
     return failed
@@ -115,11 +116,18 @@ def part_of(images_path: Path, manifest: dict[str, Any], part: str) -> torch.Ten
     return torch.from_numpy(array[manifest[part]])
 
 
-def _restore_parent(model: torch.nn.Module, path: Path, expected: dict[str, Any]) -> None:
+def _restore_parent(
+    model: torch.nn.Module, path: Path | None, expected: dict[str, Any], manifest: dict[str, Any]
+) -> str:
+    """Load the parent's weights into the model; return the hash of its file."""
+    if path is None:
+        raise HeldoutError(f"the spec names a parent, {expected['model']}; give its checkpoint: --parent FILE")
+    sha256 = checked_sha256(path, manifest)
     checkpoint = checkpoints.load(path, expected["digest"])
     if checkpoint.failed:
         raise NumericalFailure(f"{expected['model']}: {checkpoint.failed}")
     checkpoints.restore(model.parent, checkpoint, path)
+    return sha256
 
 
 def _train(
@@ -128,12 +136,15 @@ def _train(
     classes: torch.Tensor | None,
     spec: dict[str, Any],
     rows: list[dict[str, Any]],
-) -> None:
+) -> float:
     """Run every step; add a history row per epoch: the mean of what shows stability over the steps that began in it.
 
     A row has each loss, the norm of each part's gradient, and at its end the diversity of what the generator draws.
+
+    Returns:
+        Seconds spent on what is only for the history.
     """
-    seen = 0
+    seen, watching_s = 0, 0.0
     title = f"{spec['model']} {spec['held_out']}"
     trained = progress(steps.train(model, images, spec, classes), model.params.steps, title)
     for step, (losses, drawn) in enumerate(trained, start=1):
@@ -141,6 +152,7 @@ def _train(
             if not math.isfinite(loss):
                 raise NumericalFailure(f"the {name} loss is {loss} at step {step}")
         epoch = seen // len(images) + 1
+        began = time.perf_counter()
         watched = losses | _gradient_norms(model)
         if not rows or rows[-1]["epoch"] != epoch:
             if rows:
@@ -149,9 +161,11 @@ def _train(
         row = rows[-1]
         row["step"], row["steps"], row["images"] = step, row["steps"] + 1, row["images"] + drawn
         for name, value in watched.items():
-            row[name] = row.get(name, 0.0) + (value - row.get(name, 0.0)) / row["steps"]
+            row[name] += (value - row[name]) / row["steps"]
         seen += drawn
+        watching_s += time.perf_counter() - began
     rows[-1] |= _diversity(model, images)
+    return watching_s
 
 
 def _gradient_norms(model: torch.nn.Module) -> dict[str, float]:
@@ -165,7 +179,7 @@ def _gradient_norms(model: torch.nn.Module) -> dict[str, float]:
 
 
 def _diversity(model: torch.nn.Module, images: torch.Tensor) -> dict[str, float]:
-    """How far apart samples lie, as a share of what training images do: near 0, the generator draws one image."""
+    """How far apart samples lie, as a share of what as many training images do: near 0, it draws one image."""
     model.eval()
     made = sample(model, DRAWN, randomness.generator("diversity"))
     model.train()

@@ -76,8 +76,7 @@ class _Task:
 
     def _scores(self, run: dict[str, Any], name: str, indices: list[int], model: str | None) -> np.ndarray | None:
         path = Path(run["scores"][name])
-        if model:
-            _refuse_other_checkpoint(path, Path(run["checkpoints"][model]))
+        _refuse_other_sources(path, run, model)
         read = read_scores(path)
         if digest(read.spec) not in path.name:
             raise HeldoutError(f"{path} holds other scores, {digest(read.spec)}; delete it and run again")
@@ -144,11 +143,30 @@ def _joined(tables: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
-def _refuse_other_checkpoint(scores: Path, checkpoint: Path) -> None:
-    beside_scores, beside_checkpoint = sidecar(scores, SPEC), sidecar(checkpoint, SPEC)
-    if not beside_checkpoint.is_file():
-        return  # scores may be evaluated by hand without the checkpoints
-    read = json.loads(beside_scores.read_text(encoding="utf-8"))["checkpoint_sha256"]
-    there = json.loads(beside_checkpoint.read_text(encoding="utf-8"))["sha256"]
-    if read != there:
-        raise HeldoutError(f"{scores} was made from another {checkpoint}; delete the scores and run again")
+def _refuse_other_sources(scores: Path, run: dict[str, Any], model: str | None) -> None:
+    """Raise HeldoutError if what a score was made from, directly or by way of it, is not what lies here now."""
+    beside = _beside(scores)
+    for path in map(Path, run["scores"].values()):
+        if path.name in beside.get("joined_sha256", {}):
+            _refuse_another(scores, path, beside["joined_sha256"][path.name])
+    if model is None:
+        return
+    checkpoint = Path(run["checkpoints"][model])
+    _refuse_another(scores, checkpoint, beside["checkpoint_sha256"])
+    trained = _beside(checkpoint)
+    parent = trained.get("spec", {}).get("parent")
+    for path in map(Path, run["checkpoints"].values()):
+        if parent and parent["digest"] in path.name:
+            _refuse_another(checkpoint, path, trained["parent_sha256"])
+
+
+def _refuse_another(made: Path, source: Path, sha256: str) -> None:
+    there = _beside(source)
+    if there and there["sha256"] != sha256:
+        raise HeldoutError(f"{made} was made from another {source}; delete it and run again")
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Return what stands beside a file; nothing where scores are evaluated by hand without the checkpoints."""
+    beside = sidecar(path, SPEC)
+    return json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}

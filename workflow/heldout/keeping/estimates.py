@@ -1,9 +1,9 @@
 """How long a training or scoring will take, from the timing files of earlier ones.
 
 A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
-one that differs in `steps` alone, in proportion. A scoring takes the time per image of the same method and parameters
-on the same model, for as many images. What has no match is unknown. It is the time inside the loops; starting a job
-adds some seconds.
+one that differs in `steps` alone, in proportion, its pretraining included. A scoring takes the time per image of the
+same method and parameters on the same model, for as many images. What has no match is unknown. It is the time inside
+the loops; starting a job adds some seconds.
 """
 
 import json

@@ -38,6 +38,7 @@ class Params(LatentParams):
     cost_class="search",
     color="#0072b2",
     default_model="dcgan",
+    components=("residual", "feature"),
 )
 class AnoGAN:
     def __init__(self, params: Params) -> None:

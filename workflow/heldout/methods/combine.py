@@ -28,7 +28,7 @@ from torch import Tensor
 
 from heldout import registry
 from heldout.blocks import in_blocks
-from heldout.errors import HeldoutError, NumericalFailure
+from heldout.errors import NumericalFailure
 
 
 class Params(registry.MethodParams):
@@ -61,15 +61,11 @@ class Combine:
             seed: the run's; every rule here is deterministic.
 
         Raises:
-            HeldoutError: `weights` are not one per component.
             NumericalFailure: a component does not vary among the calibration images.
         """
         params = self.params
         if params.by == "fixed":
-            weights = params.weights or [1.0] * normal.shape[1]
-            if len(weights) != normal.shape[1]:
-                raise HeldoutError(f"combine: {len(weights)} weights for {normal.shape[1]} components of `of`")
-            return torch.tensor(weights, dtype=torch.float64)
+            return torch.tensor(params.weights or [1.0] * normal.shape[1], dtype=torch.float64)
         if not (normal.std(dim=0) > 0).all():
             raise NumericalFailure("a component is the same for all calibration images")
         if params.by == "zscore":
@@ -102,7 +98,7 @@ class Combine:
             return self._pooled((rows - mean) / deviation)
         if by == "ecdf":
             at_most = torch.searchsorted(fitted.T.contiguous(), rows.T.contiguous(), right=True).T
-            return self._pooled(at_most / len(fitted))
+            return self._pooled(at_most.double() / len(fitted))
         sign = -1 if by == "ocsvm" else 1  # a one-class SVM decides for normal, the others for anomalous
         return torch.from_numpy(sign * fitted.decision_function(rows.numpy()))
 

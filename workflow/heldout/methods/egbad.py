@@ -45,6 +45,7 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#4b0082",
     default_model="bigan",
+    components=("residual", "discrimination"),
 )
 class EGBAD:
     def __init__(self, params: Params) -> None:

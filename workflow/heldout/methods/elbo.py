@@ -33,6 +33,7 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#5e3c99",
     default_model="vae",
+    components=("reconstruction", "kl"),
 )
 class ELBO:
     def __init__(self, params: Params) -> None:

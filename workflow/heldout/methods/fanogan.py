@@ -32,6 +32,7 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#56b4e9",
     default_model="izi_encoder",
+    components=("residual", "feature", "latent"),
 )
 class FAnoGAN:
     def __init__(self, params: Params) -> None:

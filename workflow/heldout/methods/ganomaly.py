@@ -43,6 +43,7 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#117733",
     default_model="ganomaly",
+    components=("latent", "contextual", "scaled"),
 )
 class GANomaly:
     def __init__(self, params: Params) -> None:
@@ -71,5 +72,6 @@ class GANomaly:
         found = {"latent": latent, "contextual": contextual}
         if hasattr(model, "latent_range"):
             least, greatest = model.latent_range[list(DISTANCES).index(self.params.distance)]
-            found["scaled"] = (latent - least) / (greatest - least)
+            if greatest > least:  # else every training image has the same score, and there is no scale
+                found["scaled"] = (latent - least) / (greatest - least)
         return {"score": found[self.params.error], **found}

@@ -37,6 +37,7 @@ class Params(registry.ModelParams):
     ema: float = Field(
         0.999, ge=0, lt=1, description="decay of the averaged weights that are kept (EGBAD's code); 0 = the last ones"
     )
+    bounded: bool = Field(False, description="whether tanh bounds the encoder's z to [-1, 1]; no paper's")
     latent: int = Field(200, ge=1, description="dimensions of z (EGBAD's code)")
     width: int = Field(64, ge=1, description="channels next to the image; D's dense layers have 8 and 16 times as many")
 
@@ -48,7 +49,7 @@ class BiGAN(nn.Module):
     def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
-        self.encoder = dcgan.Encoder(params.latent, params.width, image)
+        self.encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)
         self.generator = dcgan.Generator(params.latent, params.width, image)
         self.joint_discriminator = JointDiscriminator(params.latent, params.width, image, params.dropout)
         dcgan.initialise(self, rng)

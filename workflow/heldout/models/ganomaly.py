@@ -49,6 +49,7 @@ class Params(registry.ModelParams):
         "code", description="means over all elements, or an image's norms as eqs. 8 to 10 write them"
     )
     reinitialise_below: float = Field(1e-5, ge=0, description="D is drawn anew when its loss is below; 0 = never")
+    bounded: bool = Field(False, description="whether tanh bounds both codes to [-1, 1]; no paper's")
     latent: int = Field(100, ge=1, description="dimensions of z (nz in the code)")
     width: int = Field(64, ge=1, description="channels next to the image (ngf and ndf in the code)")
 
@@ -67,9 +68,9 @@ class GANomaly(nn.Module):
     def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
-        self.encoder = dcgan.Encoder(params.latent, params.width, image)
+        self.encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)
         self.decoder = dcgan.Generator(params.latent, params.width, image)
-        self.second_encoder = dcgan.Encoder(params.latent, params.width, image)
+        self.second_encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)
         self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=True)
         self.register_buffer("latent_range", torch.zeros(len(DISTANCES), 2))
         dcgan.initialise(self, rng)

@@ -13,7 +13,7 @@ of 2 on 1000 times the loss; z from N(0, I), which is where methods search, and 
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -31,7 +31,7 @@ class Params(registry.ModelParams):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size (ours: see the deviations)")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
-    bandwidths: list[float] = Field(
+    bandwidths: list[Annotated[float, Field(gt=0)]] = Field(
         [2.0, 5.0, 10.0, 20.0, 40.0, 80.0],
         min_length=1,
         description="variances of the kernels, for pixels in [0, 1] (sigma of the authors' code for MNIST)",
