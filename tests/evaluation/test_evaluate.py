@@ -261,6 +261,45 @@ def test_scores_made_from_another_checkpoint_are_refused(experiment):
         evaluate(path)
 
 
+def test_joined_scores_whose_part_was_scored_anew_are_refused(experiment):
+    path, _ = experiment
+    scores = json.loads(path.read_text())["runs"][0]["scores"]
+    write_json(sidecar(scores["floor"], SPEC), {"checkpoint_sha256": None, "sha256": "1" * 64})
+    beside = json.loads(sidecar(scores["adgan"], SPEC).read_text())
+    write_json(sidecar(scores["adgan"], SPEC), beside | {"joined_sha256": {Path(scores["floor"]).name: "0" * 64}})
+    with pytest.raises(HeldoutError, match=r"adgan-\w+.parquet was made from another .*floor-\w+.parquet"):
+        evaluate(path)
+
+
+def test_a_model_whose_parent_was_trained_anew_is_refused(experiment):
+    path, _ = experiment
+    content = json.loads(path.read_text())
+    run = content["runs"][0]
+    parent = path.parent / "dcgan-0123456789ab.safetensors"
+    write_json(sidecar(parent, SPEC), {"sha256": "1" * 64})
+    run["checkpoints"]["parent"] = str(parent)
+    write_json(path, content)
+    trained = json.loads(sidecar(run["checkpoints"]["gan"], SPEC).read_text())
+    trained |= {"spec": {"parent": {"digest": "0123456789ab"}}, "parent_sha256": "0" * 64}
+    write_json(sidecar(run["checkpoints"]["gan"], SPEC), trained)
+    with pytest.raises(HeldoutError, match=r"gan-a-0.safetensors was made from another .*dcgan-0123456789ab"):
+        evaluate(path)
+
+
+def test_tables_say_which_way_round_the_protocol_is_and_who_is_told_labels(experiment):
+    path, _ = experiment
+    content = json.loads(path.read_text())
+    content["methods"]["adgan"]["supervision"] = "semi-supervised"
+    for run in content["runs"]:
+        run["protocol"] = "leave_one_out"
+    write_json(path, content)
+    evaluate(path)
+    write_tables(path)
+    text = (path.parent / "tables" / "auroc.md").read_text()
+    assert "`held out` is the anomalous class under the protocol `leave_one_out`" in text
+    assert "`adgan`: told the labels of some anomalies, from outside the test part." in text
+
+
 def test_the_manifest_names_every_file_with_its_hash(experiment):
     path, _ = experiment
     evaluate(path)
