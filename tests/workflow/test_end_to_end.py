@@ -147,7 +147,7 @@ def test_an_interrupted_run_says_how_to_resume_and_does(project):
 
 def test_single_keys_of_the_quickstart_change_by_hand(project):
     planned = project.planned("--config", "held_out=[3]", "test_items=5e1")
-    assert (planned["split"], planned["train"], planned["score"]) == (1, 2, 6)
+    assert (planned["split"], planned["train"], planned["score"]) == (1, 3, 10)
 
 
 def test_nothing_of_config_yaml_leaks_into_another_experiment(project):
