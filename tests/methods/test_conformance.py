@@ -12,7 +12,7 @@ from heldout.images import to_unit_range
 from tests.conftest import noise, trained
 
 SHAPES = [registry.ImageShape(1, 16), registry.ImageShape(3, 32)]
-COUNT = 64
+COUNT = 24
 
 
 @functools.cache
@@ -72,7 +72,7 @@ def test_an_image_gets_one_finite_score(name, image):
 def test_score_of_an_image_ignores_its_neighbours_and_the_batch(name, image):
     together = scored(name, image, list(range(COUNT)))
     shuffled = torch.randperm(COUNT, generator=torch.Generator().manual_seed(3)).tolist()
-    for chosen, at_once in ((shuffled, COUNT), (list(range(COUNT)), 7), ([5, 63, 0], 1), ([4, 4], 2)):
+    for chosen, at_once in ((shuffled, COUNT), (list(range(COUNT)), 7), ([5, 23, 0], 1), ([4, 4], 2)):
         apart = scored(name, image, chosen, at_once)
         for key, values in together.items():
             # Exact by construction (blocks of fixed size): Adam's sign-like first step would amplify any rounding.

@@ -40,10 +40,10 @@ def test_a_step_lowers_the_papers_objective_by_rmsprop(objective):
 
 
 def test_tanh_keeps_z_in_reach_of_1_where_it_is_asked_for():
-    far = torch.full((2, 1, 16, 16), 500.0)
+    far = torch.full((2, 1, 16, 16), 50_000.0)
     for bounded in (False, True):
         model, _ = fresh("izi_encoder", IMAGE, bounded=bounded)
-        assert (model.encoder(far).abs().max() <= 1) == bounded
+        assert (model.eval().encoder(far).abs().max() <= 1) == bounded  # in training, batches are normalised
 
 
 def test_the_parent_is_in_eval_mode_while_the_encoder_trains():
