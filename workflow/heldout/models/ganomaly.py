@@ -13,7 +13,7 @@ authors' code (samet-akcay/ganomaly, lib/ and options.py), from which the defaul
 figures were made with: means where the paper writes norms, weights 1, 50 and 1, Adam with 2e-4 and (0.5, 0.999),
 batches of 64.
 What the paper has otherwise is a value of a parameter each: `norms: paper` (eqs. 8 to 10 literally), `learning_rate:
-0.002` (known to us from hearsay and from zurutech/anomaly-toolbox); `adversarial: cross_entropy` is the code as it was
+0.002` (not confirmed in its text; zurutech/anomaly-toolbox has it); `adversarial: cross_entropy` is the code as it was
 before feature matching entered it (2018-10-26).
 Deviations: `steps` fixes the length of training, where the code keeps the epoch with the best test AUROC. The first
 convolutions of encoders and discriminator have a bias. Every batch is full. As in the code, a discriminator that is
