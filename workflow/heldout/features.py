@@ -35,8 +35,6 @@ from heldout.identity import file_sha256
 DIMENSIONS = (20, 40, 60, 80, 100)
 KEPT = 0.95  # of the training variance
 SIDE = 224
-ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
-ALEXNET_ADDRESS = f"https://download.pytorch.org/models/{ALEXNET_FILE}"
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -155,11 +153,13 @@ class _Network(nn.Module):
 
 
 def _alexnet(folder: Path | None) -> _Network:
-    path = None if folder is None else folder / ALEXNET_FILE
+    published = registry.load("weight", "alexnet")
+    (file,) = published.facts["files"]
+    path = None if folder is None else folder / file
     if path is None or not path.is_file():
         raise HeldoutError(
-            f"features: alexnet needs {path or ALEXNET_FILE}, which is missing; fetch it from {ALEXNET_ADDRESS} or a "
-            "mirror, or take features: efficientnet, which downloads nothing"
+            f"features: alexnet needs {path or file}, which is missing; fetch it from {published.plugin.addresses[0]} "
+            f"or a mirror, or {published.plugin.otherwise}"
         )
     from torchvision.models import AlexNet  # 4 seconds, so only where it is used
 
@@ -196,10 +196,12 @@ class _MeanFeatures(nn.Module):
 
 
 def _by_variance(vectors: Vectors, seed: int) -> PCA:
-    for pca in _reductions(vectors, seed):
-        if pca.explained_variance_ratio_.sum() >= KEPT:
-            break
-    return pca
+    largest = _principal_components(vectors, DIMENSIONS[-1], seed)
+    kept = largest.explained_variance_ratio_.cumsum()
+    for dimensions in DIMENSIONS[:-1]:
+        if kept[min(dimensions, len(kept)) - 1] >= KEPT:
+            return _principal_components(vectors, dimensions, seed)
+    return largest
 
 
 def _reductions(vectors: Vectors, seed: int) -> Iterator[PCA]:
