@@ -8,7 +8,9 @@ Source: Deecke et al., ECML-PKDD 2018, section 4.2: Gaussian kernel, those bandw
 PCA; scikit-learn's KernelDensity and GridSearchCV. The estimator: Parzen 1962.
 Deviations: the number of principal components follows from the training images (`pca: variance`), where the paper takes
 the best on a holdout set (`pca: oracle`); it does not say how it shuffles, so the run's seed draws the folds. Pixels
-lie in [-1, 1], as the paper rescales them in section 4.1: a bandwidth has a meaning only with that.
+lie in [-1, 1], as the paper rescales them in section 4.1: a bandwidth has a meaning only with that. The sum is exact,
+where scikit-learn's default, on a tree of many leaves, loses it in rounding (its issues 7492 and 25799): for coats of
+Fashion-MNIST and a bandwidth of 1, logarithms were off by up to 141, and the AUROC was 0.86 for 0.89.
 """
 
 from typing import Any, ClassVar
@@ -46,7 +48,8 @@ class KDE:
 
         def learn(vectors: features.Vectors) -> features.Detector:
             folds = KFold(min(self.params.folds, len(vectors)), shuffle=True, random_state=known.seed)
-            search = GridSearchCV(KernelDensity(), {"bandwidth": BANDWIDTHS}, cv=folds).fit(vectors)
+            one_leaf = KernelDensity(leaf_size=len(vectors))
+            search = GridSearchCV(one_leaf, {"bandwidth": BANDWIDTHS}, cv=folds).fit(vectors)
             return lambda vectors: -search.best_estimator_.score_samples(vectors)
 
         return features.fit(self.params, known, learn)
