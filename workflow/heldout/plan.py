@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from heldout import schema
-from heldout.config import MIRROR_VARIABLE, Entry, Resolved, classes_of
+from heldout.config import MIRROR_VARIABLE, Entry, Resolved, classes_of, normal_named
 from heldout.errors import HeldoutError
 from heldout.fetching import FETCHED
 from heldout.files import SCRATCH, write_text
 from heldout.folders import known_md5_of
 from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import BESIDE, LABELS, TIMING, sidecar
-from heldout.tasks import normal_classes
+from heldout.tasks import normal_classes, rows
 
 FIGURE_FORMATS = ("svg", "png")
 EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
@@ -288,15 +288,20 @@ class Plan:
         drawn: dict[str, list[dict[str, Any]]] = {}
         for kind, facts in schema.plugins("figure").items():
             drawn[kind] = []
-            for name, classes in self.experiment.held_out.items():
+            for name, dataset in self.experiment.datasets.items():
                 prefix = f"{kind}-{name}" if several else kind
-                subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
-                if facts["one_per"] == "held_out_and_mean":
+                subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in self._rows(dataset)]
+                if facts["one_per"] == "held_out_and_mean" and self.settings.protocol != "folders":
                     subjects.append({"stem": f"{prefix}-all", "held_out": None})
                 if facts["one_per"] == "model":
                     subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self._generators()]
                 drawn[kind] += [{"dataset": name, **subject} for subject in subjects]
         return {kind: subjects for kind, subjects in drawn.items() if subjects}
+
+    def _rows(self, dataset: Entry) -> list[str]:
+        normal = normal_named(dataset)
+        anomalous = [name for name in classes_of(dataset) if name not in normal]
+        return rows(self.settings.protocol, self.experiment.held_out[dataset.name], anomalous)
 
     def _generators(self) -> list[str]:
         """The entries of `models` that can draw images."""
@@ -309,19 +314,17 @@ class Plan:
         settings = self.settings
         task = {"dataset": dataset.plugin, "protocol": settings.protocol, "held_out": held_out}
         place = f"{dataset.plugin}/{settings.protocol}/{held_out}"
+        classes = classes_of(dataset)
         split_spec = {
             "step": "split",
             **task,
-            "classes": classes_of(dataset),
+            "classes": classes,
+            "normal": normal_classes(settings.protocol, held_out, classes, normal_named(dataset)),
             "prepared": prepared.digest,
-            "split_seed": settings.split_seed,
-            "train_items": settings.train_items,
-            "test_items": settings.test_items,
-            "calibration": settings.calibration,
-            "labelled_anomalies": settings.labelled_anomalies,
+            **dataset.split.model_dump(),
             "source": source_digest("heldout.protocols"),
         }
-        split_path = f"data/splits/{place}/seed{settings.split_seed}-{digest(split_spec)}.json"
+        split_path = f"data/splits/{place}/seed{dataset.split.split_seed}-{digest(split_spec)}.json"
         split = Step(split_spec, split_path, {"images": prepared})
         inputs = {"images": prepared, "split": split}
         models, methods = self.experiment.models.values(), self.experiment.methods.values()
@@ -352,9 +355,7 @@ class Plan:
             parent = inputs["parent"]
             spec["parent"] = {"digest": parent.digest, **{key: parent.spec[key] for key in ("model", "params")}}
         if schema.plugins("model")[entry.plugin]["conditional"]:
-            spec["normal_classes"] = len(
-                normal_classes(*(inputs["split"].spec[key] for key in ("protocol", "held_out", "classes")))
-            )
+            spec["normal_classes"] = len(inputs["split"].spec["normal"])
         return Step(spec, f"results/checkpoints/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.safetensors", inputs)
 
     def _scoring(
@@ -395,6 +396,7 @@ class Plan:
 def _preparation(dataset: Entry) -> Step:
     facts = schema.plugins("dataset")[dataset.plugin]
     options = dict(dataset.params)
+    options.pop("normal", None)  # which classes are normal is the split's
     folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
     if folder is not None:
         options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")

@@ -224,13 +224,15 @@ def classes_of(name: str, official: list[str], options: dict[str, Any]) -> list[
         options: where there are none, `classes` names them.
 
     Raises:
-        HeldoutError: two names have one slug.
+        HeldoutError: two names have one slug, or one has a word of the tables.
     """
     if official:
         return official
     slugs = [slug(word) for word in options["classes"]]
     if len(set(slugs)) < len(slugs) or not all(slugs):
         raise HeldoutError(f"{name}: the classes {', '.join(options['classes'])} are not all told apart in file names")
+    if taken := {"all", "mean", "overall"} & set(slugs):
+        raise HeldoutError(f"{name}: a class cannot be called {taken.pop()!r}, a word of the tables; rename its folder")
     return slugs
 
 

@@ -53,6 +53,13 @@ PROTOCOLS = {
     "other class is anomalous.",
     "leave_one_out": "`held out` is the anomalous class under the protocol `leave_one_out`: models are trained on all "
     "other classes.",
+    "folders": "`held out` is a group of anomalies under the protocol `folders`, tested against all normal images; "
+    "`overall` is all groups together. Models are trained on the classes that the dataset calls normal.",
+}
+VARIANTS = {
+    "official": "",
+    "all_anomalies": " (variant all_anomalies: its normal images, and every anomalous image)",
+    "pooled": " (variant pooled: all parts joined, a random fifth of the normal images, and every anomalous image)",
 }
 
 
@@ -107,10 +114,22 @@ def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
             part = (
                 f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside by us since it has no official test part"
             )
+        part += VARIANTS[manifest["variant"]]
         chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
-        twice = sum(inputs.manifests[split]["test_images_also_in_training"] for split in {run["split"] for run in runs})
+        trained = f" Trained on {manifest['train_items']} random normal images." if manifest["train_items"] else ""
+        polluted = f" Of the training images, {manifest['contamination']:.0%} are anomalies, and nothing says which."
+        splits = [inputs.manifests[split] for split in {run["split"] for run in runs}]
+        twice, dropped = (
+            sum(split[count] for split in splits) for count in ("test_images_also_in_training", "dropped_duplicates")
+        )
         seen = f" {twice} test images are also training images, pixel for pixel." if twice else ""
-        lines.append(f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}.{seen}")
+        left_out = (
+            f" {dropped} test images that are also training images, pixel for pixel, were left out." if dropped else ""
+        )
+        lines.append(
+            f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}.{trained}"
+            f"{polluted if manifest['contamination'] else ''}{seen}{left_out}"
+        )
     return lines
 
 
