@@ -68,6 +68,12 @@ class Params(BaseModel):
 class ModelParams(Params):
     steps: int = Field(10_000, ge=1, description="updates of the model; of a GAN's generator")
     batch: int = Field(64, ge=2, description="images in one update")
+    trim: float = Field(
+        0.0, ge=0, le=0.5, description="share of the images drawn for a batch that is left out, those of highest loss"
+    )
+    refit: float = Field(
+        0.0, ge=0, le=0.5, description="share of the training images left out of a second training, as anomalous as any"
+    )
 
 
 class MethodParams(Params):
