@@ -97,6 +97,16 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     return [_experiment(path) for path in paths]
 
 
+def experiment(path: Path) -> Experiment:
+    """Return one experiment of this folder.
+
+    Raises:
+        HeldoutError: it cannot be read, or has a mistake.
+    """
+    require_project()
+    return _experiment(path)
+
+
 def unfinished() -> int:
     """Return how many trainings and scorings of config.yaml are missing."""
     return sum(not step.is_made for step in _experiment(Path(QUICKSTART)).plan.trained_and_scored)
