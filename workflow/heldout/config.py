@@ -146,6 +146,8 @@ def read(config: dict[str, Any], where: str) -> Resolved:
     except ValidationError as error:
         raise _explain(error, where) from error
     datasets = {name: _entry("dataset", name, given, where) for name, given in settings.datasets.items()}
+    for name, entry in datasets.items():
+        _refuse_other_classes(entry, f"{where}, datasets.{name}")
     alone = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
     models = {name: _with_model(entry, settings.models[name], alone, where) for name, entry in alone.items()}
     found = {name: _method(name, settings, models, where) for name in settings.methods}
@@ -171,7 +173,9 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
             raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
         error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
         if error is not None:
-            raise HeldoutError(f"{where}.{key}: {error.message}. See: heldout {kind}s {plugin}")
+            few = f"at least {error.validator_value} are needed, not {error.instance}"
+            message = few if error.validator == "minItems" else error.message
+            raise HeldoutError(f"{where}.{key}: {message}. See: heldout {kind}s {plugin}")
     return values
 
 
@@ -284,6 +288,14 @@ def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
     if len(set(found)) < len(found):
         raise HeldoutError(f"{where}, held_out: a class of {dataset.name} by its name and by its number; keep one")
     return found
+
+
+def _refuse_other_classes(dataset: Entry, where: str) -> None:
+    """Raise HeldoutError if an option that names some of a dataset's `classes` names another."""
+    for option in ("normal",):
+        for name in dataset.params.get(option) or []:
+            if name not in dataset.params["classes"]:
+                raise unknown(f"{where}.{option}", "entry of `classes`", name, dataset.params["classes"])
 
 
 def _number(value: Any, rule: dict[str, Any]) -> Any:
