@@ -292,7 +292,7 @@ def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
 
 def _refuse_other_classes(dataset: Entry, where: str) -> None:
     """Raise HeldoutError if an option that names some of a dataset's `classes` names another."""
-    for option in ("normal",):
+    for option in ("normal", "train"):
         for name in dataset.params.get(option) or []:
             if name not in dataset.params["classes"]:
                 raise unknown(f"{where}.{option}", "entry of `classes`", name, dataset.params["classes"])

@@ -13,7 +13,8 @@ from heldout.files import write_json
 from heldout.identity import file_md5
 
 # What tools leave beside images; .dvcignore has the same, so that DVC's hash is ours.
-IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db")
+# LMDB writes lock.mdb whenever somebody looks into a database.
+IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db", "lock.mdb")
 KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
 
 
