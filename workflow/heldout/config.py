@@ -161,7 +161,9 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
             raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
         error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
         if error is not None:
-            raise HeldoutError(f"{where}.{key}: {error.message}. See: heldout {kind}s {plugin}")
+            few = f"at least {error.validator_value} are needed, not {error.instance}"
+            message = few if error.validator == "minItems" else error.message
+            raise HeldoutError(f"{where}.{key}: {message}. See: heldout {kind}s {plugin}")
     return values
 
 
@@ -191,6 +193,7 @@ def _dataset(name: str, settings: Experiment, where: str) -> Entry:
     given = settings.datasets[name]
     own = {key: value for key, value in given.items() if key in SplitSettings.model_fields}
     entry = _entry("dataset", name, {key: value for key, value in given.items() if key not in own}, where)
+    _refuse_other_classes(entry, f"{where}, datasets.{name}")
     try:
         split = SplitSettings(**settings.model_dump(include=set(SplitSettings.model_fields)) | own)
     except ValidationError as error:
@@ -303,6 +306,14 @@ def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
     if len(set(found)) < len(found):
         raise HeldoutError(f"{where}, held_out: a class of {dataset.name} by its name and by its number; keep one")
     return found
+
+
+def _refuse_other_classes(dataset: Entry, where: str) -> None:
+    """Raise HeldoutError if an option that names some of a dataset's `classes` names another."""
+    for option in ("normal", "train"):
+        for name in dataset.params.get(option) or []:
+            if name not in dataset.params["classes"]:
+                raise unknown(f"{where}.{option}", "entry of `classes`", name, dataset.params["classes"])
 
 
 def _explain(error: ValidationError, where: str) -> HeldoutError:

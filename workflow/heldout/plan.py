@@ -18,7 +18,7 @@ from heldout.config import MIRROR_VARIABLE, Entry, Resolved, classes_of, normal_
 from heldout.errors import HeldoutError
 from heldout.fetching import FETCHED
 from heldout.files import SCRATCH, write_text
-from heldout.folders import known_md5_of
+from heldout.folders import known_md5_of, require
 from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import BESIDE, LABELS, TIMING, sidecar
 from heldout.tasks import normal_classes, rows
@@ -211,10 +211,8 @@ class Plan:
         """Raise HeldoutError if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
         for prepared in {run.prepared.path: run.prepared for run in self.runs}.values():
             folder = Path(prepared.inputs["raw"].path)
-            if folder.name != FETCHED and not folder.is_dir() and not prepared.is_made:
-                raise HeldoutError(
-                    f"the image folder {folder} is not there; correct `folder`, or bring it: dvc pull {folder}"
-                )
+            if folder.name != FETCHED and not prepared.is_made:
+                require(folder, prepared.spec["dataset"])
 
     def labels_input(self, wildcards: Any) -> str | list[str]:
         images = self.input("images")(wildcards)
@@ -396,9 +394,11 @@ class Plan:
 def _preparation(dataset: Entry) -> Step:
     facts = schema.plugins("dataset")[dataset.plugin]
     options = dict(dataset.params)
-    options.pop("normal", None)  # which classes are normal is the split's
     folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
+    options.pop("normal", None)  # which classes are normal shapes the split, not the images
     if folder is not None:
+        if not options["md5"]:
+            require(Path(folder), dataset.plugin, ", and without its `md5` the experiment cannot be planned")
         options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")
     raw = Step({"step": "fetch"}, str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")), {})
     prepared_spec = {
