@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from heldout.errors import HeldoutError
 from heldout.evaluation.evaluate import evaluate
@@ -130,6 +130,17 @@ def test_metrics_are_means_over_seeds_and_classes_of_what_scikit_learn_says(expe
     assert (metrics.share_of_anomalies == 0.5).all() and (metrics.seeds == 2).all()
     mean_width = metrics.auroc_high["mean", "adgan"] - metrics.auroc_low["mean", "adgan"]
     assert mean_width < metrics.auroc_high["a", "adgan"] - metrics.auroc_low["a", "adgan"]
+
+
+def test_auprc_is_average_precision_beside_the_share_of_anomalies(experiment):
+    path, known = experiment
+    evaluate(path)
+    write_tables(path)
+    table = pd.read_csv(path.parent / "tables" / "auprc.csv").set_index("held_out")
+    expected = np.mean([average_precision_score(*known["a", seed, "adgan"]) for seed in (0, 1)])
+    assert table.adgan["a"] == pytest.approx(expected, abs=1e-6)
+    text = (path.parent / "tables" / "auprc.md").read_text()
+    assert f"| a | 50% | {table.floor['a']:.3f} [" in text and "a random score has the share of `anomalies`" in text
 
 
 def as_folders(path, classes):

@@ -8,7 +8,7 @@ import json
 from fnmatch import fnmatch
 from pathlib import Path
 
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, NotThere
 from heldout.files import write_json
 from heldout.identity import file_md5
 
@@ -24,7 +24,7 @@ def md5_of(folder: Path) -> str:
 
 
 def require(folder: Path, dataset: str, why: str = "") -> None:
-    """Raise HeldoutError if there is no such folder.
+    """Raise NotThere if there is no such folder, HeldoutError if it is a file.
 
     Args:
         folder: what the option `folder` names.
@@ -34,7 +34,7 @@ def require(folder: Path, dataset: str, why: str = "") -> None:
     if folder.is_file():
         raise HeldoutError(f"{folder} is a file; unpack it if it is an archive, and name the folder as `folder`")
     if not folder.is_dir():
-        raise HeldoutError(
+        raise NotThere(
             f"the image folder {folder} is not there{why}; correct `folder`, or bring it: dvc pull {folder}. "
             f"See: heldout datasets {dataset}"
         )

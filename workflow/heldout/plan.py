@@ -26,7 +26,7 @@ from heldout.tasks import normal_classes, rows
 FIGURE_FORMATS = ("svg", "png")
 EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
 WRITTEN = (
-    *(f"auroc.{form}" for form in ("csv", "md", "tex")),
+    *(f"{table}.{form}" for table in ("auroc", "auprc") for form in ("csv", "md", "tex")),
     *(f"runtime.{form}" for form in ("csv", "md")),
 )
 
