@@ -150,6 +150,13 @@ def test_seeds_may_come_as_strings_from_the_command_line():
             "it learns from labelled anomalies (semi-supervised); set labelled_anomalies: 50 or so",
         ),
         ({"protocol": "leave_one"}, "trial.yaml, protocol: Input should be 'one_class', 'leave_one_out' or 'folders'"),
+        ({"figures": ["galery"]}, "trial.yaml, figures: no figure 'galery'; did you mean 'gallery'?"),
+        ({"figures": "roc"}, "trial.yaml, figures: a list such as [roc] is wanted (it is 'roc')"),
+        (
+            {"figures": ["latent_path"]},
+            "figures: latent_path needs adgan or anogan on a model with latent: 2, and there is none; add one, or",
+        ),
+        ({"figures": ["heatmaps"], "methods": {"mean_image": {}}}, "trial.yaml, figures: heatmaps needs adgan or"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_where(changes, line):
@@ -161,3 +168,16 @@ def test_a_mistake_is_one_line_that_says_where(changes, line):
 def test_a_missing_key_is_named():
     with pytest.raises(HeldoutError, match="trial.yaml: the key 'methods' is missing"):
         config.read({"experiment": "trial", "datasets": {"mnist5k": {}}}, where="trial.yaml")
+
+
+def test_a_figure_of_searches_takes_those_in_two_dimensions_by_way_of_a_parent_too():
+    models = {"wgan": {"latent": 2}, "dcgan": {}, "wgan_gp": {"latent": 2}, "izi_encoder": {}}
+    methods = {
+        "adgan": {},
+        "other": {"method": "adgan", "model": "dcgan"},
+        "from-code": {"method": "adgan", "model": "izi_encoder", "begin": "encoder"},
+        "prior": {},
+    }
+    experiment = read(models=models, methods=methods, figures=["latent_path", "heatmaps", "roc"])
+    assert experiment.figures["latent_path"] == ["adgan", "from-code"]
+    assert experiment.figures["heatmaps"] == ["adgan", "other", "from-code"]

@@ -44,6 +44,9 @@ class Experiment(SplitSettings):
     threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of their identity")
     mirror: str | None = Field(None, description="folder or address with the datasets' files; see HELDOUT_MIRROR")
     bootstrap: int = Field(1000, ge=100, description="resamples of the test images behind each interval")
+    figures: list[str] = Field(
+        ["roc", "scores", "samples"], description="kinds of figures to draw: files in heldout/figures/"
+    )
 
     @field_validator("datasets", "models", "methods", mode="before")
     @classmethod
@@ -109,13 +112,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A checked experiment: its settings, its entries, and the classes that each dataset singles out."""
+    """A checked experiment: its settings, its entries, and the classes that each dataset singles out.
+
+    Attributes:
+        figures: the kinds to draw, each with the entries of `methods` that it can show.
+    """
 
     settings: Experiment
     datasets: dict[str, Entry]
     models: dict[str, Entry]
     methods: dict[str, Entry]
     held_out: dict[str, list[str]]
+    figures: dict[str, list[str]]
 
 
 def read(config: dict[str, Any], where: str) -> Resolved:
@@ -142,7 +150,8 @@ def read(config: dict[str, Any], where: str) -> Resolved:
         name: _join(entry, others, settings, splits, where) if _joins(entry) else entry for name, entry in found.items()
     }
     held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
-    return Resolved(settings, datasets, models, methods, held_out)
+    figures = {kind: _shown_in(kind, models, methods, where) for kind in settings.figures}
+    return Resolved(settings, datasets, models, methods, held_out, figures)
 
 
 def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
@@ -286,6 +295,31 @@ def _join(
             raise unknown(f"{where}.of", f"component of {other}", column, columns)
     told = {entry.supervision, *(methods[other].supervision for other, _ in joins)} - {""}
     return replace(entry, joins=joins, supervision=", ".join(sorted(told)))
+
+
+def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], where: str) -> list[str]:
+    """Return the entries of methods that a kind of figure can show; it is refused where it needs one and has none."""
+    figures = schema.plugins("figure")
+    if kind not in figures:
+        raise unknown(f"{where}, figures", "figure", kind, figures)
+    shows, latent = figures[kind]["shows"], figures[kind]["latent"]
+    able = [name for name, facts in schema.plugins("method").items() if shows is None or shows in facts["offers"]]
+    found = [
+        name
+        for name, entry in methods.items()
+        if entry.plugin in able and (latent is None or _latent(entry, models) == latent)
+    ]
+    if shows and not found:
+        wanted = " or ".join(able) + (f" on a model with latent: {latent}" if latent else "")
+        raise HeldoutError(f"{where}, figures: {kind} needs {wanted}, and there is none; add one, or leave {kind} out")
+    return found
+
+
+def _latent(entry: Entry, models: dict[str, Entry]) -> int | None:
+    """The dimensions of z of the model that a method reads; of the parent, where that is trained on another."""
+    while entry.model:
+        entry = models[entry.model]
+    return entry.params.get("latent")
 
 
 def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:

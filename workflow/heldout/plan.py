@@ -135,12 +135,18 @@ class Plan:
         }
 
     def reads(self, kind: str, what: str) -> list[str]:
-        """The `tables` or the `checkpoints` that a kind of figure is made from; none if it reads the others."""
-        if schema.plugins("figure")[kind]["reads"] != what:
-            return []
-        if what == "tables":
-            return self.evaluated
-        return [*self.checkpoints, *self.images, *self.splits]
+        """The `tables`, `checkpoints`, `scores` or `labels` that a kind of figure is made from; none if it needs none.
+
+        With checkpoints and with labels come the images that they are of.
+        """
+        images = [*self.images, *self.splits]
+        files = {
+            "tables": self.evaluated,
+            "checkpoints": [*self.checkpoints, *images],
+            "scores": self.scores,
+            "labels": [*self.labels, *images],
+        }
+        return files[what] if what in schema.plugins("figure")[kind]["reads"] else []
 
     @property
     def mirror(self) -> str:
@@ -273,7 +279,7 @@ class Plan:
 
     def _reporting(self) -> list[str]:
         """The modules that turn scores into tables and figures: when one changes, they are made again."""
-        return ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in schema.plugins("figure"))]
+        return ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in self._drawn)]
 
     def _floor_first(self) -> list[Entry]:
         entries = list(self.experiment.methods.values())
@@ -281,19 +287,23 @@ class Plan:
 
     @cached_property
     def _drawn(self) -> dict[str, list[dict[str, Any]]]:
-        """What each kind of figure shows: a file's stem, and the dataset, class and model it is about."""
+        """What each kind of figure shows: a file's stem, and the dataset, class, model or methods it is about."""
         several = len(self.experiment.datasets) > 1
         drawn: dict[str, list[dict[str, Any]]] = {}
-        for kind, facts in schema.plugins("figure").items():
+        for kind, names in self.experiment.figures.items():
+            facts = schema.plugins("figure")[kind]
+            shows = {"methods": [shown(self.experiment.methods[name]) for name in names]} if facts["shows"] else {}
             drawn[kind] = []
             for name, dataset in self.experiment.datasets.items():
                 prefix = f"{kind}-{name}" if several else kind
-                subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in self._rows(dataset)]
+                by_row = "tables" in facts["reads"]  # else by run: of several groups of anomalies there is one run
+                classes = self._rows(dataset) if by_row else self.experiment.held_out[name]
+                subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
                 if facts["one_per"] == "held_out_and_mean" and self.settings.protocol != "folders":
                     subjects.append({"stem": f"{prefix}-all", "held_out": None})
                 if facts["one_per"] == "model":
                     subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self._generators()]
-                drawn[kind] += [{"dataset": name, **subject} for subject in subjects]
+                drawn[kind] += [{"dataset": name, **subject, **shows} for subject in subjects]
         return {kind: subjects for kind, subjects in drawn.items() if subjects}
 
     def _rows(self, dataset: Entry) -> list[str]:

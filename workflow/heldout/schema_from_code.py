@@ -28,6 +28,7 @@ def generate() -> dict[str, Any]:
         names = entries.pop("patternProperties")  # a pattern would exempt an entry from `additionalProperties`
         entries["propertyNames"] = {"pattern": next(iter(names))}
         entries.update(_entries(kind, list(plugins[kind])))
+    schema["properties"]["figures"]["items"]["enum"] = list(plugins["figure"])
     schema[PLUGINS] = plugins
     schema[SHARED] = {module: shared_digest(module) for module in ("registry", "config", "split_settings", "features")}
     return schema

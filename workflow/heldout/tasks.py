@@ -18,7 +18,9 @@ def rows(protocol: str, held_out: list[str], anomalous: list[str]) -> list[str]:
 
 
 def title(protocol: str, row: str) -> str:
-    """Return what a figure about one row says of it."""
+    """Return what a figure about one row of the tables, or about all that is tested, says of it."""
+    if row == WHOLE:
+        return "all anomalies"
     return f"{'normal class' if protocol == 'one_class' else 'anomalous class'}: {row}"
 
 

@@ -20,7 +20,7 @@ from heldout.tasks import title
 LEGEND = "method (AUROC)\nshaded: 95 % interval\nover test images"
 
 
-@registry.figure("roc", one_per="held_out_and_mean", reads="tables")
+@registry.figure("roc", one_per="held_out_and_mean", reads=("tables",))
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
     metrics = inputs.table("metrics.csv")[["dataset", "held_out", "method", "auroc"]]

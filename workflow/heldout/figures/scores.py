@@ -17,7 +17,7 @@ COLUMNS = 3
 NORMAL, ANOMALOUS = "#0072b2", "#d55e00"
 
 
-@registry.figure("scores", one_per="held_out", reads="tables")
+@registry.figure("scores", one_per="held_out", reads=("tables",))
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
     histograms = inputs.table("histograms.csv")
