@@ -18,6 +18,17 @@ def read(**changes: object) -> config.Resolved:
     return config.read({**GOOD, **changes}, where="trial.yaml")
 
 
+def test_an_entry_of_datasets_may_state_its_own_split():
+    datasets = {"mnist5k": {"train_items": 50}, "polluted": {"dataset": "mnist5k", "contamination": 0.1}}
+    found = read(datasets=datasets, train_items=100, calibration=0.2).datasets
+    assert (found["mnist5k"].split.train_items, found["polluted"].split.train_items) == (50, 100)
+    assert (found["mnist5k"].split.contamination, found["polluted"].split.contamination) == (0, 0.1)
+    assert all(each.split.calibration == 0.2 for each in found.values())
+    assert found["polluted"].params == found["mnist5k"].params == {"size": None}
+    with pytest.raises(HeldoutError, match=r"trial.yaml, datasets.mnist5k, contamination: .* or equal to 0.5"):
+        read(datasets={"mnist5k": {"contamination": 0.9}})
+
+
 def test_entries_are_completed_with_the_papers_values():
     experiment = read()
     assert experiment.methods["adgan"].params["starts"] == 64
@@ -138,7 +149,14 @@ def test_seeds_may_come_as_strings_from_the_command_line():
             {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "by": "svm"}}, "calibration": 0.1},
             "it learns from labelled anomalies (semi-supervised); set labelled_anomalies: 50 or so",
         ),
-        ({"protocol": "leave_one"}, "trial.yaml, protocol: Input should be 'one_class' or 'leave_one_out'"),
+        ({"protocol": "leave_one"}, "trial.yaml, protocol: Input should be 'one_class', 'leave_one_out' or 'folders'"),
+        ({"figures": ["galery"]}, "trial.yaml, figures: no figure 'galery'; did you mean 'gallery'?"),
+        ({"figures": "roc"}, "trial.yaml, figures: a list such as [roc] is wanted (it is 'roc')"),
+        (
+            {"figures": ["latent_path"]},
+            "figures: latent_path needs adgan or anogan on a model with latent: 2, and there is none; add one, or",
+        ),
+        ({"figures": ["heatmaps"], "methods": {"mean_image": {}}}, "trial.yaml, figures: heatmaps needs adgan or"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_where(changes, line):
@@ -150,3 +168,16 @@ def test_a_mistake_is_one_line_that_says_where(changes, line):
 def test_a_missing_key_is_named():
     with pytest.raises(HeldoutError, match="trial.yaml: the key 'methods' is missing"):
         config.read({"experiment": "trial", "datasets": {"mnist5k": {}}}, where="trial.yaml")
+
+
+def test_a_figure_of_searches_takes_those_in_two_dimensions_by_way_of_a_parent_too():
+    models = {"wgan": {"latent": 2}, "dcgan": {}, "wgan_gp": {"latent": 2}, "izi_encoder": {}}
+    methods = {
+        "adgan": {},
+        "other": {"method": "adgan", "model": "dcgan"},
+        "from-code": {"method": "adgan", "model": "izi_encoder", "begin": "encoder"},
+        "prior": {},
+    }
+    experiment = read(models=models, methods=methods, figures=["latent_path", "heatmaps", "roc"])
+    assert experiment.figures["latent_path"] == ["adgan", "from-code"]
+    assert experiment.figures["heatmaps"] == ["adgan", "other", "from-code"]

@@ -244,3 +244,36 @@ def test_what_learns_from_labels_says_so_in_every_table():
     shown = plan._inputs()
     assert "told (semi-supervised)" in shown["methods"] and "both" in shown["methods"]
     assert set(shown["runs"][0]["scores"]) == set(shown["methods"])
+
+
+def test_only_the_figures_that_are_asked_for_are_drawn():
+    def drawn(**changes: object) -> dict[str, list[str]]:
+        return Plan(config.read(BASE | changes, where="trial.yaml")).figures
+
+    assert list(drawn()) == ["roc", "scores", "samples"]
+    assert drawn(figures=[]) == {}
+    figures = drawn(figures=["gallery", "roc"])
+    assert list(figures) == ["gallery", "roc"]
+    assert figures["gallery"] == [
+        f"results/trial/figures/gallery-{n}.{form}" for n in (1, 8) for form in ("svg", "png")
+    ]
+
+
+def test_a_figure_asks_for_every_file_that_it_reads():
+    kinds = {"figures": ["samples", "gallery", "heatmaps"]}
+    plan = Plan(config.read(BASE | kinds, where="trial.yaml"))
+    assert (plan.reads("gallery", "tables"), plan.reads("gallery", "checkpoints")) == ([], [])
+    assert plan.reads("gallery", "scores") == plan.reads("heatmaps", "scores") == plan.scores
+    assert plan.reads("samples", "scores") == plan.reads("samples", "labels") == []
+    assert {*plan.labels, *plan.images, *plan.splits} == set(plan.reads("gallery", "labels"))
+    assert {*plan.checkpoints, *plan.images, *plan.splits} == set(plan.reads("heatmaps", "checkpoints"))
+
+
+def test_another_kind_of_figure_leaves_the_source_of_the_others_alone():
+    default, more = (
+        Plan(config.read(BASE | changes, where="trial.yaml"))._inputs()
+        for changes in ({}, {"figures": ["roc", "scores", "samples", "heatmaps"]})
+    )
+    assert more["source"].keys() - default["source"].keys() == {"figures.heatmaps"}
+    assert more["figures"].pop("heatmaps")[0]["methods"] == ["adgan", "anogan"]
+    assert more["figures"] == default["figures"]

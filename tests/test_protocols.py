@@ -8,21 +8,25 @@ import pytest
 from heldout.errors import HeldoutError
 from heldout.identity import source_digest
 from heldout.labelled import LabelledImages, write_labels
-from heldout.protocols import normal_classes, read_manifest, split
+from heldout.protocols import read_manifest, split
+from heldout.split_settings import SplitSettings
+from heldout.tasks import normal_classes
 
 CLASSES = ["a", "b", "c"]
 SPEC = {
     "dataset": "toy",
+    "prepared": "p" * 12,
     "protocol": "one_class",
     "held_out": "b",
     "classes": CLASSES,
-    "split_seed": 0,
-    "train_items": None,
-    "test_items": None,
-    "calibration": 0.0,
-    "labelled_anomalies": 0,
+    **SplitSettings().model_dump(),
     "source": source_digest("heldout.protocols"),
 }
+
+
+def spec_of(**changes):
+    spec = SPEC | changes
+    return {"normal": normal_classes(spec["protocol"], spec["held_out"], CLASSES, [])} | spec
 
 
 def make(tmp_path, official=True, per_class=20, order=None, **changes):
@@ -34,13 +38,13 @@ def make(tmp_path, official=True, per_class=20, order=None, **changes):
     source = LabelledImages(images[order], labels[order], official_test[order])
     np.save(tmp_path / "images.npy", source.images)
     write_labels(tmp_path / "labels.csv", source, CLASSES)
-    split(SPEC | changes, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    split(spec_of(**changes), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
     return read_manifest(tmp_path / "split.json", "d" * 12), source
 
 
 def test_one_class_trains_on_the_held_out_class_alone_and_tests_on_everything(tmp_path):
     manifest, source = make(tmp_path)
-    assert normal_classes("one_class", "b", CLASSES) == manifest["normal"] == ["b"]
+    assert manifest["normal"] == ["b"]
     assert manifest["anomalous"] == ["a", "c"]
     assert manifest["train"] == np.flatnonzero((source.labels == 1) & ~source.official_test).tolist()
     assert manifest["test"] == np.flatnonzero(source.official_test).tolist()
@@ -110,14 +114,90 @@ def test_duplicates_across_training_and_test_are_counted(tmp_path):
     manifest, source = make(tmp_path)
     assert manifest["test_images_also_in_training"] == 0
     np.save(tmp_path / "images.npy", np.zeros_like(source.images))
-    split(SPEC, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    split(spec_of(), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
     manifest = read_manifest(tmp_path / "split.json", "d" * 12)
     assert manifest["test_images_also_in_training"] == len(manifest["test"])
+
+
+def test_folders_trains_on_the_classes_called_normal_and_tests_on_every_class(tmp_path):
+    manifest, source = make(tmp_path, protocol="folders", held_out="all", normal=["a", "c"])
+    assert manifest["normal"] == ["a", "c"] and manifest["anomalous"] == ["b"]
+    assert manifest["train"] == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
+    assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
+    with pytest.raises(HeldoutError, match="needs a folder train and a folder test"):
+        make(tmp_path, official=False, protocol="folders", held_out="all", normal=["a"])
+
+
+def test_with_all_anomalies_those_of_the_official_training_part_are_tested_too(tmp_path):
+    manifest, source = make(tmp_path, variant="all_anomalies")
+    official, _ = make(tmp_path)
+    assert manifest["train"] == official["train"]
+    assert manifest["test"] == np.flatnonzero(source.official_test | (source.labels != 1)).tolist()
+
+
+def test_pooled_trains_on_four_fifths_of_all_normal_images_and_tests_on_the_rest(tmp_path):
+    manifest, source = make(tmp_path, variant="pooled", protocol="leave_one_out")
+    normal, anomalous = np.flatnonzero(source.labels != 1), np.flatnonzero(source.labels == 1)
+    assert len(manifest["train"]) == 32 and len(manifest["test"]) == 8 + 20
+    assert sorted(manifest["train"] + manifest["test"]) == sorted([*normal, *anomalous])
+    assert set(anomalous) < set(manifest["test"])
+    assert source.official_test[manifest["train"]].any() and not source.official_test[manifest["test"]].all()
+
+
+@pytest.mark.parametrize("variant", ["official", "all_anomalies", "pooled"])
+def test_contamination_replaces_training_images_by_anomalies_that_are_not_tested(tmp_path, variant):
+    manifest, source = make(tmp_path, per_class=40, variant=variant, contamination=0.2)
+    clean, _ = make(tmp_path, per_class=40, variant=variant)
+    train = manifest["train"]
+    anomalies = [index for index in train if source.labels[index] != 1]
+    assert len(train) == len(clean["train"]) and len(anomalies) == round(0.2 * len(train))
+    assert set(train) - set(anomalies) < set(clean["train"])
+    assert not source.official_test[anomalies].any()
+    assert set(manifest["test"]) == set(clean["test"]) - set(anomalies)
+    assert train == sorted(train)  # place does not tell either
+
+
+def test_more_contamination_adds_anomalies_to_the_same_ones(tmp_path):
+    few, many = (
+        {index for index in manifest["train"] if source.labels[index] != 1}
+        for manifest, source in (make(tmp_path, per_class=40, contamination=share) for share in (0.1, 0.2))
+    )
+    assert few < many
+
+
+def test_a_conditional_model_is_told_a_normal_class_of_every_contaminating_image(tmp_path):
+    manifest, source = make(tmp_path, per_class=100, contamination=0.2, protocol="leave_one_out")
+    told = dict(zip(manifest["train"], manifest["train_classes"], strict=True))
+    contaminating = [index for index in told if source.labels[index] == 1]
+    assert {told[index] for index in contaminating} == {0, 1}
+    assert all(told[index] == (source.labels[index] == 2) for index in told if index not in contaminating)
+
+
+def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
+    _, source = make(tmp_path)
+    images = source.images.copy()
+    train, test = 20, 30  # the first image of class b in either part
+    images[test] = images[train]
+    np.save(tmp_path / "images.npy", images)
+
+    def manifest(**changes):
+        split(spec_of(**changes), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+        return read_manifest(tmp_path / "split.json", "d" * 12)
+
+    kept, dropped = manifest(), manifest(drop_duplicates=True)
+    assert kept["test_images_also_in_training"] == 1 and kept["dropped_duplicates"] == 0
+    assert dropped["test_images_also_in_training"] == 0 and dropped["dropped_duplicates"] == 1
+    assert dropped["test"] == [index for index in kept["test"] if index != test]
+    assert dropped["train"] == kept["train"]
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
+        (
+            {"contamination": 0.5, "variant": "pooled", "protocol": "leave_one_out"},
+            "16 anomalies among 32 training images asked for, but toy has 10 anomalous images outside the test part",
+        ),
         ({"train_items": 11}, "train_items: 11 asked for, but toy has 10 normal training images; lower it"),
         ({"labelled_anomalies": 21}, "20 anomalous images outside the test part; lower it"),
         ({"calibration": 0.1}, "1 calibration images, but at least 2 are needed; raise calibration, or set it to 0"),

@@ -217,3 +217,18 @@ def test_the_laplacian_loss_can_be_searched_with_private_weights(gan):
         for i in range(3)
     ]
     torch.testing.assert_close(score, torch.stack(expected), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("theta_lr", [0, 1e-3], ids=["shared weights", "private weights"])
+@pytest.mark.parametrize("restriction", ["none", "shell"])
+def test_the_path_is_where_shorter_searches_end_and_costs_no_bit(gan, theta_lr, restriction):
+    def search(steps: int, with_path: bool = False):
+        settings = Settings(3, steps, 0.25, theta_lr, *BETAS, block=4, restriction=restriction)
+        return latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings, with_path=with_path)
+
+    plain, recorded = search(4), search(4, with_path=True)
+    assert plain.path is None and recorded.path.shape == (3, 3, 5, gan.generator.latent)
+    for name in ("z", "loss", "made"):
+        assert torch.equal(getattr(plain, name), getattr(recorded, name))
+    for steps in range(5):
+        assert torch.equal(recorded.path[:, :, steps], search(steps).z)

@@ -1,23 +1,34 @@
 """A folder of a user's own images, of every form that Pillow reads, and the hash that pins it."""
 
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from heldout import config, folders, registry
 from heldout.errors import HeldoutError
 from heldout.identity import IMAGES, source_digest
+from heldout.images import to_unit_range
 from heldout.labelled import read_labels
+from heldout.networks import dcgan
 from heldout.plan import Plan
 from heldout.preparing import prepare
 from tests.conftest import REPOSITORY
 
+SCENES = (
+    *("bedroom", "bridge", "church_outdoor", "classroom", "conference_room", "dining_room", "kitchen", "living_room"),
+    *("restaurant", "skyscraper"),
+)
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
@@ -31,6 +42,13 @@ def folder(tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.full((40, 40), 10 * number, np.uint8)).save(path)
     return tmp_path / "data" / "parts"
+
+
+def transparent_palette():
+    """A picture of one colour that its palette calls transparent."""
+    image = Image.new("RGB", (50, 40), (10, 20, 30)).quantize(2)
+    image.info["transparency"] = image.getpixel((0, 0))
+    return image
 
 
 def prepared(folder, **options):
@@ -58,6 +76,12 @@ def test_images_come_class_by_class_with_slugs(folder):
         ("sixteen_bit.png", Image.fromarray(np.full((40, 50), 25607, np.uint16)), [100] * 3),
         ("sixteen_bit.tiff", Image.fromarray(np.full((40, 50), 65280, np.uint16)), [255] * 3),
         ("grey.jpeg", Image.new("L", (9, 7), 100), [100] * 3),
+        ("colour.tif", Image.new("RGB", (1, 90), (10, 20, 30)), [10, 20, 30]),
+        ("two_levels.png", Image.new("1", (50, 40), 1), [255] * 3),
+        ("transparent_colour.png", transparent_palette(), [0, 0, 0]),
+        ("grey_half_transparent.png", Image.new("LA", (50, 40), (200, 128)), [100] * 3),
+        ("big_endian.tif", Image.fromarray(np.full((40, 50), 25607, ">u2")), [100] * 3),
+        ("print.tif", Image.new("CMYK", (50, 40), (255, 0, 0, 0)), [0, 255, 255]),
     ],
 )
 def test_every_form_of_image_becomes_eight_bit_colour(folder, name, image, expected):
@@ -80,6 +104,54 @@ def test_a_photograph_stands_as_its_camera_says(folder):
     assert np.array_equal(prepared(folder)[0][3, 0], RAMP.repeat(2, 0).repeat(2, 1)[::-1, ::-1])
 
 
+def test_sixteen_bit_colour_keeps_the_upper_eight(folder):
+    """Pillow writes none, so the file is put together here: 40x40 pixels of 3 x 16 bits, uncompressed rows."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = (b"\0" + struct.pack(">HHH", 0x64FF, 0xC800, 0x3201) * 40) * 40
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 40, 16, 2, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (folder / "good" / "9.png").write_bytes(content)
+    assert prepared(folder, channels=3)[0][3, :, 5, 5].tolist() == [0x64, 0xC8, 0x32]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_stands_upright(folder, form, orientation):
+    upright = np.zeros((32, 32), np.uint8)
+    upright[:8, :24] = 200  # no turn or mirroring of it is itself
+    # What a camera stores, by the EXIF standard: the side where the upright image's row 0 and column 0 end up.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: upright[:, ::-1].T,
+        7: upright[::-1, ::-1].T,
+        8: upright[::-1].T,
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    name = f"9.{form.lower()}"
+    Image.fromarray(np.ascontiguousarray(stored)).convert("RGB").save(folder / "good" / name, form, exif=exif)
+    found = prepared(folder)[0][3, 0]
+    assert np.array_equal(found > 100, upright > 100)  # lossy forms blur the edges; these lie on whole blocks of 8
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_every_size_fits_the_networks(folder, size):
+    images, _ = prepared(folder, size=size)
+    assert images.shape == (5, 1, size, size) and images[2].min() == images[2].max() == 20
+    shape = registry.ImageShape(1, size)
+    seen = to_unit_range(torch.from_numpy(images))
+    z = dcgan.Encoder(8, 2, shape)(seen)
+    assert z.shape == (5, 8) and dcgan.Generator(8, 2, shape)(z).shape == seen.shape
+    assert dcgan.Discriminator(2, shape, batch_norm=True)(seen).shape == (5,)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -92,6 +164,14 @@ def test_a_photograph_stands_as_its_camera_says(folder):
         (lambda folder: Image.new("F", (40, 40), 0.7).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits a pixel"),
         (lambda folder: Image.new("I", (40, 40), 200).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits a pixel"),
         (lambda folder: [path.unlink() for path in (folder / "good").iterdir()], "parts/good holds no images"),
+        (lambda folder: [path.unlink() for path in folder.rglob("*.png")], "parts/good holds no images"),
+        (lambda folder: shutil.rmtree(folder / "good"), "parts: no folder 'good'; there are: Hand Gun"),
+        (lambda folder: (folder / "good").rename(folder / "goods"), "parts: no folder 'good'; did you mean 'goods'?"),
+        (lambda folder: (folder / "good" / "0.png").rename(folder / "0.png"), "parts/0.png lies in no class's folder"),
+        (
+            lambda folder: shutil.copytree(folder / "good", folder / "test" / "good"),
+            "parts holds the folders test, Hand Gun; it may hold either a folder per class, or train and test",
+        ),
     ],
 )
 def test_a_folder_that_will_not_do_is_one_line(folder, spoil, message):
@@ -99,6 +179,111 @@ def test_a_folder_that_will_not_do_is_one_line(folder, spoil, message):
     with pytest.raises(HeldoutError, match=message):
         prepared(folder)
     assert not (folder.parent / "images.npy").exists()
+
+
+def put_into_parts(folder, test="test"):
+    """Move the classes into `train`, but for an image of `good`, and all of a class `bent` that is in `test` alone."""
+    (folder / "train").mkdir()
+    for name in ("good", "Hand Gun"):
+        (folder / name).rename(folder / "train" / name)
+    for name, source in {"good/2.png": "good/2.png", "bent/1.png": "good/1.png"}.items():
+        (folder / test / name).parent.mkdir(parents=True)
+        shutil.copy(folder / "train" / source, folder / test / name)
+    (folder / "train" / "good" / "2.png").unlink()
+
+
+CLASSES_OF_PARTS = ["Hand Gun", "good", "bent"]
+
+
+@pytest.mark.parametrize("test", ["test", "val"])
+def test_folders_for_training_and_testing_are_the_official_parts(folder, test):
+    put_into_parts(folder, test)
+    images, labels = prepared(folder, classes=CLASSES_OF_PARTS)
+    assert images[:, 0, 0, 0].tolist() == [0, 10, 0, 10, 20, 10]
+    assert labels.classes.tolist() == ["hand_gun", "hand_gun", "good", "good", "good", "bent"]
+    assert labels.official_test.tolist() == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda folder: (folder / "test").rename(folder / "aside"),
+            "parts holds the folders train, aside; it may hold",
+        ),
+        (lambda folder: shutil.rmtree(folder / "test"), "parts holds the folders train; it may hold either"),
+        (lambda folder: shutil.rmtree(folder / "train"), "parts holds the folders test; it may hold either"),
+        (
+            lambda folder: shutil.copytree(folder / "test", folder / "val"),
+            "parts holds the folders test, train, val; it may hold either",
+        ),
+        (
+            lambda folder: shutil.copytree(folder / "test" / "bent", folder / "test" / "broken"),
+            "parts/test/broken is no class of this experiment; add 'broken'",
+        ),
+        (
+            lambda folder: (folder / "test" / "bent").rename(folder / "test" / "bend"),
+            "parts/train and .*parts/test: no folder 'bent'; did you mean 'bend'?",
+        ),
+        (lambda folder: (folder / "test" / "bent" / "1.png").unlink(), r"parts/\*/bent holds no images"),
+        (
+            lambda folder: shutil.copy(folder / "test" / "bent" / "1.png", folder / "test"),
+            "parts/test/1.png lies in no class's folder",
+        ),
+    ],
+)
+def test_parts_that_will_not_do_are_one_line(folder, spoil, message):
+    put_into_parts(folder)
+    spoil(folder)
+    with pytest.raises(HeldoutError, match=message):
+        prepared(folder, classes=CLASSES_OF_PARTS)
+    assert not (folder.parent / "images.npy").exists() and not (folder.parent / "labels.csv").exists()
+
+
+def test_a_class_may_be_called_train(folder):
+    (folder / "Hand Gun").rename(folder / "train")
+    images, labels = prepared(folder, classes=["good", "train"])
+    assert labels.classes.tolist() == ["good"] * 3 + ["train"] * 2 and not labels.official_test.any()
+    classes = folder.rename(folder.parent / "classes")
+    for part in ("train", "test"):
+        shutil.copytree(classes, folder / part)
+    _, labels = prepared(folder, classes=["good", "train"])
+    assert labels.classes.tolist() == (["good"] * 3 + ["train"] * 2) * 2 and labels.official_test.sum() == 5
+
+
+def test_both_classes_may_be_called_as_parts_are(folder):
+    (folder / "Hand Gun").rename(folder / "train")
+    (folder / "good").rename(folder / "test")
+    _, labels = prepared(folder, classes=["test", "train"])
+    assert labels.classes.tolist() == ["test"] * 3 + ["train"] * 2 and not labels.official_test.any()
+
+
+FORMS = {".bmp": "BMP", ".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP"}
+
+
+@pytest.mark.parametrize("ending", FORMS)
+def test_a_truncated_image_of_every_form_is_named_or_skipped(folder, ending, capsys):
+    expected = prepared(folder)[0]
+    path = folder / "good" / f"1x{ending}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(path, FORMS[ending])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(
+        HeldoutError, match=f"good/1x{ending} cannot be read as an image .*or set skip_unreadable: true"
+    ):
+        prepared(folder)
+    capsys.readouterr()
+    images, labels = prepared(folder, skip_unreadable=True)
+    assert np.array_equal(images, expected) and labels.classes.tolist() == ["good"] * 3 + ["hand_gun"] * 2
+    listed, count = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(f"skipped: {path} cannot be read as an image .*", listed)
+    assert count == "1 of 6 images skipped"
+
+
+def test_a_class_of_damaged_images_alone_is_refused(folder):
+    for path in (folder / "good").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(HeldoutError, match="parts: not one image of the class 'good' can be read"):
+        prepared(folder, skip_unreadable=True)
 
 
 def test_a_truncated_image_is_named(folder):
@@ -191,9 +376,28 @@ def test_an_images_folder_that_is_needed_and_missing_is_one_line(folder):
         plan()
 
 
+def test_an_archive_is_no_folder(folder):
+    archive = shutil.make_archive(str(folder), "zip", folder)
+    for entry in ({"folder": "data/parts.zip"}, {"folder": "data/parts.zip", "md5": "0" * 32}):
+        with pytest.raises(
+            HeldoutError, match=r"parts.zip is a file; unpack it if it is an archive, and name the fold"
+        ):
+            plan(**entry).require_folders()
+    assert archive.endswith("data/parts.zip")
+
+
+def test_which_classes_are_normal_changes_no_image(folder):
+    (changed,) = plan(normal=["good"]).images
+    assert [changed] == plan().images
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"normal": ["god"]}, "datasets.parts.normal: no entry of `classes` 'god'; did you mean 'good'?"),
+        ({"normal": "good"}, "datasets.parts.normal: 'good' is not valid"),
+        ({"size": 48}, r"datasets.parts.size: 48 is not one of \[32, 64, 128, 256\]"),
+        ({"classes": ["good"]}, r"datasets.parts.classes: at least 2 are needed, not \['good'\]"),
         ({"folder": None}, "folder: None is not of type 'string'"),
         ({"md5": "abc"}, "datasets.parts.md5: 'abc' does not match"),
         ({"classes": ["good", "Good"]}, "the classes good, Good are not all told apart in file names"),
@@ -214,3 +418,28 @@ def test_a_required_option_is_asked_for(folder):
 
 def test_slugs_are_what_paths_hold():
     assert registry.slug("T-shirt/top") == "t_shirt_top" and registry.slug(" Übergröße 2 ") == "bergr_e_2"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "test", "channels", "counts"),
+    [
+        ("scenes", "val", 3, dict.fromkeys(SCENES, (450, 100))),
+        ("xray", "test", 1, {"other": (600, 400), **dict.fromkeys(("handgun", "shuriken", "razor_blade"), (600, 100))}),
+    ],
+)
+def test_real_photographs_are_read_with_their_official_parts(name, test, channels, counts, mirror, tmp_path):
+    if not (mirror / name).is_dir():
+        pytest.skip(f"the mirror has no folder {name}")
+    options = {"size": 64, "channels": channels, "classes": list(counts), "md5": folders.md5_of(mirror / name)}
+    source = source_digest("heldout.datasets.image_folder", IMAGES)
+    images, labels = tmp_path / "images.npy", tmp_path / "labels.csv"
+    prepare({"dataset": "image_folder", "options": options, "source": source}, mirror / name, images, labels)
+    read = read_labels(labels)
+    for part, is_test in enumerate((False, True)):
+        found = Counter(read.classes[read.official_test == is_test].tolist())
+        assert found == {name: count[part] for name, count in counts.items()}
+    first = min((mirror / name / "train" / next(iter(counts))).iterdir())
+    with Image.open(first) as image:
+        expected = np.atleast_3d(np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR))).transpose(2, 0, 1)
+    assert np.array_equal(np.load(images, mmap_mode="r")[0], expected)

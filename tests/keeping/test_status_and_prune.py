@@ -36,6 +36,18 @@ def test_each_cell_says_present_missing_or_failed(folder):
     assert "foreign: none" in text
 
 
+def test_a_published_experiment_whose_image_folder_is_missing_is_left_out_and_named(folder, capsys):
+    shoes = {"dataset": "image_folder", "folder": "data/shoes", "classes": ["old", "new"]}
+    changed = yaml.safe_dump(EXPERIMENT | {"experiment": "shoes", "datasets": {"shoes": shoes}, "held_out": ["old"]})
+    Path("workflow/experiments").mkdir(parents=True)
+    Path("workflow/experiments/shoes.yaml").write_text(changed)
+    assert len(inventory.experiments()) == 1
+    assert capsys.readouterr().err == "left out, since their image folders are not there: shoes.yaml\n"
+    Path("shoes.yaml").write_text(changed)  # one of the user's own is not
+    with pytest.raises(HeldoutError, match="the image folder data/shoes is not there"):
+        inventory.experiments()
+
+
 def test_what_is_missing_is_estimated_from_what_ran(folder):
     run = planned().runs[0]
     make(run.trainings["wgan"], wall_s=100)

@@ -76,3 +76,43 @@ def test_without_a_pin_the_folder_counts_as_it_is(photographed):
     finally:
         image.write_bytes(content)
     assert planned["prepare"] == planned["train"] == 1
+
+
+def test_folders_of_training_and_test_images_have_a_row_per_group_of_anomalies(photographed):
+    pixels, digits = mnist_data()
+    parts = {("train", "good", 1): 60, ("test", "good", 1): 20, ("test", "bent", 7): 15, ("test", "scratched", 8): 15}
+    for (part, name, digit), count in parts.items():
+        chosen = pixels[digits == digit][-count:] if part == "test" else pixels[digits == digit][:count]
+        for number, image in enumerate(chosen):
+            path = photographed.folder / "data" / "threats" / part / name / f"{number:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.reshape(28, 28).astype(np.uint8)).save(path)
+    entry = {"dataset": "image_folder", "folder": "data/threats", "classes": ["good", "bent", "scratched"]}
+    name = photographed.write(
+        "threats.yaml",
+        experiment="threats",
+        datasets={"threats": entry | {"normal": ["good"], "size": 32, "channels": 1}},
+        protocol="folders",
+        held_out="all",
+        test_items=None,
+        models={
+            "ganomaly": {"steps": 3, "width": 4, "batch": 16, "trim": 0.1, "refit": 0.1},
+            "wgan": {"steps": 3, "width": 4, "batch": 16, "latent": 2},
+        },
+        methods={"mean_image": {}, "ganomaly": {}, "adgan": {"starts": 2, "steps": 2}},
+        figures=["roc", "scores", "samples", "gallery", "heatmaps", "latent_path"],
+    )
+    photographed.snakemake("--configfile", name)
+    folder = photographed.folder / "results" / "threats"
+    table = pd.read_csv(folder / "tables" / "auroc.csv").set_index("held_out")
+    assert table.index.tolist() == ["bent", "scratched", "overall"]
+    assert table.test_images.tolist() == [35, 35, 50]
+    assert table.mean_image["scratched"] > 0.9
+    drawn = {path.stem for path in (folder / "figures").glob("*.png")}
+    groups = {f"{kind}-{row}" for kind in ("roc", "scores") for row in ("bent", "scratched", "overall")}
+    whole = {f"{kind}-all" for kind in ("gallery", "heatmaps", "latent_path")}
+    assert drawn == groups | whole | {"samples-wgan"}
+    assert "Nothing to be done" in photographed.snakemake("--configfile", name)
+    listed = photographed.run("heldout", "splits")
+    assert "folders" in listed and "60.0%" in listed
+    assert "2 trainings, 3 scorings" in photographed.run("heldout", "cost", name)

@@ -124,6 +124,28 @@ def status(experiments: Experiments = None) -> None:
 
 
 @app.command()
+def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
+    """Say how many trainings and scorings an experiment asks for, and about how long they take, by earlier timings."""
+    from heldout.keeping import inventory
+    from heldout.keeping.cost import cost
+
+    print(cost(inventory.experiment(experiment)))
+
+
+@app.command()
+def splits(
+    manifests: Annotated[list[Path] | None, typer.Argument(help="split manifests; none: all here")] = None,
+) -> None:
+    """List split manifests: who is normal, how many images in each part. Two are compared as well."""
+    from heldout.keeping import splits
+
+    found = splits.manifests(manifests or [])
+    print(splits.table(found))
+    if len(manifests or []) == 2:
+        print(splits.comparison(*found.values()))
+
+
+@app.command()
 def prune(
     experiments: Experiments = None,
     yes: Annotated[bool, typer.Option("--yes", help="delete them; else they are only listed")] = False,

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import jsonschema
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from heldout import registry, schema
 from heldout.errors import HeldoutError, unknown
+from heldout.split_settings import Seed, SplitSettings, as_number
+from heldout.tasks import WHOLE
 
 MIRROR_VARIABLE = "HELDOUT_MIRROR"
 
@@ -20,27 +22,21 @@ SHARED_FOLDERS = ("checkpoints", "scores", "logs", "benchmarks")  # below result
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Seed = Annotated[int, Field(ge=0)]
 Entries = dict[Name, dict[str, Any]]
 
 
-class Experiment(BaseModel):
+class Experiment(SplitSettings):
     """Everything an experiment file may state; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="heldout experiment")
 
     experiment: Name = Field(description="names the folder below results/")
     datasets: Entries = Field(min_length=1, description="what to train and test on; `heldout datasets` lists them")
-    protocol: Literal["one_class", "leave_one_out"] = Field("one_class", description="how a class makes a task")
+    protocol: Literal["one_class", "leave_one_out", "folders"] = Field(
+        "one_class", description="how a class makes a task; `folders`: as the dataset's own `normal` says"
+    )
     held_out: Literal["all"] | list[str | int] = Field("all", description="the classes singled out, names or numbers")
     seeds: list[Seed] = Field([0], min_length=1, description="one training per seed")
-    split_seed: Seed = Field(0, description="draws the split; runs share it")
-    train_items: int | None = Field(None, ge=2, description="random normal images to train on; none: all of them")
-    test_items: int | None = Field(None, ge=2, description="random test images per run; none: all of them")
-    calibration: float = Field(0.0, ge=0, lt=1, description="share of the training normals kept for thresholds")
-    labelled_anomalies: int = Field(
-        0, ge=0, description="anomalous training images whose label is given to methods that ask for it, by name"
-    )
     models: Entries = Field({}, description="what is trained; `heldout models` lists them")
     methods: Entries = Field(min_length=1, description="what scores the test images; `heldout methods` lists them")
     device: Device = Field("auto", description="auto, cpu, cuda or cuda:N")
@@ -48,6 +44,9 @@ class Experiment(BaseModel):
     threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of their identity")
     mirror: str | None = Field(None, description="folder or address with the datasets' files; see HELDOUT_MIRROR")
     bootstrap: int = Field(1000, ge=100, description="resamples of the test images behind each interval")
+    figures: list[str] = Field(
+        ["roc", "scores", "samples"], description="kinds of figures to draw: files in heldout/figures/"
+    )
 
     @field_validator("datasets", "models", "methods", mode="before")
     @classmethod
@@ -64,23 +63,12 @@ class Experiment(BaseModel):
             raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
         return name
 
-    @field_validator(
-        "seeds",
-        "split_seed",
-        "train_items",
-        "test_items",
-        "calibration",
-        "labelled_anomalies",
-        "threads",
-        "bootstrap",
-        mode="before",
-    )
+    @field_validator("seeds", "threads", "bootstrap", mode="before")
     @classmethod
-    def _numbers(cls, values: Any) -> Any:
-        """`--config test_items=5e3` comes as a string."""
-        if isinstance(values, list):
-            return [cls._numbers(value) for value in values]
-        return _number(values, {"type": "integer"}) if isinstance(values, str) else values
+    def _integers(cls, values: Any) -> Any:
+        """`--config bootstrap=5e3` comes as a string."""
+        rule = {"type": "integer"}
+        return [as_number(each, rule) for each in values] if isinstance(values, list) else as_number(values, rule)
 
     @field_validator("held_out", mode="before")
     @classmethod
@@ -109,6 +97,7 @@ class Entry:
         joins: for a method that joins the scores of others, their entries of `methods`, each with a column.
         supervision: a word for every table, where the method is told the labels of anomalies; else empty.
         weights: the fetched weights that its parameters ask for; else None.
+        split: for a dataset, which images play which part: the experiment's word, or the entry's own.
     """
 
     name: str
@@ -118,17 +107,23 @@ class Entry:
     joins: tuple[tuple[str, str], ...] = ()
     supervision: str = ""
     weights: str | None = None
+    split: SplitSettings | None = None
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A checked experiment: its settings, its entries, and the classes that each dataset singles out."""
+    """A checked experiment: its settings, its entries, and the classes that each dataset singles out.
+
+    Attributes:
+        figures: the kinds to draw, each with the entries of `methods` that it can show.
+    """
 
     settings: Experiment
     datasets: dict[str, Entry]
     models: dict[str, Entry]
     methods: dict[str, Entry]
     held_out: dict[str, list[str]]
+    figures: dict[str, list[str]]
 
 
 def read(config: dict[str, Any], where: str) -> Resolved:
@@ -145,14 +140,18 @@ def read(config: dict[str, Any], where: str) -> Resolved:
         settings = Experiment.model_validate(config)
     except ValidationError as error:
         raise _explain(error, where) from error
-    datasets = {name: _entry("dataset", name, given, where) for name, given in settings.datasets.items()}
+    datasets = {name: _dataset(name, settings, where) for name in settings.datasets}
     alone = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
     models = {name: _with_model(entry, settings.models[name], alone, where) for name, entry in alone.items()}
-    found = {name: _method(name, settings, models, where) for name in settings.methods}
+    splits = [dataset.split for dataset in datasets.values()]
+    found = {name: _method(name, settings, splits, models, where) for name in settings.methods}
     others = {name: entry for name, entry in found.items() if not _joins(entry)}
-    methods = {name: _join(entry, others, settings, where) if _joins(entry) else entry for name, entry in found.items()}
+    methods = {
+        name: _join(entry, others, settings, splits, where) if _joins(entry) else entry for name, entry in found.items()
+    }
     held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
-    return Resolved(settings, datasets, models, methods, held_out)
+    figures = {kind: _shown_in(kind, models, methods, where) for kind in settings.figures}
+    return Resolved(settings, datasets, models, methods, held_out, figures)
 
 
 def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
@@ -165,13 +164,15 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
         if key not in rules:
             known = list(rules)
             raise unknown(where, f"parameter of {plugin}", key, known, see=f"heldout {kind}s {plugin}")
-    values = {key: _number(given.get(key, rule.get("default")), rule) for key, rule in rules.items()}
+    values = {key: as_number(given.get(key, rule.get("default")), rule) for key, rule in rules.items()}
     for key, rule in rules.items():
         if isinstance(values[key], float) and not math.isfinite(values[key]):
             raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
         error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
         if error is not None:
-            raise HeldoutError(f"{where}.{key}: {error.message}. See: heldout {kind}s {plugin}")
+            few = f"at least {error.validator_value} are needed, not {error.instance}"
+            message = few if error.validator == "minItems" else error.message
+            raise HeldoutError(f"{where}.{key}: {message}. See: heldout {kind}s {plugin}")
     return values
 
 
@@ -179,6 +180,11 @@ def classes_of(dataset: Entry) -> list[str]:
     """Return the slugs of a dataset's classes, in the order of their numbers."""
     official = schema.plugins("dataset")[dataset.plugin]["classes"]
     return registry.classes_of(f"datasets.{dataset.name}", official, dataset.params)
+
+
+def normal_named(dataset: Entry) -> list[str]:
+    """Return the slugs of the classes that the dataset itself calls normal."""
+    return [registry.slug(name) for name in dataset.params.get("normal") or []]
 
 
 def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
@@ -190,6 +196,23 @@ def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
     naming = {kind, *schema.structure(kind, plugin)}
     params = {key: value for key, value in given.items() if key not in naming}
     return Entry(name, plugin, complete(params, kind, plugin, where))
+
+
+def _dataset(name: str, settings: Experiment, where: str) -> Entry:
+    given = settings.datasets[name]
+    own = {key: value for key, value in given.items() if key in SplitSettings.model_fields}
+    entry = _entry("dataset", name, {key: value for key, value in given.items() if key not in own}, where)
+    _refuse_other_classes(entry, f"{where}, datasets.{name}")
+    try:
+        split = SplitSettings(**settings.model_dump(include=set(SplitSettings.model_fields)) | own)
+    except ValidationError as error:
+        raise _explain(error, f"{where}, datasets.{name}") from error
+    if settings.protocol == "folders" and not entry.params.get("normal"):
+        raise HeldoutError(
+            f"{where}, datasets.{name}: the protocol folders trains on the classes that the dataset calls normal; "
+            "add normal: [NAME], or choose another protocol"
+        )
+    return replace(entry, split=split)
 
 
 def _with_model(
@@ -219,11 +242,13 @@ def _with_model(
     return replace(entry, model=model)
 
 
-def _method(name: str, settings: Experiment, models: dict[str, Entry], where: str) -> Entry:
+def _method(
+    name: str, settings: Experiment, splits: list[SplitSettings], models: dict[str, Entry], where: str
+) -> Entry:
     given = settings.methods[name]
     entry = _entry("method", name, given, where)
     facts = schema.facts("method", entry.plugin, entry.params)
-    if facts["supervision"] and not (settings.calibration and settings.labelled_anomalies):
+    if facts["supervision"] and not all(split.calibration and split.labelled_anomalies for split in splits):
         raise HeldoutError(
             f"{where}, methods.{name}: it learns from labelled anomalies ({facts['supervision']}); set "
             "labelled_anomalies: 50 or so, and calibration: 0.1"
@@ -244,7 +269,9 @@ def _joins(entry: Entry) -> bool:
     return schema.plugins("method")[entry.plugin]["reads"] == ["scores"]
 
 
-def _join(entry: Entry, methods: dict[str, Entry], settings: Experiment, where: str) -> Entry:
+def _join(
+    entry: Entry, methods: dict[str, Entry], settings: Experiment, splits: list[SplitSettings], where: str
+) -> Entry:
     """Return an entry with the entries and columns that its `of` names, told labels as the most told of them.
 
     `anogan` is that entry's score, `anogan:residual` one of its components.
@@ -257,7 +284,7 @@ def _join(entry: Entry, methods: dict[str, Entry], settings: Experiment, where: 
     if weights is not None and (not is_fixed or len(weights) != len(named)):
         problem = f"{len(weights)} weights for {len(named)} of `of`" if is_fixed else "weights are for `by: fixed`"
         raise HeldoutError(f"{where}.weights: {problem}. See: heldout methods {entry.plugin}")
-    if not is_fixed and not settings.calibration:
+    if not is_fixed and not all(split.calibration for split in splits):
         raise HeldoutError(f"{where}: it is fitted to the scores of calibration images; set calibration: 0.1 or so")
     joins = tuple((other, column or "score") for other, _, column in (each.partition(":") for each in named))
     for other, column in joins:
@@ -270,8 +297,37 @@ def _join(entry: Entry, methods: dict[str, Entry], settings: Experiment, where: 
     return replace(entry, joins=joins, supervision=", ".join(sorted(told)))
 
 
+def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], where: str) -> list[str]:
+    """Return the entries of methods that a kind of figure can show; it is refused where it needs one and has none."""
+    figures = schema.plugins("figure")
+    if kind not in figures:
+        raise unknown(f"{where}, figures", "figure", kind, figures)
+    shows, latent = figures[kind]["shows"], figures[kind]["latent"]
+    able = [name for name, facts in schema.plugins("method").items() if shows is None or shows in facts["offers"]]
+    found = [
+        name
+        for name, entry in methods.items()
+        if entry.plugin in able and (latent is None or _latent(entry, models) == latent)
+    ]
+    if shows and not found:
+        wanted = " or ".join(able) + (f" on a model with latent: {latent}" if latent else "")
+        raise HeldoutError(f"{where}, figures: {kind} needs {wanted}, and there is none; add one, or leave {kind} out")
+    return found
+
+
+def _latent(entry: Entry, models: dict[str, Entry]) -> int | None:
+    """The dimensions of z of the model that a method reads; of the parent, where that is trained on another."""
+    while entry.model:
+        entry = models[entry.model]
+    return entry.params.get("latent")
+
+
 def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
     classes = classes_of(dataset)
+    if settings.protocol == "folders":
+        if settings.held_out != "all":
+            raise HeldoutError(f"{where}, held_out: the protocol folders singles no class out; leave it out")
+        return [WHOLE]
     if settings.held_out == "all":
         return classes
     numbers = {str(number): name for number, name in enumerate(classes)}
@@ -286,18 +342,12 @@ def _classes(settings: Experiment, dataset: Entry, where: str) -> list[str]:
     return found
 
 
-def _number(value: Any, rule: dict[str, Any]) -> Any:
-    """Return a number where the rule wants one: Snakemake reads `5e-5` as a string, YAML `5.0` as no integer."""
-    types = {option.get("type") for option in rule.get("anyOf", [rule])}
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not types & {"integer", "number"}:
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    if "number" in types:
-        return number
-    return int(number) if number.is_integer() else value
+def _refuse_other_classes(dataset: Entry, where: str) -> None:
+    """Raise HeldoutError if an option that names some of a dataset's `classes` names another."""
+    for option in ("normal", "train"):
+        for name in dataset.params.get(option) or []:
+            if name not in dataset.params["classes"]:
+                raise unknown(f"{where}.{option}", "entry of `classes`", name, dataset.params["classes"])
 
 
 def _explain(error: ValidationError, where: str) -> HeldoutError:

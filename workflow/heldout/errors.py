@@ -8,6 +8,10 @@ class HeldoutError(Exception):
     """A mistake that a user can mend. The command line prints it without a traceback and exits with 1."""
 
 
+class NotThere(HeldoutError):
+    """A folder that an experiment needs is missing: nothing is wrong with the experiment itself."""
+
+
 class NumericalFailure(Exception):
     """A result that is not finite. Training or scoring again would give it again, so it is recorded, not raised."""
 

@@ -8,12 +8,13 @@ import json
 from fnmatch import fnmatch
 from pathlib import Path
 
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, NotThere
 from heldout.files import write_json
 from heldout.identity import file_md5
 
 # What tools leave beside images; .dvcignore has the same, so that DVC's hash is ours.
-IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db")
+# LMDB writes lock.mdb whenever somebody looks into a database.
+IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db", "lock.mdb")
 KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
 
 
@@ -22,17 +23,25 @@ def md5_of(folder: Path) -> str:
     return _listed({name: file_md5(folder / name) for name in _names(folder)})
 
 
-def known_md5_of(folder: Path) -> str:
-    """Return the same, reading only files whose size or modification time has changed since the last time.
+def require(folder: Path, dataset: str, why: str = "") -> None:
+    """Raise NotThere if there is no such folder, HeldoutError if it is a file.
 
-    Raises:
-        HeldoutError: there is no such folder.
+    Args:
+        folder: what the option `folder` names.
+        dataset: the entry that reads it; its description says what must lie there.
+        why: what cannot be done without it.
     """
+    if folder.is_file():
+        raise HeldoutError(f"{folder} is a file; unpack it if it is an archive, and name the folder as `folder`")
     if not folder.is_dir():
-        raise HeldoutError(
-            f"the image folder {folder} is not there, and without its `md5` the experiment cannot be planned; "
-            f"correct `folder`, or bring it: dvc pull {folder}"
+        raise NotThere(
+            f"the image folder {folder} is not there{why}; correct `folder`, or bring it: dvc pull {folder}. "
+            f"See: heldout datasets {dataset}"
         )
+
+
+def known_md5_of(folder: Path) -> str:
+    """Return the same as `md5_of`, reading only files whose size or modification time has changed since."""
     store = KNOWN / f"md5-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}.json"
     try:
         known = json.loads(store.read_text(encoding="utf-8"))
@@ -49,10 +58,9 @@ def known_md5_of(folder: Path) -> str:
     return _listed({name: md5 for name, (_, _, md5) in found.items()})
 
 
-def check(folder: Path, md5: str) -> None:
+def check(folder: Path, md5: str, dataset: str) -> None:
     """Raise HeldoutError if the folder does not hold what the experiment pins."""
-    if not folder.is_dir():
-        raise HeldoutError(f"{folder} is not there; correct `folder`, or bring it: dvc pull {folder}")
+    require(folder, dataset)
     if (found := md5_of(folder)) != md5:
         raise HeldoutError(
             f"{folder} holds other files than the experiment is about: md5 {found}, pinned {md5}; "

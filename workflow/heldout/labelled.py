@@ -43,7 +43,7 @@ def write_labels(path: Path, source: LabelledImages, classes: list[str]) -> None
 
 
 def read_labels(path: Path) -> Labels:
-    """Read what `write_labels` wrote. Only `split` and `evaluate` may: no label reaches training or scoring."""
+    """Read what `write_labels` wrote. Only `split`, `evaluate` and figures may: none reaches training or scoring."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return Labels(

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from heldout import schema
-from heldout.config import MIRROR_VARIABLE, Entry, Resolved, classes_of
+from heldout.config import MIRROR_VARIABLE, Entry, Resolved, classes_of, normal_named
 from heldout.errors import HeldoutError
 from heldout.fetching import FETCHED
 from heldout.files import SCRATCH, write_text
-from heldout.folders import known_md5_of
+from heldout.folders import known_md5_of, require
 from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import BESIDE, LABELS, TIMING, sidecar
-from heldout.tasks import normal_classes
+from heldout.tasks import normal_classes, rows
 
 FIGURE_FORMATS = ("svg", "png")
 EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
 WRITTEN = (
-    *(f"auroc.{form}" for form in ("csv", "md", "tex")),
+    *(f"{table}.{form}" for table in ("auroc", "auprc") for form in ("csv", "md", "tex")),
     *(f"runtime.{form}" for form in ("csv", "md")),
 )
 
@@ -135,12 +135,18 @@ class Plan:
         }
 
     def reads(self, kind: str, what: str) -> list[str]:
-        """The `tables` or the `checkpoints` that a kind of figure is made from; none if it reads the others."""
-        if schema.plugins("figure")[kind]["reads"] != what:
-            return []
-        if what == "tables":
-            return self.evaluated
-        return [*self.checkpoints, *self.images, *self.splits]
+        """The `tables`, `checkpoints`, `scores` or `labels` that a kind of figure is made from; none if it needs none.
+
+        With checkpoints and with labels come the images that they are of.
+        """
+        images = [*self.images, *self.splits]
+        files = {
+            "tables": self.evaluated,
+            "checkpoints": [*self.checkpoints, *images],
+            "scores": self.scores,
+            "labels": [*self.labels, *images],
+        }
+        return files[what] if what in schema.plugins("figure")[kind]["reads"] else []
 
     @property
     def mirror(self) -> str:
@@ -211,10 +217,8 @@ class Plan:
         """Raise HeldoutError if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
         for prepared in {run.prepared.path: run.prepared for run in self.runs}.values():
             folder = Path(prepared.inputs["raw"].path)
-            if folder.name != FETCHED and not folder.is_dir() and not prepared.is_made:
-                raise HeldoutError(
-                    f"the image folder {folder} is not there; correct `folder`, or bring it: dvc pull {folder}"
-                )
+            if folder.name != FETCHED and not prepared.is_made:
+                require(folder, prepared.spec["dataset"])
 
     def labels_input(self, wildcards: Any) -> str | list[str]:
         images = self.input("images")(wildcards)
@@ -275,7 +279,7 @@ class Plan:
 
     def _reporting(self) -> list[str]:
         """The modules that turn scores into tables and figures: when one changes, they are made again."""
-        return ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in schema.plugins("figure"))]
+        return ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in self._drawn)]
 
     def _floor_first(self) -> list[Entry]:
         entries = list(self.experiment.methods.values())
@@ -283,20 +287,29 @@ class Plan:
 
     @cached_property
     def _drawn(self) -> dict[str, list[dict[str, Any]]]:
-        """What each kind of figure shows: a file's stem, and the dataset, class and model it is about."""
+        """What each kind of figure shows: a file's stem, and the dataset, class, model or methods it is about."""
         several = len(self.experiment.datasets) > 1
         drawn: dict[str, list[dict[str, Any]]] = {}
-        for kind, facts in schema.plugins("figure").items():
+        for kind, names in self.experiment.figures.items():
+            facts = schema.plugins("figure")[kind]
+            shows = {"methods": [shown(self.experiment.methods[name]) for name in names]} if facts["shows"] else {}
             drawn[kind] = []
-            for name, classes in self.experiment.held_out.items():
+            for name, dataset in self.experiment.datasets.items():
                 prefix = f"{kind}-{name}" if several else kind
+                by_row = "tables" in facts["reads"]  # else by run: of several groups of anomalies there is one run
+                classes = self._rows(dataset) if by_row else self.experiment.held_out[name]
                 subjects = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
-                if facts["one_per"] == "held_out_and_mean":
+                if facts["one_per"] == "held_out_and_mean" and self.settings.protocol != "folders":
                     subjects.append({"stem": f"{prefix}-all", "held_out": None})
                 if facts["one_per"] == "model":
                     subjects = [{"stem": f"{prefix}-{model}", "model": model} for model in self._generators()]
-                drawn[kind] += [{"dataset": name, **subject} for subject in subjects]
+                drawn[kind] += [{"dataset": name, **subject, **shows} for subject in subjects]
         return {kind: subjects for kind, subjects in drawn.items() if subjects}
+
+    def _rows(self, dataset: Entry) -> list[str]:
+        normal = normal_named(dataset)
+        anomalous = [name for name in classes_of(dataset) if name not in normal]
+        return rows(self.settings.protocol, self.experiment.held_out[dataset.name], anomalous)
 
     def _generators(self) -> list[str]:
         """The entries of `models` that can draw images."""
@@ -309,19 +322,17 @@ class Plan:
         settings = self.settings
         task = {"dataset": dataset.plugin, "protocol": settings.protocol, "held_out": held_out}
         place = f"{dataset.plugin}/{settings.protocol}/{held_out}"
+        classes = classes_of(dataset)
         split_spec = {
             "step": "split",
             **task,
-            "classes": classes_of(dataset),
+            "classes": classes,
+            "normal": normal_classes(settings.protocol, held_out, classes, normal_named(dataset)),
             "prepared": prepared.digest,
-            "split_seed": settings.split_seed,
-            "train_items": settings.train_items,
-            "test_items": settings.test_items,
-            "calibration": settings.calibration,
-            "labelled_anomalies": settings.labelled_anomalies,
+            **dataset.split.model_dump(),
             "source": source_digest("heldout.protocols"),
         }
-        split_path = f"data/splits/{place}/seed{settings.split_seed}-{digest(split_spec)}.json"
+        split_path = f"data/splits/{place}/seed{dataset.split.split_seed}-{digest(split_spec)}.json"
         split = Step(split_spec, split_path, {"images": prepared})
         inputs = {"images": prepared, "split": split}
         models, methods = self.experiment.models.values(), self.experiment.methods.values()
@@ -352,9 +363,7 @@ class Plan:
             parent = inputs["parent"]
             spec["parent"] = {"digest": parent.digest, **{key: parent.spec[key] for key in ("model", "params")}}
         if schema.plugins("model")[entry.plugin]["conditional"]:
-            spec["normal_classes"] = len(
-                normal_classes(*(inputs["split"].spec[key] for key in ("protocol", "held_out", "classes")))
-            )
+            spec["normal_classes"] = len(inputs["split"].spec["normal"])
         return Step(spec, f"results/checkpoints/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.safetensors", inputs)
 
     def _scoring(
@@ -396,7 +405,10 @@ def _preparation(dataset: Entry) -> Step:
     facts = schema.plugins("dataset")[dataset.plugin]
     options = dict(dataset.params)
     folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
+    options.pop("normal", None)  # which classes are normal shapes the split, not the images
     if folder is not None:
+        if not options["md5"]:
+            require(Path(folder), dataset.plugin, ", and without its `md5` the experiment cannot be planned")
         options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")
     raw = Step({"step": "fetch"}, str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")), {})
     prepared_spec = {

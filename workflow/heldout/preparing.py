@@ -27,7 +27,7 @@ def prepare(spec: dict[str, Any], raw: Path, images: Path, labels: Path) -> None
         fetching.check(spec["dataset"], raw)
         dataset = entry.plugin()
     else:
-        folders.check(raw, options["md5"])
+        folders.check(raw, options["md5"], spec["dataset"])
         dataset = entry.plugin(entry.params(**options, folder=str(raw)))
     source = dataset.read(raw)
     write_labels(labels, source, registry.classes_of(spec["dataset"], entry.facts["classes"], options))

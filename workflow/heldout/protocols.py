@@ -2,10 +2,20 @@
 
 `one_class`: train on the held-out class alone; every other class is anomalous.
 `leave_one_out`: train on all other classes; the held-out class is anomalous.
+`folders`: train on the classes that the dataset calls normal; every other class is a group of anomalies of its own.
 
-Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"). Items are drawn by the
-hash of (split seed, purpose, image content), so a split depends on no library's generator and on no file order.
-A dataset without an official test part gives a fifth of each class to testing, drawn in the same way.
+Which images are tested is a variant:
+`official`: the official test part.
+`all_anomalies`: its normal images, and every anomalous image, of the official training part as well.
+`pooled`: the official parts are joined; a random fifth of the normal images, and every anomalous image.
+Contamination replaces a share of the training images by anomalies from outside the test part; nothing is told of them.
+
+Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"); GANomaly's code
+(lib/data.py): `pooled` with a seed, `all_anomalies` without one; EGBAD's code (data/mnist.py) means `pooled`, but draws
+training and test anew, so that most of its test normals were trained on. Contamination: Deep SAD (Ruff et al., ICLR
+2020), whose shares are 0, 0.01, 0.05, 0.1 and 0.2.
+Items are drawn by the hash of (split seed, purpose, image content), so a split depends on no library's generator and on
+no file order. A dataset without an official test part gives a fifth of each class to testing, drawn in the same way.
 """
 
 import hashlib
@@ -20,12 +30,23 @@ from heldout.errors import HeldoutError
 from heldout.files import write_text
 from heldout.identity import canonical, check_source
 from heldout.labelled import Labels, read_labels
-from heldout.tasks import normal_classes
 
 OWN_TEST_SHARE = 0.2
 FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
 FEWEST_CALIBRATION_IMAGES = 2  # one has no spread
-STATED = ("dataset", "protocol", "held_out", "split_seed", "train_items", "test_items", "calibration")
+STATED = (
+    "dataset",
+    "prepared",
+    "protocol",
+    "variant",
+    "held_out",
+    "split_seed",
+    "train_items",
+    "test_items",
+    "calibration",
+    "contamination",
+    "drop_duplicates",
+)
 PARTS = ("train", "calibration", "labelled_anomalies", "test")
 
 
@@ -35,8 +56,8 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     No label of a test image is in it. Those of training images are, for conditional models: `train_classes`.
 
     Args:
-        spec: `dataset, protocol, held_out, split_seed, train_items, test_items, calibration, labelled_anomalies`, and
-            the dataset's `classes`.
+        spec: `dataset, prepared, protocol, variant, held_out, split_seed, train_items, test_items, calibration,
+            contamination, labelled_anomalies, drop_duplicates`, and of the dataset all `classes` and the `normal` ones.
         digest: the split's own, by which training and scoring know that they were given the right one.
         images_path, labels_path: what `prepare` wrote.
         manifest_path: where the manifest goes.
@@ -48,8 +69,10 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     images = np.load(images_path, mmap_mode="r", allow_pickle=False)
     labels = read_labels(labels_path)
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-    normal = normal_classes(spec["protocol"], spec["held_out"], spec["classes"])
-    parts = _parts(spec, labels, contents, normal)
+    if spec["protocol"] == "folders" and not labels.official_test.any():
+        raise HeldoutError(f"{spec['dataset']}: the protocol folders needs a folder train and a folder test in it")
+    normal = spec["normal"]
+    parts, dropped = _parts(spec, labels, contents)
     _refuse_small(spec, parts, labels, normal)
 
     train_contents = {contents[index] for index in (*parts["train"], *parts["calibration"])}
@@ -61,11 +84,11 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
         "anomalous": [name for name in spec["classes"] if name not in normal],
         "share_of_anomalies": round(float(is_anomalous.mean()), 6),
         "official_test_part": bool(labels.official_test.any()),
+        "dropped_duplicates": dropped,
         "test_images_also_in_training": sum(contents[index] in train_contents for index in parts["test"]),
         "counts": {part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
         "content": {part: content_sha256(images, parts[part]) for part in PARTS},
-        # What a conditional model is told: the place of each training image's class in `normal`.
-        "train_classes": [normal.index(name) for name in labels.classes[parts["train"]]],
+        "train_classes": [_told_class(spec, labels.classes[index], contents[index]) for index in parts["train"]],
         **parts,
     }
     manifest["sha256"] = _sha256(manifest)
@@ -98,10 +121,11 @@ def content_sha256(images: np.ndarray, indices: list[int]) -> str:
     return sha256.hexdigest()
 
 
-def _parts(spec: dict[str, Any], labels: Labels, contents: list[str], normal: list[str]) -> dict[str, list[int]]:
+def _parts(spec: dict[str, Any], labels: Labels, contents: list[str]) -> tuple[dict[str, list[int]], int]:
+    """Return each part's indices, in order, and how many test images `drop_duplicates` has left out."""
+
     def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
-        seed = spec["split_seed"]
-        ranked = sorted(candidates.tolist(), key=lambda index: _rank(seed, purpose, contents[index], index))
+        ranked = sorted(candidates.tolist(), key=lambda index: (_rank(spec, purpose, contents[index]), index))
         return np.array(sorted(ranked[:count]), dtype=int)
 
     def enough(candidates: np.ndarray, key: str, what: str) -> np.ndarray:
@@ -114,21 +138,40 @@ def _parts(spec: dict[str, Any], labels: Labels, contents: list[str], normal: li
             )
         return drawn(key.replace("_", " "), candidates, spec[key])
 
-    is_test = labels.official_test.copy()
-    if not is_test.any():
+    is_normal = np.isin(labels.classes, spec["normal"])
+    official = labels.official_test.copy()
+    if not official.any():
         for name in spec["classes"]:
             members = np.flatnonzero(labels.classes == name)
-            is_test[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
-    test = np.flatnonzero(is_test)
-    test = enough(test, "test_items", "test images")
-    train = np.flatnonzero(~is_test & np.isin(labels.classes, normal))
+            official[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
+    tested = official if spec["variant"] == "official" else official | ~is_normal
+    if spec["variant"] == "pooled":
+        normals = np.flatnonzero(is_normal)
+        tested = ~is_normal
+        tested[drawn("pooled test part", normals, len(normals) - int(len(normals) * (1 - OWN_TEST_SHARE)))] = True
+
+    train = np.flatnonzero(is_normal & ~tested)
     calibration = drawn("calibration", train, round(len(train) * spec["calibration"]))
     train = enough(np.setdiff1d(train, calibration), "train_items", "normal training images")
-    anomalous = np.flatnonzero(~is_test & ~np.isin(labels.classes, normal))
-    labelled = enough(anomalous, "labelled_anomalies", "anomalous images outside the test part")
-    parts = {"train": train, "calibration": calibration, "labelled_anomalies": labelled, "test": test}
-    assert sum(map(len, parts.values())) == len(set().union(*(part.tolist() for part in parts.values())))
-    return {name: part.tolist() for name, part in parts.items()}
+    outside = np.flatnonzero(~is_normal & ~official)
+    wanted = round(len(train) * spec["contamination"])
+    if wanted > len(outside):
+        raise HeldoutError(
+            f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec['dataset']} "
+            f"has {len(outside)} anomalous images outside the test part; lower it, or train_items"
+        )
+    contaminating = drawn("contamination", outside, wanted)
+    kept = drawn("beside contamination", train, len(train) - len(contaminating))
+    outside = np.setdiff1d(outside, contaminating)
+    labelled = enough(outside, "labelled_anomalies", "anomalous images outside the test part")
+    parts = {"train": np.union1d(kept, contaminating), "calibration": calibration, "labelled_anomalies": labelled}
+
+    taken = np.concatenate(list(parts.values()))
+    test = np.setdiff1d(np.flatnonzero(tested), taken)
+    seen = {contents[index] for index in taken} if spec["drop_duplicates"] else set()
+    fresh = np.array([index for index in test if contents[index] not in seen], dtype=int)
+    parts["test"] = enough(fresh, "test_items", "test images")
+    return {name: part.tolist() for name, part in parts.items()}, len(test) - len(fresh)
 
 
 def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:
@@ -149,8 +192,15 @@ def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Lab
         raise HeldoutError(f"{task}: no {missing} image among {len(test_normal)} test images; raise test_items")
 
 
-def _rank(seed: int, purpose: str, content: str, index: int) -> tuple[str, int]:
-    return hashlib.sha256(f"{seed}/{purpose}/{content}".encode()).hexdigest(), index
+def _told_class(spec: dict[str, Any], name: str, content: str) -> int:
+    """What a conditional model is told: the place of the class in `normal`; of a contaminating image, a random one."""
+    if name in spec["normal"]:
+        return spec["normal"].index(name)
+    return int(_rank(spec, "class", content), 16) % len(spec["normal"])
+
+
+def _rank(spec: dict[str, Any], purpose: str, content: str) -> str:
+    return hashlib.sha256(f"{spec['split_seed']}/{purpose}/{content}".encode()).hexdigest()
 
 
 def _sha256(manifest: dict[str, Any]) -> str:

@@ -68,6 +68,12 @@ class Params(BaseModel):
 class ModelParams(Params):
     steps: int = Field(10_000, ge=1, description="updates of the model; of a GAN's generator")
     batch: int = Field(64, ge=2, description="images in one update")
+    trim: float = Field(
+        0.0, ge=0, le=0.5, description="share of the images drawn for a batch that is left out, those of highest loss"
+    )
+    refit: float = Field(
+        0.0, ge=0, le=0.5, description="share of the training images left out of a second training, as anomalous as any"
+    )
 
 
 class MethodParams(Params):
@@ -144,6 +150,7 @@ def method(
     color: str,
     default_model: str | None = None,
     components: tuple[str, ...] = (),
+    offers: tuple[str, ...] = (),
     when: dict[str, dict[str, Any]] | None = None,
 ) -> Callable:
     """Register something that scores images.
@@ -158,24 +165,31 @@ def method(
         color: the method's colour in every figure.
         default_model: the model it reads where an experiment names none, as in its paper.
         components: what it gives beside its score, for each image; `combine` can join them.
+        offers: what it has for figures, each of them called as `score` is: `rebuild`, what it makes of an image
+            `(N, C, H, W)`, and `find`, its latent search (`search.Found`), on request with the path.
         when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
             fetched file of weights), `network` (one that a GPU makes faster) or `supervision` (a word for every table,
             where anomalies' labels are used).
     """
     assert cost_class in COST_CLASSES, cost_class
     facts = {"cost": cost, "cost_class": cost_class, "color": color, "default_model": default_model}
-    return _register("method", name, reads=list(reads), components=list(components), **facts, when=when or {})
+    facts |= {"components": list(components), "offers": list(offers)}
+    return _register("method", name, reads=list(reads), **facts, when=when or {})
 
 
-def figure(name: str, *, one_per: str, reads: str) -> Callable:
+def figure(
+    name: str, *, one_per: str, reads: tuple[str, ...], shows: str | None = None, latent: int | None = None
+) -> Callable:
     """Register a figure.
 
     Args:
         name: the entry's name, and the beginning of its files' names.
         one_per: what it is drawn for: each `held_out` class, each `held_out_and_mean`, or each `model`.
-        reads: what it is made from: the evaluation's `tables`, or the `checkpoints`.
+        reads: what it is made from: the evaluation's `tables`, the `checkpoints`, the `scores`, the test `labels`.
+        shows: what a method must offer to be shown in it; none: it shows all methods, or none.
+        latent: the dimensions of z that a method's model must have for that as well.
     """
-    return _register("figure", name, one_per=one_per, reads=reads)
+    return _register("figure", name, one_per=one_per, reads=list(reads), shows=shows, latent=latent)
 
 
 def _register(kind: str, name: str, **facts: Any) -> Callable:
@@ -224,13 +238,15 @@ def classes_of(name: str, official: list[str], options: dict[str, Any]) -> list[
         options: where there are none, `classes` names them.
 
     Raises:
-        HeldoutError: two names have one slug.
+        HeldoutError: two names have one slug, or one has a word of the tables.
     """
     if official:
         return official
     slugs = [slug(word) for word in options["classes"]]
     if len(set(slugs)) < len(slugs) or not all(slugs):
         raise HeldoutError(f"{name}: the classes {', '.join(options['classes'])} are not all told apart in file names")
+    if taken := {"all", "mean", "overall"} & set(slugs):
+        raise HeldoutError(f"{name}: a class cannot be called {taken.pop()!r}, a word of the tables; rename its folder")
     return slugs
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from heldout import identity, registry
 from heldout.errors import HeldoutError
+from heldout.split_settings import SplitSettings
 
 PATH = identity.PACKAGE.parent / "schema" / "config.schema.json"
 RENEW = "heldout schema"
@@ -52,7 +53,8 @@ def plugins(kind: str) -> dict[str, Any]:
 def parameters(kind: str, name: str) -> dict[str, Any]:
     """Return the JSON schemas of a plug-in's parameters, by name."""
     properties = stored()["$defs"][f"{kind}.{name}"]["properties"]
-    return {key: rule for key, rule in properties.items() if key not in (*NAMED, *STRUCTURE)}
+    others = (*NAMED, *STRUCTURE, *SplitSettings.model_fields)
+    return {key: rule for key, rule in properties.items() if key not in others}
 
 
 def structure(kind: str, name: str) -> list[str]:

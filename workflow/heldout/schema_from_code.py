@@ -8,6 +8,7 @@ from typing import Any
 from heldout import registry
 from heldout.config import Experiment
 from heldout.schema import NAMED, PLUGINS, SHARED, plugin_digest, shared_digest
+from heldout.split_settings import SplitSettings
 
 
 def generate() -> dict[str, Any]:
@@ -27,8 +28,9 @@ def generate() -> dict[str, Any]:
         names = entries.pop("patternProperties")  # a pattern would exempt an entry from `additionalProperties`
         entries["propertyNames"] = {"pattern": next(iter(names))}
         entries.update(_entries(kind, list(plugins[kind])))
+    schema["properties"]["figures"]["items"]["enum"] = list(plugins["figure"])
     schema[PLUGINS] = plugins
-    schema[SHARED] = {module: shared_digest(module) for module in ("registry", "config", "features")}
+    schema[SHARED] = {module: shared_digest(module) for module in ("registry", "config", "split_settings", "features")}
     return schema
 
 
@@ -40,6 +42,8 @@ def _parameters(kind: str, name: str, params: type[registry.Params]) -> dict[str
     schema = params.model_json_schema()
     properties = {**schema["properties"], kind: {"const": name}}
     reads = registry.load(kind, name).facts.get("reads", [])
+    if kind == "dataset":
+        properties |= SplitSettings.model_json_schema()["properties"]
     if reads == ["scores"]:
         properties["of"] = {
             "type": "array",

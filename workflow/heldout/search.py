@@ -71,11 +71,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Found:
-    """Where the searches ended: z `(N, starts, latent)`, the loss `(N, starts)`, and `made` `(N, starts, C, H, W)`."""
+    """Where the searches ended: z `(N, starts, latent)`, the loss `(N, starts)`, and `made` `(N, starts, C, H, W)`.
+
+    `path`, if it was asked for: z before the first step and after each, `(N, starts, steps + 1, latent)`.
+    """
 
     z: Tensor
     loss: Tensor
     made: Tensor
+    path: Tensor | None = None
+
+    @property
+    def closest(self) -> Tensor:
+        """What was made from the start whose loss ended lowest, `(N, C, H, W)`."""
+        return self.made[torch.arange(len(self.made)), self.loss.argmin(dim=1)]
 
 
 def latent_search(
@@ -85,6 +94,7 @@ def latent_search(
     loss: Loss,
     settings: Settings,
     starts_at: Tensor | None = None,
+    with_path: bool = False,
 ) -> Found:
     """Search for every image from every starting point.
 
@@ -96,6 +106,7 @@ def latent_search(
         loss: `loss(made, *targets)`, one number per row.
         settings: how to search.
         starts_at: `(N, starts, latent)`, where to begin instead of at draws from the prior.
+        with_path: whether to keep where z was at every step.
     """
     starts = settings.starts
     if starts_at is None:
@@ -104,17 +115,30 @@ def latent_search(
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
     move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
 
-    def search(z: Tensor, *targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return move(generator, _restricted(z, settings), targets, loss, settings)
+    def search(z: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
+        visited: list[Tensor] = []
+
+        def visit(z: Tensor) -> None:
+            if with_path:
+                visited.append(z.detach().clone())
+
+        ends = move(generator, _restricted(z, settings), targets, loss, settings, visit)
+        return (*ends, torch.stack(visited, dim=1)) if with_path else ends
 
     ends = in_blocks(search, z, *repeated, size=settings.block)
     return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))
 
 
 def _with_shared_weights(
-    generator: nn.Module, z: Tensor, targets: tuple[Tensor, ...], loss: Loss, settings: Settings
+    generator: nn.Module,
+    z: Tensor,
+    targets: tuple[Tensor, ...],
+    loss: Loss,
+    settings: Settings,
+    visit: Callable[[Tensor], None],
 ) -> tuple[Tensor, Tensor, Tensor]:
     z = z.clone().requires_grad_()
+    visit(z)
     adam = _adam([z], settings.z_lr, settings)
     before_step = None
     for _ in range(settings.steps):
@@ -125,13 +149,19 @@ def _with_shared_weights(
         adam.step()
         with torch.no_grad():
             z.copy_(_restricted(z, settings))
+        visit(z)
     with torch.no_grad():
         made = generator(z)
         return z.detach(), _reading(before_step, loss(made, *targets), settings), made
 
 
 def _with_private_weights(
-    generator: nn.Module, z: Tensor, targets: tuple[Tensor, ...], loss: Loss, settings: Settings
+    generator: nn.Module,
+    z: Tensor,
+    targets: tuple[Tensor, ...],
+    loss: Loss,
+    settings: Settings,
+    visit: Callable[[Tensor], None],
 ) -> tuple[Tensor, Tensor, Tensor]:
     def loss_of_one(weights: Weights, z: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
         made = functional_call(generator, weights, (z.unsqueeze(0),))
@@ -143,6 +173,7 @@ def _with_private_weights(
 
     gradients = vmap(grad_and_value(lowered_of_one, argnums=(0, 1), has_aux=True))
     z = z.clone()
+    visit(z)
     weights = {
         name: weight.detach().expand(len(z), *weight.shape).contiguous()
         for name, weight in generator.named_parameters()
@@ -170,6 +201,7 @@ def _with_private_weights(
             take(gradient_z, None)
             (gradient_theta, _), _ = gradients(weights, z, *targets)
             take(None, gradient_theta)
+        visit(z)
     with torch.no_grad():
         after, made = vmap(loss_of_one)(weights, z, *targets)
     return z, _reading(before_step, after, settings), made

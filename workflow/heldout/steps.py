@@ -3,6 +3,8 @@
 Its source is part of every digest, so nothing about progress, timing or files belongs here.
 """
 
+import copy
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from heldout import randomness, registry
 from heldout.images import to_unit_range
+from heldout.trimming import image_losses
 
 
 def build(spec: dict[str, Any], image: registry.ImageShape) -> nn.Module:
@@ -27,42 +30,77 @@ def build(spec: dict[str, Any], image: registry.ImageShape) -> nn.Module:
     return registry.create("model", spec["model"], spec["params"], image, rng, *parents)
 
 
+def updates(params: registry.ModelParams) -> int:
+    """Return how often a training updates its model: `steps` times, or twice as often where it is trained anew."""
+    return params.steps * (2 if params.refit else 1)
+
+
 def train(
     model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None
 ) -> Iterator[tuple[dict[str, float], int]]:
-    """Train a freshly built model in place; yield after every step its losses and how many images it drew.
+    """Train a freshly built model in place; yield after every step its losses and how many images it was shown.
 
     A model's `start(images)` runs before the first step. Its `finish(images)`, where it has one, runs after the last,
     in eval mode and without gradients: for what scoring needs and only the training images can tell.
 
+    Against contaminated training images a model's `trim` leaves the highest losses out of every batch, and `refit`
+    trains it a second time, from the same first weights, without the images that the first training found anomalous.
+
     Args:
         model: on the device of the training.
-        images: the normal images, uint8 `(N, C, H, W)`, on the same device.
+        images: the training images, uint8 `(N, C, H, W)`, on the same device.
         spec: `model, seed, precision`.
         classes: for a conditional model, which normal class each image is of, `(N,)` int64.
     """
-    batch = model.params.batch
-    draw_batch = randomness.batches(images, batch, randomness.batch_order(spec["seed"], spec["model"]), classes)
+    order = randomness.batch_order(spec["seed"], spec["model"])
     rng = randomness.latents(spec["seed"], spec["model"], images.device)
-    drawn = 0
+    untrained = copy.deepcopy(model) if model.params.refit else None
+    yield from _train_once(model, images, classes, spec, order, rng)
+    if untrained is not None:
+        losses = image_losses(model, to_unit_range(images), classes)
+        kept = losses.argsort(stable=True)[: len(images) - int(len(images) * model.params.refit)].sort().values
+        model.__dict__ = untrained.__dict__  # in place, since the caller holds the model
+        told = None if classes is None else classes[kept]
+        yield from _train_once(model, images[kept], told, spec, order, rng)
+
+
+def _train_once(
+    model: nn.Module,
+    images: Tensor,
+    classes: Tensor | None,
+    spec: dict[str, Any],
+    order: torch.Generator,
+    rng: torch.Generator,
+) -> Iterator[tuple[dict[str, float], int]]:
+    batch = model.params.batch
+    candidates = math.ceil(batch / (1 - model.params.trim))
+    draw_batch = randomness.batches(images, candidates, order, classes)
+    shown = 0
 
     def draw() -> Any:
-        nonlocal drawn
-        drawn += batch
-        return draw_batch()
+        nonlocal shown
+        shown += batch
+        return draw_batch() if candidates == batch else _trimmed(model, draw_batch(), batch)
 
     model.train()
     model.start(images)
     for _ in range(model.params.steps):
-        before = drawn
+        before = shown
         with randomness.autocast(spec["precision"], images.device):
             losses = model.step(draw, rng)
-        yield {name: loss.item() for name, loss in losses.items()}, drawn - before
+        yield {name: loss.item() for name, loss in losses.items()}, shown - before
     if hasattr(model, "finish"):
         model.eval()
         with torch.no_grad():
             model.finish(images)
         model.train()
+
+
+def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:
+    """Return the `batch` candidates of the lowest loss, in the order in which they were drawn."""
+    images, *classes = drawn if isinstance(drawn, tuple) else (drawn,)
+    kept = image_losses(model, images, *classes).argsort(stable=True)[:batch].sort().values
+    return (images[kept], classes[0][kept]) if classes else images[kept].contiguous(memory_format=torch.channels_last)
 
 
 def ready(model: nn.Module) -> nn.Module:

@@ -146,7 +146,7 @@ def _train(
     """
     seen, watching_s = 0, 0.0
     title = f"{spec['model']} {spec['held_out']}"
-    trained = progress(steps.train(model, images, spec, classes), model.params.steps, title)
+    trained = progress(steps.train(model, images, spec, classes), steps.updates(model.params), title)
     for step, (losses, drawn) in enumerate(trained, start=1):
         for name, loss in losses.items():
             if not math.isfinite(loss):

@@ -32,7 +32,9 @@ for kind, files in PLAN.figures.items():
         input:
             inputs=PLAN.inputs,
             tables=PLAN.reads(kind, "tables"),
+            scores=PLAN.reads(kind, "scores"),
             checkpoints=ancient(PLAN.reads(kind, "checkpoints")),
+            labels=ancient(PLAN.reads(kind, "labels")),
         output:
             files,
         log:
@@ -45,7 +47,7 @@ for kind, files in PLAN.figures.items():
         resources:
             gpu=0,
             mem_mb=2000,
-            runtime=10,
+            runtime=60 if PLAN.reads(kind, "checkpoints") else 10,  # some search again, for a few images
         params:
             kind=kind,
         message:

@@ -1,13 +1,19 @@
 """Your own images: a folder with one folder per class, any sizes and formats.
 
     <folder>/<class>/**/<image>.png, .jpg, .bmp, .tif, .webp
+or  <folder>/train/<class>/**/<image> and <folder>/test/<class>/**/<image>; `val` is as good as `test`
+
+In the second layout `test` is the official test part, and a class may lie in one of the two alone: kinds of anomalies
+that nobody trains on. In the first there is none, so a stratified fifth is set aside.
 
 Each image is scaled until its shorter side has `size` pixels, and its centre is cut out; 16 bits become 8, and what is
-transparent becomes black. There is no official test part, so a stratified fifth is set aside.
+transparent becomes black. A damaged image is refused, or with `skip_unreadable` left out and listed in the log.
+`normal` is for the protocol `folders`, which calls these classes normal; it changes no image.
 
 Source: the user; `md5` pins the content, as `dvc add` reports it.
 """
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -16,21 +22,21 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from heldout import registry
-from heldout.errors import HeldoutError
+from heldout.datasets._photographs import DAMAGED, FolderOptions, square
+from heldout.errors import HeldoutError, unknown
 from heldout.folders import files_in
 from heldout.labelled import LabelledImages
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+TRAIN, TESTS = "train", ("test", "val")
 
 
-class Params(registry.DatasetOptions):
-    size: Literal[32, 64] = Field(64, description="side in pixels")
+class Params(FolderOptions):
+    size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: colour")
     classes: list[str] = Field(min_length=2, description="names of the folders in it, one per class")
-    folder: str = Field(description="where it lies; no part of any identity")
-    md5: str | None = Field(
-        None, pattern=r"^[0-9a-f]{32}(\.dir)?$", description="pins its files, as in FOLDER.dvc; none: as they are"
-    )
+    normal: list[str] | None = Field(None, description="those of `classes` that the protocol `folders` calls normal")
+    skip_unreadable: bool = Field(False, description="leave out damaged images, and list them in the log; else refuse")
 
 
 @registry.dataset("image_folder", classes=(), files={})
@@ -39,43 +45,101 @@ class ImageFolder:
         self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
-        """Read every image, class by class in their order, and within a class by name.
+        """Read every image: the training part before the test part, each class by class in their order, then by name.
 
         Raises:
-            HeldoutError: a class has no images, a folder is no class, or an image cannot be read.
+            HeldoutError: the folder has another layout, a class has no images, a folder is no class, or an image
+                cannot be read and is not to be skipped.
         """
-        files = _images_by_class(raw, self.params.classes)
-        images = [self._read(path) for paths in files.values() for path in paths]
-        labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
-        return LabelledImages(np.stack(images), labels, np.zeros(len(labels), bool))
+        images, labels, official_test, skipped = [], [], [], 0
+        for is_test, label, path in _listed(raw, self.params.classes):
+            try:
+                images.append(self._read(path))
+            except _UnreadableError as error:
+                if not self.params.skip_unreadable:
+                    raise HeldoutError(f"{error}; replace it or move it away, or set skip_unreadable: true") from error
+                print(f"skipped: {error}", file=sys.stderr)
+                skipped += 1
+                continue
+            labels.append(label)
+            official_test.append(is_test)
+        if skipped:
+            print(f"{skipped} of {skipped + len(images)} images skipped", file=sys.stderr)
+        for label, name in enumerate(self.params.classes):
+            if label not in labels:
+                raise HeldoutError(f"{raw}: not one image of the class {name!r} can be read")
+        return LabelledImages(np.stack(images), np.array(labels), np.array(official_test))
 
     def _read(self, path: Path) -> np.ndarray:
         """Return one image, uint8 `(C, size, size)`."""
         try:
             with Image.open(path) as opened:
                 image = _eight_bit(ImageOps.exif_transpose(opened), path)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise HeldoutError(f"{path} cannot be read as an image ({error}); replace it or move it away") from error
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-        image = image.convert("L" if self.params.channels == 1 else "RGB")
-        image = ImageOps.fit(image, (self.params.size, self.params.size), Image.Resampling.BILINEAR)
-        return np.atleast_3d(np.asarray(image, np.uint8)).transpose(2, 0, 1)  # (H, W, C) -> (C, H, W)
+            if "A" in image.getbands() or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+            image = image.convert("L" if self.params.channels == 1 else "RGB")
+        except DAMAGED as error:
+            raise _UnreadableError(f"{path} cannot be read as an image ({error})") from error
+        return square(image, self.params.size)
 
 
-def _images_by_class(folder: Path, classes: list[str]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {name: [] for name in classes}
-    for path in files_in(folder):
-        name = path.parts[0]
-        if len(path.parts) > 1 and name not in found:
-            raise HeldoutError(f"{folder / name} is no class of this experiment; add {name!r} to `classes`, or move it")
-        if len(path.parts) > 1 and path.suffix.lower() in ENDINGS:
-            found[name].append(folder / path)
-    for name, images in found.items():
-        if not images:
-            raise HeldoutError(f"{folder / name} holds no images ({', '.join(ENDINGS)})")
-    return found
+class _UnreadableError(Exception):
+    """A file that is no image, or not a whole one."""
+
+
+def _listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
+    """Return of each image whether it is in the test part, its class's number and its path, ordered in this way."""
+    files = files_in(folder)
+    parts = _parts(folder, {path.parts[0] for path in files if len(path.parts) > 1}, classes)
+    depth = 1 if parts else 0  # of the classes' folders
+    _refuse_missing(folder, parts, {path.parts[depth] for path in files if len(path.parts) > depth + 1}, classes)
+    found = []
+    for path in files:
+        is_image = path.suffix.lower() in ENDINGS
+        if len(path.parts) == depth + 1 and is_image:
+            raise HeldoutError(f"{folder / path} lies in no class's folder; put it into one, or move it away")
+        if len(path.parts) <= depth + 1:
+            continue
+        place = folder.joinpath(*path.parts[: depth + 1])
+        if place.name not in classes:
+            raise HeldoutError(f"{place} is no class of this experiment; add {place.name!r} to `classes`, or move it")
+        if is_image:
+            found.append((parts[1:] == [path.parts[0]], classes.index(place.name), folder / path))
+    with_images = {label for _, label, _ in found}
+    for label, name in enumerate(classes):
+        if label not in with_images:
+            place = folder / "*" / name if parts else folder / name
+            raise HeldoutError(f"{place} holds no images ({', '.join(ENDINGS)})")
+    return sorted(found, key=lambda image: image[:2])  # which keeps the order of names
+
+
+def _parts(folder: Path, above: set[str], classes: list[str]) -> list[str]:
+    """Return the folders that hold the classes, training first; none where the classes' folders are `above` all.
+
+    Raises:
+        HeldoutError: a mixture of the two, a part without the other, or two test parts.
+    """
+    reserved = {TRAIN, *TESTS}
+    is_parted = above <= reserved and not above <= set(classes)  # a class may be called `train`
+    if not is_parted and not above & reserved - set(classes):
+        return []
+    for test in TESTS:
+        if above == {TRAIN, test}:
+            return [TRAIN, test]
+    named = sorted(above & reserved) + sorted(above - reserved)[:1]
+    raise HeldoutError(
+        f"{folder} holds the folders {', '.join(named)}; it may hold either a folder per class, or train and test "
+        "(or train and val), each with a folder per class"
+    )
+
+
+def _refuse_missing(folder: Path, parts: list[str], there: set[str], classes: list[str]) -> None:
+    """Raise HeldoutError for a class without a folder, though others are there."""
+    places = [folder / part for part in parts] or [folder]
+    for name in classes:
+        if there and not any((place / name).is_dir() for place in places):
+            raise unknown(f"classes, in {' and '.join(map(str, places))}", "folder", name, sorted(there))
 
 
 def _eight_bit(image: Image.Image, path: Path) -> Image.Image:

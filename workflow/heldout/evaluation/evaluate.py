@@ -1,7 +1,9 @@
 """Join the test labels to the scores: `metrics.csv`, `roc.csv` and `histograms.csv`, every number behind the figures.
 
 A metric of a task is the mean over its seeds, and the row `mean` the mean over the classes; resamples are averaged in
-the same way before their interval is read, with the same resampled images for every method and seed of a task.
+the same way before their interval is read, with the same resampled images for every method and seed of a task. Under
+the protocol `folders`, which singles no class out, each anomalous class is a row against all normal images, and the row
+`overall` is about all of them together.
 """
 
 import json
@@ -19,6 +21,7 @@ from heldout.identity import digest
 from heldout.labelled import read_labels
 from heldout.scores import read_scores
 from heldout.sidecars import SPEC, sidecar
+from heldout.tasks import OVERALL, WHOLE
 
 MEAN = "mean"  # the row over all classes
 BINS = 20
@@ -34,12 +37,13 @@ def evaluate(inputs_path: Path) -> None:
         HeldoutError: a score file is damaged, or was made from another checkpoint than the one beside it.
     """
     inputs = Inputs.read(inputs_path)
-    evaluated = [_Task(inputs, dataset, held_out, runs) for (dataset, held_out), runs in inputs.tasks()]
+    evaluated = [task for about, runs in inputs.tasks() for task in _tasks(inputs, *about, runs)]
     rows, curves = [], []
     for dataset in dict.fromkeys(task.dataset for task in evaluated):
         tasks = [task for task in evaluated if task.dataset == dataset]
         for name in inputs.methods:
-            for group, held_out in [*(([task], task.held_out) for task in tasks), (tasks, MEAN)]:
+            together = [] if tasks[-1].held_out == OVERALL else [(tasks, MEAN)]
+            for group, held_out in [*(([task], task.held_out) for task in tasks), *together]:
                 key = {"dataset": dataset, "held_out": held_out, "method": name}
                 rows.append(key | _summary(group, name))
                 curves.append(key | _curve(group, name))
@@ -49,17 +53,44 @@ def evaluate(inputs_path: Path) -> None:
     write_table(inputs.tables / "histograms.csv", _joined(histograms))
 
 
-class _Task:
-    """A dataset and class: for every method, the metrics and resamples of each seed."""
+def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[dict[str, Any]]) -> list["_Task"]:
+    """Return what is evaluated of a task: the whole of it, or first each group of anomalies by itself."""
+    if held_out != WHOLE:
+        return [_Task(inputs, dataset, held_out, runs)]
+    groups = inputs.manifests[runs[0]["split"]]["anomalous"]
+    alone = [_Task(inputs, dataset, group, runs, [group]) for group in groups] if len(groups) > 1 else []
+    return [*alone, _Task(inputs, dataset, OVERALL, runs)]
 
-    def __init__(self, inputs: Inputs, dataset: str, held_out: str, runs: list[dict[str, Any]]) -> None:
+
+class _Task:
+    """A dataset and class: for every method, the metrics and resamples of each seed.
+
+    Args:
+        anomalous: the anomalous classes that count; none: all of them.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        dataset: str,
+        held_out: str,
+        runs: list[dict[str, Any]],
+        anomalous: list[str] | None = None,
+    ) -> None:
         self.dataset, self.held_out = dataset, held_out
-        self.manifest = inputs.manifests[runs[0]["split"]]
-        indices = self.manifest["test"]
+        manifest = inputs.manifests[runs[0]["split"]]
+        self.normal, self.anomalous = manifest["normal"], anomalous or manifest["anomalous"]
+        indices = manifest["test"]
         classes = read_labels(runs[0]["labels"]).classes[indices]
-        if dict(Counter(classes.tolist())) != self.manifest["counts"]["test"]:
+        if dict(Counter(classes.tolist())) != manifest["counts"]["test"]:
             raise HeldoutError(f"{runs[0]['labels']} is not what the split saw; delete it and run again")
-        self.is_anomalous = ~np.isin(classes, self.manifest["normal"])
+        counted = np.isin(classes, [*self.normal, *self.anomalous])
+        indices = np.array(indices)[counted].tolist()
+        self.is_anomalous = np.isin(classes[counted], self.anomalous)
+        if self.is_anomalous.all() or not self.is_anomalous.any():
+            raise HeldoutError(
+                f"{dataset}: the test part has no image of {held_out}; raise test_items, or leave it out"
+            )
         rng = np.random.default_rng(int(digest(["bootstrap", runs[0]["split_digest"]]), 16))
         counts = metrics.resample_counts(self.is_anomalous, inputs.content["bootstrap"], rng)
         self.failures: dict[str, str] = {}
@@ -106,10 +137,9 @@ class _Task:
 
 def _summary(tasks: list[_Task], name: str) -> dict[str, Any]:
     """Means over seeds and classes with their intervals; nothing but the reason where a class has failed."""
-    first = tasks[0].manifest
     row: dict[str, Any] = {
-        "normal": " ".join(first["normal"]) if len(tasks) == 1 else "",
-        "anomalous": " ".join(first["anomalous"]) if len(tasks) == 1 else "",
+        "normal": " ".join(tasks[0].normal) if len(tasks) == 1 else "",
+        "anomalous": " ".join(tasks[0].anomalous) if len(tasks) == 1 else "",
         "test_images": sum(len(task.is_anomalous) for task in tasks),
         "share_of_anomalies": np.mean([task.is_anomalous.mean() for task in tasks]),
         "seeds": min(len(task.values[name]) for task in tasks),

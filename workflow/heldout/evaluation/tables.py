@@ -1,4 +1,4 @@
-"""The tables that a reader opens: AUROC by class and method, runtime by method, and metrics.json for DVC."""
+"""The tables that a reader opens: AUROC and AUPRC by class and method, runtime by method, and metrics.json for DVC."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,12 @@ from heldout.files import write_json, write_text
 from heldout.protocols import OWN_TEST_SHARE
 from heldout.sidecars import TIMING, sidecar
 
+TABLES = {"auroc": "auroc", "auprc": "average_precision"}
+MEANINGS = {
+    "auroc": "AUROC, higher is better, 0.5 is chance",
+    "auprc": "AUPRC as average precision, anomalies being what is looked for; higher is better, a random score has the "
+    "share of `anomalies`. The area by trapezoids, which EGBAD's code reports, is in metrics.csv",
+}
 SPREAD = ("train_s", "score_ms_per_image")  # whose spread over seeds is shown
 RUNTIMES = (
     "train_s",
@@ -25,15 +31,15 @@ RUNTIMES = (
 
 
 def write_tables(inputs_path: Path) -> None:
-    """Write `auroc.csv|.md|.tex`, `runtime.csv|.md` and `metrics.json` from `metrics.csv` and the timing files."""
+    """Write `auroc.*`, `auprc.*`, `runtime.*` and `metrics.json` from `metrics.csv` and the timing files."""
     inputs = Inputs.read(inputs_path)
     metrics = inputs.table("metrics.csv")
     metrics[FAILED] = metrics[FAILED].fillna("")
-    write_table(inputs.tables / "auroc.csv", auroc_numbers(metrics))
-    shown = auroc_shown(metrics)
-    caption = captions(inputs, metrics)
-    write_text(inputs.tables / "auroc.md", "\n".join([markdown(shown), *(f"{line}\n" for line in caption)]))
-    write_text(inputs.tables / "auroc.tex", latex(shown, " ".join(caption)))
+    for name, metric in TABLES.items():
+        write_table(inputs.tables / f"{name}.csv", numbers(metrics, metric))
+        table, caption = shown(metrics, metric), captions(inputs, metrics, name)
+        write_text(inputs.tables / f"{name}.md", "\n".join([markdown(table), *(f"{line}\n" for line in caption)]))
+        write_text(inputs.tables / f"{name}.tex", latex(table, " ".join(caption)))
     runtime = runtime_numbers(inputs)
     write_table(inputs.tables / "runtime.csv", runtime)
     write_text(inputs.tables / "runtime.md", markdown(runtime_shown(runtime)) + "\n" + RUNTIME_CAPTION + "\n")
@@ -53,11 +59,18 @@ PROTOCOLS = {
     "other class is anomalous.",
     "leave_one_out": "`held out` is the anomalous class under the protocol `leave_one_out`: models are trained on all "
     "other classes.",
+    "folders": "`held out` is a group of anomalies under the protocol `folders`, tested against all normal images; "
+    "`overall` is all groups together. Models are trained on the classes that the dataset calls normal.",
+}
+VARIANTS = {
+    "official": "",
+    "all_anomalies": " (variant all_anomalies: its normal images, and every anomalous image)",
+    "pooled": " (variant pooled: all parts joined, a random fifth of the normal images, and every anomalous image)",
 }
 
 
-def auroc_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per class and a mean row, and for every method its AUROC, interval and spread over seeds."""
+def numbers(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a row per class and a mean row, and for every method a metric, its interval and spread over seeds."""
     rows = []
     for (dataset, held_out), group in metrics.groupby(["dataset", "held_out"], sort=False):
         first = group.iloc[0]
@@ -65,15 +78,15 @@ def auroc_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
         row |= {name: first[name] for name in ("normal", "anomalous", "test_images", "share_of_anomalies")}
         row["seeds"] = group.seeds.max()
         for _, method in group.iterrows():
-            columns = {"": "auroc", "_low": "auroc_low", "_high": "auroc_high", "_seed_sd": "auroc_seed_sd"}
-            row |= {f"{method['method']}{ending}": method[column] for ending, column in columns.items()}
+            endings = ("", "_low", "_high", "_seed_sd")
+            row |= {f"{method['method']}{ending}": method[f"{metric}{ending}"] for ending in endings}
             if method[FAILED]:
                 row[f"{method['method']}_failed"] = method[FAILED]
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def auroc_shown(metrics: pd.DataFrame) -> pd.DataFrame:
+def shown(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the same as text: `0.932 [0.90, 0.96]`, or `failed: reason`."""
     rows = []
     several = metrics.dataset.nunique() > 1
@@ -81,14 +94,14 @@ def auroc_shown(metrics: pd.DataFrame) -> pd.DataFrame:
         row = {"dataset": dataset} if several else {}
         row["held out"] = held_out
         row["anomalies"] = f"{group.share_of_anomalies.iloc[0]:.0%}"
-        rows.append(row | {method["method"]: _cell(method) for _, method in group.iterrows()})
+        rows.append(row | {method["method"]: _cell(method, metric) for _, method in group.iterrows()})
     return pd.DataFrame(rows)
 
 
-def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
-    """Return what the AUROC table cannot say in its cells."""
+def captions(inputs: Inputs, metrics: pd.DataFrame, name: str) -> list[str]:
+    """Return what the table `name` cannot say in its cells."""
     lines = [
-        "AUROC, higher is better, 0.5 is chance; in brackets the 95 % interval of a stratified bootstrap over test "
+        f"{MEANINGS[name]}; in brackets the 95 % interval of a stratified bootstrap over test "
         f"images ({inputs.content['bootstrap']} resamples). {PROTOCOLS[inputs.runs[0]['protocol']]}"
     ]
     if told := [f"`{name}`" for name in inputs.methods if inputs.methods[name]["supervision"]]:
@@ -107,10 +120,22 @@ def captions(inputs: Inputs, metrics: pd.DataFrame) -> list[str]:
             part = (
                 f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside by us since it has no official test part"
             )
+        part += VARIANTS[manifest["variant"]]
         chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
-        twice = sum(inputs.manifests[split]["test_images_also_in_training"] for split in {run["split"] for run in runs})
+        trained = f" Trained on {manifest['train_items']} random normal images." if manifest["train_items"] else ""
+        polluted = f" Of the training images, {manifest['contamination']:.0%} are anomalies, and nothing says which."
+        splits = [inputs.manifests[split] for split in {run["split"] for run in runs}]
+        twice, dropped = (
+            sum(split[count] for split in splits) for count in ("test_images_also_in_training", "dropped_duplicates")
+        )
         seen = f" {twice} test images are also training images, pixel for pixel." if twice else ""
-        lines.append(f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}.{seen}")
+        left_out = (
+            f" {dropped} test images that are also training images, pixel for pixel, were left out." if dropped else ""
+        )
+        lines.append(
+            f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}.{trained}"
+            f"{polluted if manifest['contamination'] else ''}{seen}{left_out}"
+        )
     return lines
 
 
@@ -149,12 +174,12 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
 
 def runtime_shown(runtime: pd.DataFrame) -> pd.DataFrame:
     """Return the runtime table as text, three significant digits."""
-    shown = runtime.drop(columns=[] if runtime.dataset.nunique() > 1 else ["dataset"])
+    text = runtime.drop(columns=[] if runtime.dataset.nunique() > 1 else ["dataset"])
     spreads = [f"{name}_seed_sd" for name in SPREAD]
-    shown = shown.drop(columns=[name for name in spreads if shown[name].isna().all()])  # with one seed there is none
-    for column in shown.select_dtypes("number"):
-        shown[column] = [_three_digits(value) for value in shown[column]]
-    return shown.rename(columns=lambda name: name.replace("_", " "))
+    text = text.drop(columns=[name for name in spreads if text[name].isna().all()])  # with one seed there is none
+    for column in text.select_dtypes("number"):
+        text[column] = [_three_digits(value) for value in text[column]]
+    return text.rename(columns=lambda name: name.replace("_", " "))
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -178,10 +203,10 @@ def latex(table: pd.DataFrame, caption: str) -> str:
     return "\n".join([r"\begin{table}", *rows, rf"\caption{{{escaped(caption)}}}", r"\end{table}"]) + "\n"
 
 
-def _cell(method: pd.Series) -> str:
+def _cell(method: pd.Series, metric: str) -> str:
     if method[FAILED]:
         return f"failed: {method[FAILED]}"
-    return f"{method.auroc:.3f} [{method.auroc_low:.2f}, {method.auroc_high:.2f}]"
+    return f"{method[metric]:.3f} [{method[f'{metric}_low']:.2f}, {method[f'{metric}_high']:.2f}]"
 
 
 def _three_digits(value: float) -> str:

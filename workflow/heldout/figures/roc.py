@@ -15,11 +15,12 @@ from heldout import registry
 from heldout.evaluation.evaluate import MEAN
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _style
+from heldout.tasks import title
 
 LEGEND = "method (AUROC)\nshaded: 95 % interval\nover test images"
 
 
-@registry.figure("roc", one_per="held_out_and_mean", reads="tables")
+@registry.figure("roc", one_per="held_out_and_mean", reads=("tables",))
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
     metrics = inputs.table("metrics.csv")[["dataset", "held_out", "method", "auroc"]]
@@ -29,8 +30,8 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
         chosen = curves[(curves.dataset == subject["dataset"]) & (curves.held_out == held_out)]
         figure, ax = plt.subplots(figsize=(5.2, 4.6))
         draw(ax, chosen, _style.lines(inputs.methods))
-        title = "mean over held-out classes" if held_out == MEAN else f"normal class: {held_out}"
-        ax.set_title(f"{subject['dataset']}, {title}", loc="left", fontsize=9)
+        about = "mean over held-out classes" if held_out == MEAN else title(inputs.runs[0]["protocol"], held_out)
+        ax.set_title(f"{subject['dataset']}, {about}", loc="left", fontsize=9)
         yield subject["stem"], figure
 
 

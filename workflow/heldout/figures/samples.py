@@ -24,7 +24,7 @@ from heldout.training import part_of
 REAL, MADE = 4, 12
 
 
-@registry.figure("samples", one_per="model", reads="checkpoints")
+@registry.figure("samples", one_per="model", reads=("checkpoints",))
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem; of several seeds, the first is shown."""
     for subject in subjects:

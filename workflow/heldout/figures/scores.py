@@ -11,12 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
+from heldout.tasks import title
 
 COLUMNS = 3
 NORMAL, ANOMALOUS = "#0072b2", "#d55e00"
 
 
-@registry.figure("scores", one_per="held_out", reads="tables")
+@registry.figure("scores", one_per="held_out", reads=("tables",))
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem."""
     histograms = inputs.table("histograms.csv")
@@ -30,7 +31,8 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
             ax.set_title(name, loc="left", fontsize=9)
         for ax in axes.flat[len(names) :]:
             ax.set_axis_off()
-        figure.suptitle(f"{subject['dataset']}, normal class: {subject['held_out']}", x=0.01, ha="left", fontsize=9)
+        about = title(inputs.runs[0]["protocol"], subject["held_out"])
+        figure.suptitle(f"{subject['dataset']}, {about}", x=0.01, ha="left", fontsize=9)
         handles = axes[0, 0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper right", ncols=2, frameon=False)
         yield subject["stem"], figure

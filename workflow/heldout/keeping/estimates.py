@@ -22,17 +22,20 @@ class Estimates:
     """The timings that lie here, by what they are about."""
 
     def __init__(self) -> None:
+        self.devices: set[str] = set()  # on which they ran
         self._trainings: dict[str, list[float]] = {}  # seconds
         self._steps: dict[str, list[float]] = {}  # seconds per step
         self._scorings: dict[str, list[tuple[float, float]]] = {}  # seconds and images
         models = {}
         for recorded, timing in _timings("train"):
             spec = recorded["spec"]
+            self.devices.add(timing["device"])
             models[recorded["digest"]] = spec
             self._trainings.setdefault(_training_key(spec), []).append(timing["wall_s"])
             self._steps.setdefault(_step_key(spec), []).append(timing["wall_s"] / timing["steps"])
         for recorded, timing in _timings("score"):
             spec = recorded["spec"]
+            self.devices.add(timing["device"])
             key = _scoring_key(spec, models.get(spec["checkpoint"]))
             seconds = (timing["fit_s"] or 0) + timing["ms_per_image"] * timing["images"] / 1000
             self._scorings.setdefault(key, []).append((seconds, timing["images"]))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from tqdm import tqdm
 
 from heldout.config import read
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, NotThere
 from heldout.plan import Plan
 from heldout.sidecars import SPEC, sidecar
 
@@ -87,6 +88,9 @@ def refuse_while_snakemake_runs() -> None:
 def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     """Return the experiments of this folder: config.yaml, the published ones, others at the top, and the given ones.
 
+    A published one whose image folder was never here is left out, with a line on stderr: it has nothing here. If its
+    folder has gone since, the record of its results still says what it names.
+
     Raises:
         HeldoutError: one has a mistake: what it names is unknown then, and so is what nobody names.
     """
@@ -94,7 +98,27 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
     others = [path for path in sorted(Path().glob("*.y*ml")) if _KEYS.search(_text(path))]
     paths = dict.fromkeys([Path(QUICKSTART), *published, *others, *(Path(os.path.relpath(path)) for path in given)])
-    return [_experiment(path) for path in paths]
+    found, left_out = [], []
+    for path in paths:
+        try:
+            found.append(_experiment(path))
+        except NotThere:
+            if path not in published:
+                raise
+            left_out.append(path.name)
+    if left_out:
+        print(f"left out, since their image folders are not there: {', '.join(left_out)}", file=sys.stderr)
+    return found
+
+
+def experiment(path: Path) -> Experiment:
+    """Return one experiment of this folder.
+
+    Raises:
+        HeldoutError: it cannot be read, or has a mistake.
+    """
+    require_project()
+    return _experiment(path)
 
 
 def unfinished() -> int:

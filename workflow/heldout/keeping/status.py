@@ -2,10 +2,9 @@
 
 from collections import Counter, defaultdict
 
-from tqdm import tqdm
-
 from heldout.keeping.estimates import Estimates
 from heldout.keeping.inventory import Experiment, Stored, named_digests, readable, recorded_failure, stored
+from heldout.keeping.text import aligned, duration
 from heldout.plan import Step
 
 PRESENT, MISSING, FAILED, FOREIGN = "present", "missing", "failed", "foreign"
@@ -37,7 +36,7 @@ def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estima
     def cell(step: Step) -> str:
         word = states[step.digest]
         if word == MISSING:
-            return f"{MISSING} {_duration(seconds[step.digest])}"
+            return f"{MISSING} {duration(seconds[step.digest])}"
         return f"{word} {readable(sizes[step.path])}" if word == PRESENT else word
 
     experiment_entries = (*plan.experiment.models, *plan.experiment.methods)  # one of each may have the same name
@@ -51,11 +50,11 @@ def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estima
     unknown = len(seconds) - len(known)
     summary = f"{counts[PRESENT]} present and {counts[FAILED]} failed ({readable(size)}), {counts[MISSING]} missing"
     if known:
-        summary += f": {_duration(sum(known))} on one core, by earlier timings"
+        summary += f": {duration(sum(known))} on one core, by earlier timings"
     if unknown:
         summary += f"{', and' if known else ':'} {unknown} of unknown length"
     title = f"{plan.settings.experiment} ({experiment.path}), {plan.settings.protocol}"
-    return "\n".join([title, _aligned(table), summary])
+    return "\n".join([title, aligned(table), summary])
 
 
 def _foreign(here: list[Stored], named: set[str]) -> str:
@@ -71,16 +70,4 @@ def _foreign(here: list[Stored], named: set[str]) -> str:
     for (run, name), entries in sorted(groups.items()):
         table.append([run, name, str(len(entries)), readable(sum(entry.size for entry in entries))])
     title = f"{FOREIGN}: named by no experiment; `heldout prune` lists the files"
-    return "\n".join([title, _aligned(table)])
-
-
-def _aligned(table: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )
-
-
-def _duration(seconds: float | None) -> str:
-    """`~02:05` for two minutes and five seconds; `?` where it is unknown."""
-    return "?" if seconds is None else f"~{tqdm.format_interval(round(seconds))}"
+    return "\n".join([title, aligned(table)])

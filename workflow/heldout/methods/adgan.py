@@ -20,7 +20,7 @@ from heldout import registry
 from heldout.blocks import in_blocks
 from heldout.laplacian import laplacian_distance
 from heldout.randomness import starting_points
-from heldout.search import Found, LatentParams, Settings, latent_search
+from heldout.search import Found, LatentParams, Loss, Settings, latent_search
 
 
 class SearchParams(LatentParams):
@@ -66,10 +66,18 @@ def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
     return (made - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
 
 
-def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams, loss=squared_error, at=None) -> Found:
+def search(
+    model: nn.Module,
+    images: Tensor,
+    keys: Tensor,
+    params: SearchParams,
+    loss: Loss = squared_error,
+    at: Tensor | None = None,
+    with_path: bool = False,
+) -> Found:
     """Run ADGAN's search on a model's `generator`; `at` is where it starts, `(N, starts, latent)`, or the prior."""
     settings = params.model_dump(include=set(Settings.__dataclass_fields__))
-    return latent_search(model.generator, (images,), keys, loss, Settings(**settings), at)
+    return latent_search(model.generator, (images,), keys, loss, Settings(**settings), at, with_path)
 
 
 @registry.method(
@@ -79,6 +87,7 @@ def search(model: nn.Module, images: Tensor, keys: Tensor, params: SearchParams,
     cost_class="joint search",
     color="#d55e00",
     default_model="wgan",
+    offers=("rebuild", "find"),
     when={"begin=encoder": {"reads": ["encoder"]}},
 )
 class ADGAN:
@@ -96,12 +105,20 @@ class ADGAN:
         Returns:
             `score`: `(N,)` float32, the loss over C*H*W pixels, averaged over the starts.
         """
+        return {"score": self.find(model, images, keys).loss.mean(dim=1)}  # (N, starts) -> (N,)
+
+    def find(self, model: nn.Module, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
+        """Return where the searches for each image end, and on request how they went; arguments as `score`'s."""
         params = self.params
         loss = squared_error if params.reduction == "sum" else mean_squared_error
         if params.loss == "laplacian_pyramid":
             loss = laplacian_distance
         at = self._around_code(model, images, keys) if params.begin == "encoder" else None
-        return {"score": search(model, images, keys, params, loss, at).loss.mean(dim=1)}  # (N, starts) -> (N,)
+        return search(model, images, keys, params, loss, at, with_path)
+
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return what the closest start makes of each image, `(N, C, H, W)`, by its private weights."""
+        return self.find(model, images, keys).closest
 
     def _around_code(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
         (code,) = in_blocks(model.encoder, images, size=self.params.block)

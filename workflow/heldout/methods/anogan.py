@@ -11,6 +11,7 @@ Source: Schlegl, Seebock, Waldstein, Schmidt-Erfurth, Langs, IPMI 2017; its equa
 Deviations: none known. One start per image; z, Adam's state and batch normalisation (eval mode) are fresh for each.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.blocks import in_blocks
-from heldout.search import LatentParams, Settings, latent_search
+from heldout.search import Found, LatentParams, Settings, latent_search
 
 
 class Params(LatentParams):
@@ -39,6 +40,7 @@ class Params(LatentParams):
     color="#0072b2",
     default_model="dcgan",
     components=("residual", "feature"),
+    offers=("rebuild", "find"),
 )
 class AnoGAN:
     def __init__(self, params: Params) -> None:
@@ -55,21 +57,40 @@ class AnoGAN:
         Returns:
             `score`, `residual` and `feature`: `(N,)` float32, L, L_R and L_D, sums over pixels and features.
         """
-        params = self.params
-        features = model.discriminator.features
+        wanted = self._wanted(model, images)
+        made = self._search(model, images, wanted, keys).made.squeeze(1)
+        residual, feature = in_blocks(_parts(model), made, images, wanted, size=self.params.block)
+        return {"score": self._combined(residual, feature), "residual": residual, "feature": feature}
 
-        def parts(made: Tensor, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-            return _distance(made, images), _distance(features(made), wanted)
+    def find(self, model: nn.Module, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
+        """Return where the search for each image ends, and on request how it went; arguments as `score`'s."""
+        return self._search(model, images, self._wanted(model, images), keys, with_path)
 
-        def combined(residual: Tensor, feature: Tensor) -> Tensor:
-            return (1 - params.weight) * residual + params.weight * feature
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return the reconstruction G(z) of each image, `(N, C, H, W)`."""
+        return self.find(model, images, keys).closest
 
-        given = params.model_dump(include=set(Settings.__dataclass_fields__))
+    def _search(self, model: nn.Module, images: Tensor, wanted: Tensor, keys: Tensor, with_path: bool = False) -> Found:
+        parts = _parts(model)
+        given = self.params.model_dump(include=set(Settings.__dataclass_fields__))
         settings = Settings(starts=1, theta_lr=0.0, **given)
-        (wanted,) = in_blocks(features, images, size=params.block)
-        found = latent_search(model.generator, (images, wanted), keys, lambda *rows: combined(*parts(*rows)), settings)
-        residual, feature = in_blocks(parts, found.made.squeeze(1), images, wanted, size=params.block)
-        return {"score": combined(residual, feature), "residual": residual, "feature": feature}
+
+        def loss(*rows: Tensor) -> Tensor:
+            return self._combined(*parts(*rows))
+
+        return latent_search(model.generator, (images, wanted), keys, loss, settings, with_path=with_path)
+
+    def _wanted(self, model: nn.Module, images: Tensor) -> Tensor:
+        return in_blocks(model.discriminator.features, images, size=self.params.block)[0]
+
+    def _combined(self, residual: Tensor, feature: Tensor) -> Tensor:
+        return (1 - self.params.weight) * residual + self.params.weight * feature
+
+
+def _parts(model: nn.Module) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return the function that gives L_R and L_D of made images, the images, and the features wanted of them."""
+    features = model.discriminator.features
+    return lambda made, images, wanted: (_distance(made, images), _distance(features(made), wanted))
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ Deecke et al., ECML-PKDD 2018.
 Deviations: none.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.methods.adgan import SearchParams, search
+from heldout.search import Found
 
 
 class Params(SearchParams):
@@ -48,6 +50,7 @@ class OfOneClass(nn.Module):
     cost_class="search",
     color="#882255",
     default_model="cgan",
+    offers=("rebuild",),
 )
 class ConditionalSearch:
     def __init__(self, params: Params) -> None:
@@ -64,9 +67,20 @@ class ConditionalSearch:
         Returns:
             `score`: `(N,)` float32, the mean over starts of the squared error, of the class where it is least.
         """
-        generator = model.conditional_generator
-        of_classes = [
-            search(OfOneClass(generator, number), images, keys, self.params).loss.mean(dim=1)  # (N, starts) -> (N,)
-            for number in range(generator.classes)
-        ]
+        of_classes = [found.loss.mean(dim=1) for found in self._searches(model, images, keys)]  # (N, starts) -> (N,)
         return {"score": torch.stack(of_classes).amin(dim=0)}
+
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return what the closest start of the class that counts makes of each image, `(N, C, H, W)`."""
+        # One by one, so that a start always has the same place in its block: where z and class have few dimensions,
+        # the last bit of the gradient depends on that place, and an image shows what a loss mostly rounds away.
+        alone = zip(images.split(1), keys.split(1), strict=True)
+        return torch.cat(
+            [min(self._searches(model, *each), key=lambda found: found.loss.mean()).closest for each in alone]
+        )
+
+    def _searches(self, model: nn.Module, images: Tensor, keys: Tensor) -> Iterator[Found]:
+        """Search one class after another: what all have made need not be held at once."""
+        generator = model.conditional_generator
+        for number in range(generator.classes):
+            yield search(OfOneClass(generator, number), images, keys, self.params)

@@ -46,6 +46,7 @@ class Params(registry.MethodParams):
     color="#4b0082",
     default_model="bigan",
     components=("residual", "discrimination"),
+    offers=("rebuild",),
 )
 class EGBAD:
     def __init__(self, params: Params) -> None:
@@ -75,6 +76,10 @@ class EGBAD:
         residual, discrimination = in_blocks(parts, images, size=params.block)
         score = (1 - params.weight) * residual + params.weight * discrimination
         return {"score": score, "residual": residual, "discrimination": discrimination}
+
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return the reconstruction G(E(x)) of each image, `(N, C, H, W)`; arguments as `score`'s."""
+        return in_blocks(lambda images: model.generator(model.encoder(images)), images, size=self.params.block)[0]
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         difference = (a - b).abs().flatten(1)  # (N, ...) -> (N, elements)

@@ -33,6 +33,7 @@ class Params(registry.MethodParams):
     color="#56b4e9",
     default_model="izi_encoder",
     components=("residual", "feature", "latent"),
+    offers=("rebuild",),
 )
 class FAnoGAN:
     def __init__(self, params: Params) -> None:
@@ -60,6 +61,10 @@ class FAnoGAN:
         residual, feature, latent = in_blocks(parts, images, size=self.params.block)
         score = residual + self.params.kappa * feature
         return {"score": score, "residual": residual, "feature": feature, "latent": latent}
+
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return the reconstruction G(E(x)) of each image, `(N, C, H, W)`; arguments as `score`'s."""
+        return in_blocks(lambda images: model.generator(model.encoder(images)), images, size=self.params.block)[0]
 
 
 def _mean_square(difference: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ class Params(registry.MethodParams):
     color="#117733",
     default_model="ganomaly",
     components=("latent", "contextual", "scaled"),
+    offers=("rebuild",),
 )
 class GANomaly:
     def __init__(self, params: Params) -> None:
@@ -75,3 +76,7 @@ class GANomaly:
             if greatest > least:  # else every training image has the same score, and there is no scale
                 found["scaled"] = (latent - least) / (greatest - least)
         return {"score": found[self.params.error], **found}
+
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return the reconstruction x' of each image, `(N, C, H, W)`; arguments as `score`'s."""
+        return in_blocks(lambda images: model.decoder(model.encoder(images)), images, size=self.params.block)[0]

@@ -31,6 +31,7 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#7f5539",
     default_model="dcae",
+    offers=("rebuild",),
 )
 class Reconstruction:
     def __init__(self, params: Params) -> None:
@@ -51,3 +52,7 @@ class Reconstruction:
 
         (score,) = in_blocks(lost, images, size=self.params.block)
         return {"score": score}
+
+    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        """Return the reconstruction d(e(x)) of each image, `(N, C, H, W)`; arguments as `score`'s."""
+        return in_blocks(model.autoencoder, images, size=self.params.block)[0]

@@ -1,0 +1,101 @@
+"""What an experiment will take, and what its splits are."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from heldout.errors import HeldoutError
+from heldout.keeping import inventory, splits
+from heldout.keeping.cost import cost
+from tests.keeping.conftest import EXPERIMENT, make, planned
+from tests.test_protocols import make as make_split
+
+
+def test_cost_counts_what_there_is_and_estimates_what_is_missing_from_what_ran(folder):
+    run = planned().runs[0]
+    make(run.trainings["wgan"], wall_s=1800)
+    make(run.scorings["adgan"], ms_per_image=360)
+    lines = cost(inventory.experiment(Path("config.yaml"))).splitlines()
+    assert lines[0] == "quickstart (config.yaml): 2 trainings, 4 scorings"
+    cells = [line.split() for line in lines[2:5]]
+    assert cells == [
+        ["train", "wgan", "2", "1", "1", "~30:00", "~30:00"],
+        ["score", "mean_image", "2", "0", "2", "?", "?"],
+        ["score", "adgan", "2", "1", "1", "~00:36", "~00:36"],
+    ]
+    # 1800 s of training, and 100 images of 360 ms
+    assert lines[5].startswith(
+        "to do: about 0.51 hours of one job at a time, by earlier timings on cpu (toy); 2 to do of"
+    )
+
+
+def test_cost_counts_a_step_that_entries_share_once(folder):
+    methods = EXPERIMENT["methods"] | {"again": {"method": "adgan"}}
+    Path("config.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"methods": methods}))
+    assert "2 trainings, 4 scorings" in cost(inventory.experiment(Path("config.yaml")))
+
+
+def test_cost_of_what_is_all_here_is_nothing(folder):
+    for step in planned().trained_and_scored:
+        make(step)
+    assert cost(inventory.experiment(Path("config.yaml"))).endswith("nothing to do")
+
+
+def written(tmp_path, name, **changes):
+    """A manifest under the name that its digest gives it."""
+    folder = tmp_path / name
+    folder.mkdir()
+    make_split(folder, **changes)
+    return (folder / "split.json").rename(folder / f"seed0-{'d' * 12}.json")
+
+
+def test_splits_are_a_row_each(tmp_path):
+    path = written(tmp_path, "one", per_class=40, contamination=0.1, calibration=0.2)
+    (header, row) = (line.split("  ") for line in splits.table(splits.manifests([path])).splitlines())
+    cells = dict(
+        zip((cell.strip() for cell in header if cell), (cell.strip() for cell in row if cell.strip()), strict=True)
+    )
+    assert cells == {
+        "dataset": "toy",
+        "protocol": "one_class",
+        "variant": "official",
+        "held_out": "b",
+        "split_seed": "0",
+        "normal": "b",
+        "train": "16",
+        "contaminating": "2",
+        "calibration": "4",
+        "labelled_anomalies": "0",
+        "test": "60",
+        "anomalies": "66.7%",
+        "also in train": "0",
+        "file": str(path),
+    }
+
+
+def test_two_splits_are_compared_by_what_they_say_and_share(tmp_path):
+    one = written(tmp_path, "one", per_class=40)
+    other = written(tmp_path, "other", per_class=40, contamination=0.1)
+    third = written(tmp_path, "third", per_class=40, prepared="q" * 12, held_out="a")
+    found = list(splits.manifests([one, other, third]).values())
+    assert splits.comparison(found[0], found[0]) == "the same split"
+    lines = [line.split() for line in splits.comparison(found[0], found[1]).splitlines()]
+    assert ["contamination", "0.0", "0.1"] in lines
+    assert ["train", "20", "20", "18"] in lines
+    assert ["test", "60", "60", "all,", "the", "same", "pixels"] in lines
+    text = splits.comparison(found[0], found[2])
+    assert ["train", "20", "20", "?"] in [line.split() for line in text.splitlines()]
+    assert "other prepared images" in text
+
+
+def test_a_damaged_manifest_and_none_at_all_are_one_line(tmp_path, monkeypatch):
+    path = written(tmp_path, "one")
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"test": manifest["test"][1:]}))
+    with pytest.raises(HeldoutError, match="was altered"):
+        splits.manifests([path])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HeldoutError, match="no split in data/splits yet"):
+        splits.manifests([])

@@ -1,0 +1,35 @@
+"""The 1,797 handwritten digits that scikit-learn carries: grey, 8x8 stretched to 32x32, no download.
+
+Grey values from 0 to 16 become 0 to 255. The networks begin at 32 pixels, so each image is stretched to 32 (bilinear),
+and has no black border as MNIST's do; `size: 64` resizes it from there.
+
+Source: Alpaydin, Kaynak 1998, UCI machine learning repository, "Optical Recognition of Handwritten Digits", of which
+scikit-learn (`sklearn.datasets.load_digits`) has the test set; there is no official test part within it.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from heldout import registry
+from heldout.labelled import LabelledImages
+
+FILE = "digits.csv.gz"
+WHITE = 16
+SIDE, STRETCHED = 8, 32
+
+
+@registry.dataset("digits", classes=tuple("0123456789"), files={FILE: "9b335364a7bfd63947c7480a5bd51f2d"})
+class Digits:
+    @property
+    def installed(self) -> Path:
+        """The folder with the file, in an installed package: no mirror is asked for it."""
+        return Path(str(files("sklearn.datasets") / "data"))
+
+    def read(self, raw: Path) -> LabelledImages:
+        from heldout.images import resized  # PyTorch, which takes seconds, so only where it is used
+
+        rows = np.loadtxt(raw / FILE, delimiter=",", dtype=np.int64)  # 64 pixels and the digit
+        grey = np.rint(rows[:, :-1] * (255 / WHITE)).astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
+        return LabelledImages(resized(grey, STRETCHED), rows[:, -1], np.zeros(len(rows), bool))

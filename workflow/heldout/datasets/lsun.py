@@ -1,0 +1,123 @@
+"""LSUN: photographs of ten scenes in colour, 300 of each for validation and up to three million for training.
+
+    <folder>/<scene>_val_lmdb/data.mdb     the official test part
+    <folder>/<scene>_train_lmdb/data.mdb   for the scenes that are trained on
+
+Each archive is unpacked into the folder, from http://dl.yf.io/lsun/scenes/<scene>_<val or train>_lmdb.zip.
+`train` names the scenes whose training images are read; by default, those whose training folder is there. Of each, the
+first `train_images` in the order of their keys are read: the keys are hashes, so these are as good as drawn at random.
+Without any validation folder, a stratified fifth is set aside.
+
+Each image is scaled until its shorter side has `size` pixels, and its centre is cut out.
+
+Source: Yu, Seff, Zhang, Song, Funkhouser, Xiao, arXiv 1506.03365, 2015, http://dl.yf.io/lsun/scenes/ (unpack
+<scene>_val_lmdb.zip and <scene>_train_lmdb.zip in a folder). No checksums are published, so `md5` pins the folder.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from heldout import registry
+from heldout.datasets._photographs import DAMAGED, FolderOptions, square
+from heldout.errors import HeldoutError
+from heldout.labelled import LabelledImages
+
+ADDRESS = "http://dl.yf.io/lsun/scenes/"
+SCENES = (
+    "bedroom",
+    "bridge",
+    "church_outdoor",
+    "classroom",
+    "conference_room",
+    "dining_room",
+    "kitchen",
+    "living_room",
+    "restaurant",
+    "tower",
+)
+Scene = Literal[SCENES]
+
+
+class Params(FolderOptions):
+    size: Literal[32, 64] = Field(64, description="side in pixels")
+    classes: list[Scene] = Field(list(SCENES), min_length=2, description="the scenes")
+    train: list[Scene] | None = Field(
+        None, description="scenes whose training images are read; none: those of `classes` with a folder of them"
+    )
+    train_images: int = Field(
+        3000, ge=2, description="training images read of each of them, the first by key; bedroom has 3,033,042"
+    )
+
+
+@registry.dataset("lsun", classes=(), files={})
+class LSUN:
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def read(self, raw: Path) -> LabelledImages:
+        """Read the training images scene by scene, then the validation images in the same way.
+
+        Raises:
+            HeldoutError: lmdb is not installed, a folder is missing or damaged, or an image cannot be read.
+        """
+        classes = self.params.classes
+        train = self.params.train
+        if train is None:
+            train = [scene for scene in classes if (raw / f"{scene}_train_lmdb").is_dir()]
+        # Without any validation folder, each scene gives a fifth of its training images to testing.
+        has_val = any((raw / f"{scene}_val_lmdb").is_dir() for scene in classes) or set(train) != set(classes)
+        parts = [(scene, "train") for scene in train or classes[:1]]
+        parts += [(scene, "val") for scene in classes if has_val]
+        for name in (f"{scene}_{part}_lmdb" for scene, part in parts):
+            if not (raw / name).is_dir():
+                raise HeldoutError(f"{raw} holds no folder {name}; unpack {ADDRESS}{name}.zip there")
+        images, labels, official_test = [], [], []
+        for scene, part in parts:
+            most = self.params.train_images if part == "train" else None
+            with _opened(raw / f"{scene}_{part}_lmdb") as database:
+                found = [self._square(database, number) for number in range(len(database))[:most]]
+            images += found
+            labels += [classes.index(scene)] * len(found)
+            official_test += [part == "val"] * len(found)
+        return LabelledImages(np.stack(images), np.array(labels), np.array(official_test))
+
+    def _square(self, database: Any, number: int) -> np.ndarray:
+        """Return one image, uint8 `(3, size, size)`."""
+        try:
+            image, _ = database[number]
+        except DAMAGED as error:
+            key = database.keys[number].decode(errors="replace")
+            raise HeldoutError(
+                f"{database.root}: the image {key} cannot be read ({error}); unpack its archive again"
+            ) from error
+        return square(image, self.params.size)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Any]:
+    """Yield torchvision's reader of a database, which gives colour images in the order of their keys."""
+    try:
+        import lmdb
+    except ImportError as error:
+        raise HeldoutError(f"lsun needs {error.name}; run: pip install -e '.[lsun]'") from error
+    from torchvision.datasets import LSUNClass  # 4 seconds, so only where it is used
+
+    folder = folder.resolve()
+    try:
+        with lmdb.open(str(folder), readonly=True, lock=False) as environment:
+            size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if (folder / "data.mdb").stat().st_size < size:  # reading on would be a bus error
+            raise lmdb.Error("it is cut off")
+        # It leaves a list of keys where it runs, by which it would take a folder of a like name for this one.
+        with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
+            database = LSUNClass(str(folder))
+        with contextlib.closing(database.env):
+            yield database
+    except lmdb.Error as error:
+        raise HeldoutError(f"{folder} is no whole database ({error}); unpack its archive again") from error

@@ -1,0 +1,54 @@
+"""`heldout cost`: how many trainings and scorings an experiment asks for, and about how long they take."""
+
+from heldout.keeping.estimates import Estimates
+from heldout.keeping.inventory import Experiment
+from heldout.keeping.text import aligned, duration
+from heldout.plan import Step
+
+
+def cost(experiment: Experiment) -> str:
+    """Return a row per model and method, and the sum: what there is to do, and how long it takes by earlier timings.
+
+    Steps that several runs or entries share count once, with the first of them.
+    """
+    plan, estimates = experiment.plan, Estimates()
+    entries: dict[tuple[str, str], dict[str, Step]] = {}
+    seen: set[str] = set()
+    for run in plan.runs:
+        for kind, steps in (("train", run.trainings), ("score", run.scorings)):
+            for name, step in steps.items():
+                new = {} if step.digest in seen else {step.digest: step}
+                entries.setdefault((kind, name), {}).update(new)
+                seen.add(step.digest)
+    table = [["step", "entry", "in all", "here", "to do", "each", "together"]]
+    known, unknown = 0.0, 0
+    for (kind, name), steps in entries.items():
+        missing = [step for step in steps.values() if not step.is_made]
+        seconds = [estimates.seconds(step) for step in missing]
+        together = None if None in seconds else sum(seconds)
+        each = together / len(missing) if missing and together is not None else None
+        known += sum(value for value in seconds if value is not None)
+        unknown += seconds.count(None)
+        counts = [str(len(steps)), str(len(steps) - len(missing)), str(len(missing))]
+        table.append([kind, name, *counts, *([duration(each), duration(together)] if missing else ["", ""])])
+    trainings, scorings = (
+        sum(len(steps) for (kind, _), steps in entries.items() if kind == k) for k in ("train", "score")
+    )
+    return "\n".join(
+        [
+            f"{plan.settings.experiment} ({experiment.path}): {trainings} trainings, {scorings} scorings",
+            aligned(table),
+            _summary(known, unknown, sorted(estimates.devices)),
+        ]
+    )
+
+
+def _summary(known: float, unknown: int, devices: list[str]) -> str:
+    parts = []
+    if known:
+        parts.append(
+            f"to do: about {known / 3600:.2g} hours of one job at a time, by earlier timings on {', '.join(devices)}"
+        )
+    if unknown:
+        parts.append(f"{unknown} to do of unknown length: nothing like them has run here")
+    return "; ".join(parts) or "nothing to do"
