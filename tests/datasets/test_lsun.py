@@ -4,6 +4,7 @@ import hashlib
 import io
 import shutil
 import sys
+import zipfile
 
 import lmdb
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image
 
 from heldout import config, folders
+from heldout.datasets.lsun import LSUN
 from heldout.errors import HeldoutError
+from heldout.fetching import fetch
 from heldout.identity import IMAGES, source_digest
 from heldout.labelled import read_labels
 from heldout.plan import Plan
@@ -193,3 +196,48 @@ def test_identity_is_what_is_read_and_not_where_it_lies(folder):
 def test_a_mistake_in_the_entry_is_one_line(folder, options, message):
     with pytest.raises(HeldoutError, match=message):
         plan(**options)
+
+
+def zipped(folder, names, mirror):
+    """Put a database of the folder into the mirror as LSUN publishes it, one for each of the names."""
+    mirror.mkdir(parents=True)
+    for name in names:
+        with zipfile.ZipFile(mirror / f"{name}.zip", "w") as archive:
+            for file in ("data.mdb", "lock.mdb"):
+                archive.write(folder / "tower_val_lmdb" / file, f"{name}/{file}")
+
+
+def test_validation_archives_are_fetched_beside_what_is_there(folder, tmp_path):
+    scenes = LSUN.archives
+    zipped(folder, [name.removesuffix(".zip") for name in scenes], tmp_path / "mirror" / "lsun")
+    fetch("lsun", folder, str(tmp_path / "mirror"))
+    found = {path.name for path in folder.iterdir()}
+    assert found == {"bedroom_train_lmdb", *(name.removesuffix(".zip") for name in scenes)}
+    images, labels = prepared(folder, classes=["bedroom", "bridge"])
+    assert np.array_equal(images[-3:], in_key_order(range(30, 33))) and labels.official_test[-3:].all()
+    assert np.array_equal(images[-6:-3], in_key_order(range(20, 23)))  # the bedrooms that were there are left alone
+
+
+@pytest.mark.parametrize("member", ["../evil", "/evil", "bridge_val_lmdb/../../evil", "other/data.mdb"])
+def test_an_archive_that_leaves_its_folder_is_refused_and_nothing_is_left(folder, tmp_path, member):
+    mirror = tmp_path / "mirror" / "lsun"
+    zipped(folder, ["bridge_val_lmdb"], mirror)
+    with zipfile.ZipFile(mirror / "bridge_val_lmdb.zip", "a") as archive:
+        archive.writestr(member, "evil")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(HeldoutError, match=f"holds {member}, outside the folder bridge_val_lmdb; it was refused"):
+        fetch("lsun", folder, str(tmp_path / "mirror"))
+    assert not (folder / "bridge_val_lmdb").exists() and sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_archive_that_is_missing_or_cut_off_is_one_line(folder, tmp_path):
+    mirror = tmp_path / "mirror" / "lsun"
+    mirror.mkdir(parents=True)
+    with pytest.raises(HeldoutError, match=r"cannot fetch .*bridge_val_lmdb.zip \(no such file\); unpack"):
+        fetch("lsun", folder, str(tmp_path / "mirror"))
+    (mirror / "bridge_val_lmdb.zip").write_bytes(b"PK")
+    with pytest.raises(HeldoutError, match="is no whole archive"):
+        fetch("lsun", folder, str(tmp_path / "mirror"))
+    assert not (folder / "bridge_val_lmdb").exists()
+    with pytest.raises(HeldoutError, match="image_folder is a folder of yours; there is nothing to fetch"):
+        fetch("image_folder", folder, None)

@@ -10,9 +10,10 @@ import os
 import shutil
 import socket
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from heldout import registry
@@ -34,10 +35,19 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
         mirror: a folder or an http(s) address that holds `<dataset>/<file>`; none: the official addresses. A dataset
             that an installed package holds needs neither.
 
+    A dataset whose archives have no published checksums is unpacked beside what lies in the folder already; its
+    experiments pin what they read.
+
     Raises:
         HeldoutError: a file cannot be had, or fails its checksum.
     """
     entry = _entry(name)
+    if hasattr(entry.plugin, "archives"):
+        for archive in entry.plugin.archives:
+            _unpack_beside(name, entry.plugin, archive, folder, mirror)
+        return
+    if not entry.facts["files"]:
+        raise HeldoutError(f"{name} is a folder of yours; there is nothing to fetch. See: heldout datasets {name}")
     dataset = entry.plugin()
     checksums = entry.facts["files"]
     with whole_folder(folder) as partial:
@@ -117,6 +127,35 @@ def _unpack(dataset: Any, checksums: dict[str, str], folder: Path) -> dict[str, 
     for file, published in checksums.items():
         _verify(folder / file, published, f"{source}: {file}")
     return dict.fromkeys(checksums, source)
+
+
+def _unpack_beside(name: str, plugin: Any, archive: str, folder: Path, mirror: str | None) -> None:
+    """Bring one archive, `X.zip` with `X/<file>` in it, to `folder/X`, unless that is there."""
+    inner = archive.removesuffix(".zip")
+    if (folder / inner).is_dir():
+        return
+    address = f"{mirror.rstrip('/')}/{name}/{archive}" if mirror else plugin.addresses[0] + archive
+    with whole_folder(folder / inner) as partial:
+        problem = _get(address, partial / archive)
+        if problem:
+            raise HeldoutError(f"{name}: cannot fetch {address} ({problem}); unpack {archive} in {folder} by hand")
+        try:
+            with zipfile.ZipFile(partial / archive) as packed:
+                for member in packed.infolist():
+                    _unpack_member(packed, member, inner, partial)
+        except zipfile.BadZipFile as error:
+            raise HeldoutError(f"{address} is no whole archive ({error}); fetch it again") from error
+        (partial / archive).unlink()
+
+
+def _unpack_member(packed: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str, folder: Path) -> None:
+    parts = PurePosixPath(member.filename).parts
+    if parts == (inner,):
+        return
+    if len(parts) != 2 or parts[0] != inner or parts[1] == "..":
+        raise HeldoutError(f"{packed.filename} holds {member.filename}, outside the folder {inner}; it was refused")
+    with packed.open(member) as source, open(folder / parts[1], "wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _get(address: str, path: Path) -> str | None:

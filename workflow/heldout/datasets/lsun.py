@@ -3,7 +3,8 @@
     <folder>/<scene>_val_lmdb/data.mdb     the official test part
     <folder>/<scene>_train_lmdb/data.mdb   for the scenes that are trained on
 
-Each archive is unpacked into the folder, from http://dl.yf.io/lsun/scenes/<scene>_<val or train>_lmdb.zip.
+`heldout fetch lsun --folder FOLDER` brings the ten validation archives, from the official address or a mirror. Those
+for training, 43 GB for bedroom, are left to you: http://dl.yf.io/lsun/scenes/<scene>_train_lmdb.zip.
 `train` names the scenes whose training images are read; by default, those whose training folder is there. Of each, the
 first `train_images` in the order of their keys are read: the keys are hashes, so these are as good as drawn at random.
 Without any validation folder, a stratified fifth is set aside.
@@ -57,6 +58,9 @@ class Params(FolderOptions):
 
 @registry.dataset("lsun", classes=(), files={})
 class LSUN:
+    addresses = (ADDRESS,)
+    archives = tuple(f"{scene}_val_lmdb.zip" for scene in SCENES)
+
     def __init__(self, params: Params) -> None:
         self.params = params
 
