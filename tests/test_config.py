@@ -14,6 +14,9 @@ GOOD = {
 }
 
 
+FOLDER = {"dataset": "image_folder", "folder": "data/shoes", "classes": ["old", "new"]}
+
+
 def read(**changes: object) -> config.Resolved:
     return config.read({**GOOD, **changes}, where="trial.yaml")
 
@@ -148,6 +151,22 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         (
             {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "by": "svm"}}, "calibration": 0.1},
             "it learns from labelled anomalies (semi-supervised); set labelled_anomalies: 50 or so",
+        ),
+        (
+            {"protocol": "folders", "held_out": "all"},
+            "trial.yaml, datasets.mnist5k: mnist5k does not say what is normal; choose one_class or leave_one_out",
+        ),
+        (
+            {"protocol": "folders", "held_out": "all", "datasets": {"shoes": FOLDER | {"normal": ["old", "new"]}}},
+            "trial.yaml, datasets.shoes.normal names every class; under the protocol folders it names",
+        ),
+        (
+            {"protocol": "folders", "held_out": "all", "datasets": {"shoes": FOLDER}},
+            "trial.yaml, datasets.shoes.normal is missing; under the protocol folders",
+        ),
+        (
+            {"protocol": "folders", "datasets": {"shoes": FOLDER | {"normal": ["old"]}}},
+            "trial.yaml, held_out: the protocol folders singles no class out; leave it out",
         ),
         ({"protocol": "leave_one"}, "trial.yaml, protocol: Input should be 'one_class', 'leave_one_out' or 'folders'"),
         ({"figures": ["galery"]}, "trial.yaml, figures: no figure 'galery'; did you mean 'gallery'?"),

@@ -126,6 +126,26 @@ def test_folders_trains_on_the_classes_called_normal_and_tests_on_every_class(tm
     assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
     with pytest.raises(HeldoutError, match="needs a folder train and a folder test"):
         make(tmp_path, official=False, protocol="folders", held_out="all", normal=["a"])
+    with pytest.raises(HeldoutError, match=r"no image of c among 2 test images; raise test_items"):
+        make(tmp_path, protocol="folders", held_out="all", normal=["a"], test_items=2)
+
+
+def test_items_are_drawn_by_what_images_were_decoded_from(tmp_path):
+    """Another version of a decoder gives other pixels, and the same split."""
+
+    def tested(pixels, sources):
+        images = LabelledImages(pixels, np.repeat(np.arange(3), 20), np.zeros(60, bool), sources)
+        np.save(tmp_path / "images.npy", pixels)
+        write_labels(tmp_path / "labels.csv", images, CLASSES)
+        spec = spec_of(test_items=8)
+        split(spec, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+        return read_manifest(tmp_path / "split.json", "d" * 12)["test"]
+
+    pixels = np.random.default_rng(0).integers(1, 256, (60, 1, 8, 8), dtype=np.uint8)
+    files = [f"file {number}" for number in range(60)]
+    assert tested(pixels, files) == tested(pixels - 1, files)
+    assert tested(pixels, None) != tested(pixels - 1, None)
+    assert tested(pixels, files) != tested(pixels, files[::-1])
 
 
 def test_with_all_anomalies_those_of_the_official_training_part_are_tested_too(tmp_path):
@@ -157,6 +177,19 @@ def test_contamination_replaces_training_images_by_anomalies_that_are_not_tested
     assert train == sorted(train)  # place does not tell either
 
 
+def test_where_every_anomaly_is_in_the_test_part_contaminating_ones_leave_it(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    labels, official_test = np.repeat(np.arange(3), 20), np.arange(60) >= 15  # train: 15 images of class a
+    np.save(tmp_path / "images.npy", images)
+    write_labels(tmp_path / "labels.csv", LabelledImages(images, labels, official_test), CLASSES)
+    spec = spec_of(protocol="folders", held_out="all", normal=["a"], contamination=0.2)
+    split(spec, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    manifest = read_manifest(tmp_path / "split.json", "d" * 12)
+    taken = [index for index in manifest["train"] if labels[index] > 0]
+    assert len(manifest["train"]) == 15 and len(taken) == 3
+    assert manifest["test"] == [index for index in range(15, 60) if index not in taken]
+
+
 def test_more_contamination_adds_anomalies_to_the_same_ones(tmp_path):
     few, many = (
         {index for index in manifest["train"] if source.labels[index] != 1}
@@ -184,6 +217,13 @@ def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
         split(spec_of(**changes), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
         return read_manifest(tmp_path / "split.json", "d" * 12)
 
+    images[test + 1] = images[0]  # of class a, in the training part: known where its label is told
+    np.save(tmp_path / "images.npy", images)
+    told = manifest(labelled_anomalies=20)
+    assert told["test_images_also_in_training"] == 2
+    told = manifest(labelled_anomalies=20, drop_duplicates=True)
+    assert (told["test_images_also_in_training"], told["dropped_duplicates"]) == (0, 2)
+
     kept, dropped = manifest(), manifest(drop_duplicates=True)
     assert kept["test_images_also_in_training"] == 1 and kept["dropped_duplicates"] == 0
     assert dropped["test_images_also_in_training"] == 0 and dropped["dropped_duplicates"] == 1
@@ -198,6 +238,7 @@ def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
             {"contamination": 0.5, "variant": "pooled", "protocol": "leave_one_out"},
             "16 anomalies among 32 training images asked for, but toy has 10 anomalous images outside the test part",
         ),
+        ({"contamination": 0.01}, "contamination: 0.01 of 10 training images is none; raise it"),
         ({"train_items": 11}, "train_items: 11 asked for, but toy has 10 normal training images; lower it"),
         ({"labelled_anomalies": 21}, "20 anomalous images outside the test part; lower it"),
         ({"calibration": 0.1}, "1 calibration images, but at least 2 are needed; raise calibration, or set it to 0"),

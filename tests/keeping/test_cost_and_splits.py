@@ -9,6 +9,7 @@ import yaml
 from heldout.errors import HeldoutError
 from heldout.keeping import inventory, splits
 from heldout.keeping.cost import cost
+from heldout.protocols import _sha256
 from tests.keeping.conftest import EXPERIMENT, make, planned
 from tests.test_protocols import make as make_split
 
@@ -41,6 +42,29 @@ def test_cost_of_what_is_all_here_is_nothing(folder):
     for step in planned().trained_and_scored:
         make(step)
     assert cost(inventory.experiment(Path("config.yaml"))).endswith("nothing to do")
+
+
+def test_cost_counts_the_fit_once_and_every_image_and_does_not_guess_their_number(folder):
+    run = planned(methods={"kde": {}}).runs[0]
+    timing = make(run.scorings["kde"], ms_per_image=10).with_suffix(".timing.json")
+    content = json.loads(timing.read_text())
+    timing.write_text(json.dumps(content | {"fit_s": 100.0}))
+
+    def estimated(**changes):
+        Path("other.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"methods": {"kde": {}}} | changes))
+        return cost(inventory.experiment(Path("other.yaml"))).splitlines()[-2].split()[-1]
+
+    assert estimated(test_items=5000, held_out=[1]) == "~02:30"  # 100 s, and 5,000 times 10 ms
+    assert estimated(test_items=None, held_out=[1]) == "?"
+    timing.write_text(json.dumps(content | {"device": "a GPU"}))
+    assert estimated(test_items=5000, held_out=[1]) == "?"
+
+
+def test_cost_needs_no_image_folder(folder):
+    shoes = {"dataset": "image_folder", "folder": "data/shoes", "classes": ["old", "new"]}
+    changed = EXPERIMENT | {"datasets": {"shoes": shoes}, "held_out": ["old"]}
+    Path("config.yaml").write_text(yaml.safe_dump(changed))
+    assert "1 trainings, 2 scorings" in cost(inventory.experiment(Path("config.yaml")))
 
 
 def written(tmp_path, name, **changes):
@@ -88,6 +112,17 @@ def test_two_splits_are_compared_by_what_they_say_and_share(tmp_path):
     text = splits.comparison(found[0], found[2])
     assert ["train", "20", "20", "?"] in [line.split() for line in text.splitlines()]
     assert "other prepared images" in text
+
+
+def test_an_older_manifest_and_one_under_another_name_are_shown_as_far_as_they_say(tmp_path):
+    path = written(tmp_path, "one").rename(tmp_path / "theirs.json")
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"], manifest["variant"], manifest["prepared"]
+    path.write_text(json.dumps(manifest | {"sha256": _sha256(manifest)}))
+    found = splits.manifests([path, path])
+    assert " ? " in splits.table(found)
+    other = splits.manifests([written(tmp_path, "two", held_out="a")])
+    assert "variant" in splits.comparison(*found.values(), *other.values())
 
 
 def test_a_damaged_manifest_and_none_at_all_are_one_line(tmp_path, monkeypatch):

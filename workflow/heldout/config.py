@@ -207,11 +207,18 @@ def _dataset(name: str, settings: Experiment, where: str) -> Entry:
         split = SplitSettings(**settings.model_dump(include=set(SplitSettings.model_fields)) | own)
     except ValidationError as error:
         raise _explain(error, f"{where}, datasets.{name}") from error
-    if settings.protocol == "folders" and not entry.params.get("normal"):
-        raise HeldoutError(
-            f"{where}, datasets.{name}: the protocol folders trains on the classes that the dataset calls normal; "
-            "add normal: [NAME], or choose another protocol"
-        )
+    if settings.protocol == "folders":
+        normal, where = entry.params.get("normal"), f"{where}, datasets.{name}"
+        if "normal" not in entry.params:
+            raise HeldoutError(
+                f"{where}: {entry.plugin} does not say what is normal; choose one_class or leave_one_out"
+            )
+        if not normal or set(normal) == set(entry.params["classes"]):
+            problem = "names every class" if normal else "is missing"
+            raise HeldoutError(
+                f"{where}.normal {problem}; under the protocol folders it names the classes that are trained on, and "
+                "the others are anomalous"
+            )
     return replace(entry, split=split)
 
 

@@ -8,14 +8,17 @@ Which images are tested is a variant:
 `official`: the official test part.
 `all_anomalies`: its normal images, and every anomalous image, of the official training part as well.
 `pooled`: the official parts are joined; a random fifth of the normal images, and every anomalous image.
-Contamination replaces a share of the training images by anomalies from outside the test part; nothing is told of them.
+Contamination replaces a share of the training images by anomalies from outside the official test part or, where all are
+in it, from there; they are not tested, and nothing is told of them.
+Calibration images stay normal ones all the same: a share of contaminated thresholds is not modelled.
 
 Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"); GANomaly's code
 (lib/data.py): `pooled` with a seed, `all_anomalies` without one; EGBAD's code (data/mnist.py) means `pooled`, but draws
 training and test anew, so that most of its test normals were trained on. Contamination: Deep SAD (Ruff et al., ICLR
 2020), whose shares are 0, 0.01, 0.05, 0.1 and 0.2.
 Items are drawn by the hash of (split seed, purpose, image content), so a split depends on no library's generator and on
-no file order. A dataset without an official test part gives a fifth of each class to testing, drawn in the same way.
+no file order; nor on a decoder's version, since the content of a photograph is its file. A dataset without an official
+test part gives a fifth of each class to testing, drawn in the same way.
 """
 
 import hashlib
@@ -69,13 +72,14 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     images = np.load(images_path, mmap_mode="r", allow_pickle=False)
     labels = read_labels(labels_path)
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    keys = labels.sources or contents
     if spec["protocol"] == "folders" and not labels.official_test.any():
         raise HeldoutError(f"{spec['dataset']}: the protocol folders needs a folder train and a folder test in it")
     normal = spec["normal"]
-    parts, dropped = _parts(spec, labels, contents)
+    parts, dropped = _parts(spec, labels, contents, keys)
     _refuse_small(spec, parts, labels, normal)
 
-    train_contents = {contents[index] for index in (*parts["train"], *parts["calibration"])}
+    known = {contents[index] for part in PARTS[:-1] for index in parts[part]}
     is_anomalous = ~np.isin(labels.classes[parts["test"]], normal)
     manifest = {
         "digest": digest,
@@ -85,18 +89,18 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
         "share_of_anomalies": round(float(is_anomalous.mean()), 6),
         "official_test_part": bool(labels.official_test.any()),
         "dropped_duplicates": dropped,
-        "test_images_also_in_training": sum(contents[index] in train_contents for index in parts["test"]),
+        "test_images_also_in_training": sum(contents[index] in known for index in parts["test"]),
         "counts": {part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
         "content": {part: content_sha256(images, parts[part]) for part in PARTS},
-        "train_classes": [_told_class(spec, labels.classes[index], contents[index]) for index in parts["train"]],
+        "train_classes": [_told_class(spec, labels.classes[index], keys[index]) for index in parts["train"]],
         **parts,
     }
     manifest["sha256"] = _sha256(manifest)
     write_text(manifest_path, json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
 
 
-def read_manifest(path: Path, digest: str) -> dict[str, Any]:
-    """Read a manifest and check that it is whole and is the one that was planned.
+def read_manifest(path: Path, digest: str | None) -> dict[str, Any]:
+    """Read a manifest and check that it is whole and, given its digest, that it is the one that was planned.
 
     Raises:
         HeldoutError: it was altered, or is another split's.
@@ -108,9 +112,14 @@ def read_manifest(path: Path, digest: str) -> dict[str, Any]:
         raise HeldoutError(f"{path} is not a split manifest ({error}); delete it and run again") from error
     if not whole:
         raise HeldoutError(f"{path} was altered after it was written; delete it and run again")
-    if manifest["digest"] != digest:
+    if digest is not None and manifest["digest"] != digest:
         raise HeldoutError(f"{path} is split {manifest['digest']}, but {digest} was planned; run snakemake again")
     return manifest
+
+
+def anomalies_trained_on(manifest: dict[str, Any]) -> int:
+    """Return how many of a manifest's training images are of an anomalous class."""
+    return sum(count for name, count in manifest["counts"]["train"].items() if name not in manifest["normal"])
 
 
 def content_sha256(images: np.ndarray, indices: list[int]) -> str:
@@ -121,11 +130,13 @@ def content_sha256(images: np.ndarray, indices: list[int]) -> str:
     return sha256.hexdigest()
 
 
-def _parts(spec: dict[str, Any], labels: Labels, contents: list[str]) -> tuple[dict[str, list[int]], int]:
+def _parts(
+    spec: dict[str, Any], labels: Labels, contents: list[str], keys: list[str]
+) -> tuple[dict[str, list[int]], int]:
     """Return each part's indices, in order, and how many test images `drop_duplicates` has left out."""
 
     def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
-        ranked = sorted(candidates.tolist(), key=lambda index: (_rank(spec, purpose, contents[index]), index))
+        ranked = sorted(candidates.tolist(), key=lambda index: (_rank(spec, purpose, keys[index]), index))
         return np.array(sorted(ranked[:count]), dtype=int)
 
     def enough(candidates: np.ndarray, key: str, what: str) -> np.ndarray:
@@ -154,7 +165,11 @@ def _parts(spec: dict[str, Any], labels: Labels, contents: list[str]) -> tuple[d
     calibration = drawn("calibration", train, round(len(train) * spec["calibration"]))
     train = enough(np.setdiff1d(train, calibration), "train_items", "normal training images")
     outside = np.flatnonzero(~is_normal & ~official)
+    if not len(outside):  # every anomaly is in the test part: those that are taken leave it
+        outside = np.flatnonzero(~is_normal)
     wanted = round(len(train) * spec["contamination"])
+    if spec["contamination"] and not wanted:
+        raise HeldoutError(f"contamination: {spec['contamination']} of {len(train)} training images is none; raise it")
     if wanted > len(outside):
         raise HeldoutError(
             f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec['dataset']} "
@@ -179,28 +194,34 @@ def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Lab
     if len(parts["train"]) < FEWEST_TRAINING_IMAGES:
         raise HeldoutError(
             f"{task}: {len(parts['train'])} training images, but at least {FEWEST_TRAINING_IMAGES} are needed; "
-            "choose another class, or lower calibration"
+            + ("put some in train" if spec["protocol"] == "folders" else "choose another class, or lower calibration")
         )
     if spec["calibration"] and len(parts["calibration"]) < FEWEST_CALIBRATION_IMAGES:
         raise HeldoutError(
             f"{task}: {len(parts['calibration'])} calibration images, but at least {FEWEST_CALIBRATION_IMAGES} are "
             "needed; raise calibration, or set it to 0"
         )
-    test_normal = np.isin(labels.classes[parts["test"]], normal)
+    tested = labels.classes[parts["test"]]
+    remedy = "raise test_items" if spec["test_items"] else "the test part has none"
+    if spec["protocol"] == "folders":  # every group of anomalies has a row of its own
+        remedy = "raise test_items" if spec["test_items"] else "put some in test, or move the folder of the class away"
+        if missing := [name for name in spec["classes"] if name not in normal and name not in tested]:
+            raise HeldoutError(f"{task}: no image of {missing[0]} among {len(tested)} test images; {remedy}")
+    test_normal = np.isin(tested, normal)
     if test_normal.all() or not test_normal.any():
         missing = "anomalous" if test_normal.all() else "normal"
-        raise HeldoutError(f"{task}: no {missing} image among {len(test_normal)} test images; raise test_items")
+        raise HeldoutError(f"{task}: no {missing} image among {len(tested)} test images; {remedy}")
 
 
-def _told_class(spec: dict[str, Any], name: str, content: str) -> int:
+def _told_class(spec: dict[str, Any], name: str, key: str) -> int:
     """What a conditional model is told: the place of the class in `normal`; of a contaminating image, a random one."""
     if name in spec["normal"]:
         return spec["normal"].index(name)
-    return int(_rank(spec, "class", content), 16) % len(spec["normal"])
+    return int(_rank(spec, "class", key), 16) % len(spec["normal"])
 
 
-def _rank(spec: dict[str, Any], purpose: str, content: str) -> str:
-    return hashlib.sha256(f"{spec['split_seed']}/{purpose}/{content}".encode()).hexdigest()
+def _rank(spec: dict[str, Any], purpose: str, key: str) -> str:
+    return hashlib.sha256(f"{spec['split_seed']}/{purpose}/{key}".encode()).hexdigest()
 
 
 def _sha256(manifest: dict[str, Any]) -> str:

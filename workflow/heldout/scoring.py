@@ -28,9 +28,8 @@ from heldout.running import (
 )
 from heldout.scores import Scores, read_scores, write_scores
 from heldout.sidecars import TIMING, checked_sha256, sidecar, write_spec
+from heldout.tasks import SCORED_PARTS
 from heldout.training import image_shape, part_of
-
-SCORED_PARTS = ("calibration", "labelled_anomalies", "test")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Its source is part of every digest, so nothing about progress, timing or files b
 """
 
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +29,10 @@ def build(spec: dict[str, Any], image: registry.ImageShape) -> nn.Module:
     return registry.create("model", spec["model"], spec["params"], image, rng, *parents)
 
 
-def updates(params: registry.ModelParams) -> int:
-    """Return how often a training updates its model: `steps` times, or twice as often where it is trained anew."""
-    return params.steps * (2 if params.refit else 1)
-
-
 def train(
     model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None
 ) -> Iterator[tuple[dict[str, float], int]]:
-    """Train a freshly built model in place; yield after every step its losses and how many images it was shown.
+    """Train a freshly built model in place; yield after every step its losses and how many images it drew.
 
     A model's `start(images)` runs before the first step. Its `finish(images)`, where it has one, runs after the last,
     in eval mode and without gradients: for what scoring needs and only the training images can tell.
@@ -73,22 +67,22 @@ def _train_once(
     rng: torch.Generator,
 ) -> Iterator[tuple[dict[str, float], int]]:
     batch = model.params.batch
-    candidates = math.ceil(batch / (1 - model.params.trim))
+    candidates = batch + round(batch * model.params.trim / (1 - model.params.trim))
     draw_batch = randomness.batches(images, candidates, order, classes)
-    shown = 0
+    drawn = 0
 
     def draw() -> Any:
-        nonlocal shown
-        shown += batch
+        nonlocal drawn
+        drawn += candidates
         return draw_batch() if candidates == batch else _trimmed(model, draw_batch(), batch)
 
     model.train()
     model.start(images)
     for _ in range(model.params.steps):
-        before = shown
+        before = drawn
         with randomness.autocast(spec["precision"], images.device):
             losses = model.step(draw, rng)
-        yield {name: loss.item() for name, loss in losses.items()}, shown - before
+        yield {name: loss.item() for name, loss in losses.items()}, drawn - before
     if hasattr(model, "finish"):
         model.eval()
         with torch.no_grad():
@@ -100,7 +94,8 @@ def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:
     """Return the `batch` candidates of the lowest loss, in the order in which they were drawn."""
     images, *classes = drawn if isinstance(drawn, tuple) else (drawn,)
     kept = image_losses(model, images, *classes).argsort(stable=True)[:batch].sort().values
-    return (images[kept], classes[0][kept]) if classes else images[kept].contiguous(memory_format=torch.channels_last)
+    chosen = images[kept].contiguous(memory_format=torch.channels_last)
+    return (chosen, classes[0][kept]) if classes else chosen
 
 
 def ready(model: nn.Module) -> nn.Module:

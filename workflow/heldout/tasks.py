@@ -1,5 +1,6 @@
 """How a class makes a task: which classes a protocol calls normal. Imports nothing, since the plan asks too."""
 
+SCORED_PARTS = ("calibration", "labelled_anomalies", "test")  # of a split, in the order of a score file
 WHOLE = "all"  # stands for the held-out class where a protocol singles none out
 OVERALL = "overall"  # the row over all anomalous classes there
 
@@ -19,7 +20,7 @@ def rows(protocol: str, held_out: list[str], anomalous: list[str]) -> list[str]:
 
 def title(protocol: str, row: str) -> str:
     """Return what a figure about one row of the tables, or about all that is tested, says of it."""
-    if row == WHOLE:
+    if row in (WHOLE, OVERALL):
         return "all anomalies"
     return f"{'normal class' if protocol == 'one_class' else 'anomalous class'}: {row}"
 

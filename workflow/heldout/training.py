@@ -139,14 +139,17 @@ def _train(
 ) -> float:
     """Run every step; add a history row per epoch: the mean of what shows stability over the steps that began in it.
 
-    A row has each loss, the norm of each part's gradient, and at its end the diversity of what the generator draws.
+    With `refit` the epochs of the second training go on from those of the first. A row has each loss, the norm of each
+    part's gradient, and at its end the diversity of what the generator draws.
 
     Returns:
         Seconds spent on what is only for the history.
     """
     seen, watching_s = 0, 0.0
     title = f"{spec['model']} {spec['held_out']}"
-    trained = progress(steps.train(model, images, spec, classes), steps.updates(model.params), title)
+    trained = progress(
+        steps.train(model, images, spec, classes), model.params.steps * (2 if model.params.refit else 1), title
+    )
     for step, (losses, drawn) in enumerate(trained, start=1):
         for name, loss in losses.items():
             if not math.isfinite(loss):

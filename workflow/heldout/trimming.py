@@ -1,11 +1,10 @@
 """Which training images a model itself takes for anomalies: what remedies against a contaminated training set ask.
 
 An image's loss is, by the first of these parts that the model has:
-    autoencoder                    ||x - x'||^2
-    embedding, centre              ||f(x) - c||^2; the same for all as long as there is no c
-    joint_discriminator, encoder   -D(x, E(x))
-    discriminator                  -D(x), of a conditional model given the class that it was told
-    generator                      the least ||x - g(z)||^2 over one batch of z ~ N(0, I), the same for all images
+    autoencoder         ||x - x'||^2
+    embedding, centre   ||f(x) - c||^2; the same for all as long as there is no c
+    discriminator       -D(x), of a conditional model given the class that it was told
+    generator           the least ||x - g(z)||^2 over one batch of z ~ N(0, I), the same for all images and seeds
 
 Source: `trim`, training on the images with the lowest losses alone: iterative trimmed loss minimisation (Shen and
 Sanghavi, ICML 2019), here within each batch. `refit`, training anew without the images that a first training finds
@@ -44,8 +43,6 @@ def _loss_of(model: nn.Module, images: Tensor) -> Any:
     if hasattr(model, "embedding"):
         has_centre = float(model.centre.any())
         return lambda images: _squared(model.embedding(images).float() - model.centre) * has_centre
-    if hasattr(model, "joint_discriminator"):
-        return lambda images: -model.joint_discriminator(images, model.encoder(images)).float()
     if hasattr(model, "discriminator"):
         return lambda images, *classes: -model.discriminator(images, *classes).float()
     z = torch.randn(model.params.batch, model.params.latent, generator=randomness.generator("trimming"))

@@ -25,6 +25,7 @@ from heldout import registry
 from heldout.datasets._photographs import DAMAGED, FolderOptions, square
 from heldout.errors import HeldoutError, unknown
 from heldout.folders import files_in
+from heldout.identity import file_sha256
 from heldout.labelled import LabelledImages
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -51,7 +52,7 @@ class ImageFolder:
             HeldoutError: the folder has another layout, a class has no images, a folder is no class, or an image
                 cannot be read and is not to be skipped.
         """
-        images, labels, official_test, skipped = [], [], [], 0
+        images, labels, official_test, sources, skipped = [], [], [], [], 0
         for is_test, label, path in _listed(raw, self.params.classes):
             try:
                 images.append(self._read(path))
@@ -63,12 +64,13 @@ class ImageFolder:
                 continue
             labels.append(label)
             official_test.append(is_test)
+            sources.append(file_sha256(path))
         if skipped:
             print(f"{skipped} of {skipped + len(images)} images skipped", file=sys.stderr)
         for label, name in enumerate(self.params.classes):
             if label not in labels:
                 raise HeldoutError(f"{raw}: not one image of the class {name!r} can be read")
-        return LabelledImages(np.stack(images), np.array(labels), np.array(official_test))
+        return LabelledImages(np.stack(images), np.array(labels), np.array(official_test), sources)
 
     def _read(self, path: Path) -> np.ndarray:
         """Return one image, uint8 `(C, size, size)`."""
@@ -97,7 +99,7 @@ def _listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
     found = []
     for path in files:
         is_image = path.suffix.lower() in ENDINGS
-        if len(path.parts) == depth + 1 and is_image:
+        if len(path.parts) <= depth + 1 and is_image:
             raise HeldoutError(f"{folder / path} lies in no class's folder; put it into one, or move it away")
         if len(path.parts) <= depth + 1:
             continue

@@ -81,15 +81,16 @@ class LSUN:
         for name in (f"{scene}_{part}_lmdb" for scene, part in parts):
             if not (raw / name).is_dir():
                 raise HeldoutError(f"{raw} holds no folder {name}; unpack {ADDRESS}{name}.zip there")
-        images, labels, official_test = [], [], []
+        images, labels, official_test, sources = [], [], [], []
         for scene, part in parts:
             most = self.params.train_images if part == "train" else None
             with _opened(raw / f"{scene}_{part}_lmdb") as database:
                 found = [self._square(database, number) for number in range(len(database))[:most]]
+                sources += [f"{scene} {part} {key.decode(errors='replace')}" for key in database.keys[:most]]
             images += found
             labels += [classes.index(scene)] * len(found)
             official_test += [part == "val"] * len(found)
-        return LabelledImages(np.stack(images), np.array(labels), np.array(official_test))
+        return LabelledImages(np.stack(images), np.array(labels), np.array(official_test), sources)
 
     def _square(self, database: Any, number: int) -> np.ndarray:
         """Return one image, uint8 `(3, size, size)`."""

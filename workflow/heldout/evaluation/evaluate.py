@@ -7,7 +7,6 @@ the protocol `folders`, which singles no class out, each anomalous class is a ro
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from heldout.errors import HeldoutError
 from heldout.evaluation import metrics
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.identity import digest
-from heldout.labelled import read_labels
-from heldout.scores import read_scores
 from heldout.sidecars import SPEC, sidecar
 from heldout.tasks import OVERALL, WHOLE
 
@@ -80,18 +77,10 @@ class _Task:
         self.dataset, self.held_out = dataset, held_out
         manifest = inputs.manifests[runs[0]["split"]]
         self.normal, self.anomalous = manifest["normal"], anomalous or manifest["anomalous"]
-        indices = manifest["test"]
-        classes = read_labels(runs[0]["labels"]).classes[indices]
-        if dict(Counter(classes.tolist())) != manifest["counts"]["test"]:
-            raise HeldoutError(f"{runs[0]['labels']} is not what the split saw; delete it and run again")
+        classes = inputs.test_classes(runs[0])
         counted = np.isin(classes, [*self.normal, *self.anomalous])
-        indices = np.array(indices)[counted].tolist()
         self.is_anomalous = np.isin(classes[counted], self.anomalous)
-        if self.is_anomalous.all() or not self.is_anomalous.any():
-            raise HeldoutError(
-                f"{dataset}: the test part has no image of {held_out}; raise test_items, or leave it out"
-            )
-        rng = np.random.default_rng(int(digest(["bootstrap", runs[0]["split_digest"]]), 16))
+        rng = np.random.default_rng(int(digest(["bootstrap", manifest["content"]["test"]]), 16))
         counts = metrics.resample_counts(self.is_anomalous, inputs.content["bootstrap"], rng)
         self.failures: dict[str, str] = {}
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in inputs.methods}
@@ -99,24 +88,15 @@ class _Task:
         self.resampled: dict[str, list[metrics.Resampled]] = {name: [] for name in inputs.methods}
         for run in runs:
             for name in inputs.methods:
-                scores = self._scores(run, name, indices, inputs.methods[name]["model"])
-                if scores is not None:
-                    self.scores[name].append(scores)
-                    self.values[name].append(metrics.point_values(self.is_anomalous, scores))
-                    self.resampled[name].append(metrics.bootstrap(self.is_anomalous, scores, counts))
-
-    def _scores(self, run: dict[str, Any], name: str, indices: list[int], model: str | None) -> np.ndarray | None:
-        path = Path(run["scores"][name])
-        _refuse_other_sources(path, run, model)
-        read = read_scores(path)
-        if digest(read.spec) not in path.name:
-            raise HeldoutError(f"{path} holds other scores, {digest(read.spec)}; delete it and run again")
-        if read.failed:
-            self.failures[name] = f"{read.failed} (seed {run['seed']})"
-            return None
-        table = pd.DataFrame(read.columns)
-        test = table[table.part == "test"].set_index("index")
-        return test.score.loc[indices].to_numpy()
+                _refuse_other_sources(Path(run["scores"][name]), run, inputs.methods[name]["model"])
+                read, scores = inputs.test_scores(run, name)
+                if scores is None:
+                    self.failures[name] = f"{read.failed} (seed {run['seed']})"
+                    continue
+                scores = scores[counted]
+                self.scores[name].append(scores)
+                self.values[name].append(metrics.point_values(self.is_anomalous, scores))
+                self.resampled[name].append(metrics.bootstrap(self.is_anomalous, scores, counts))
 
     def histograms(self) -> list[dict[str, Any]]:
         """Counts of normal and anomalous test images by score, over all seeds; one table per method."""

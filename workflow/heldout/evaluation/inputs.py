@@ -1,16 +1,22 @@
 """What an experiment's tables are made from: `results/<experiment>/inputs.json`, written while planning."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from heldout.errors import HeldoutError
 from heldout.files import whole_file
+from heldout.identity import digest
+from heldout.labelled import read_labels
 from heldout.protocols import read_manifest
+from heldout.scores import Scores, read_scores
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,34 @@ class Inputs:
         """Read one of the experiment's tables. Only an empty cell is missing: an entry may be called `NA`."""
         words = dict.fromkeys(("dataset", "held_out", "method", "failed"), str)
         return pd.read_csv(self.tables / name, dtype=words, keep_default_na=False, na_values=[""])
+
+    def test_classes(self, run: dict[str, Any]) -> np.ndarray:
+        """Return the class of each test image of a run, in the manifest's order.
+
+        Raises:
+            HeldoutError: the labels are not those that the split saw.
+        """
+        manifest = self.manifests[run["split"]]
+        classes = read_labels(run["labels"]).classes[manifest["test"]]
+        if dict(Counter(classes.tolist())) != manifest["counts"]["test"]:
+            raise HeldoutError(f"{run['labels']} is not what the split saw; delete it and run again")
+        return classes
+
+    def test_scores(self, run: dict[str, Any], name: str) -> tuple[Scores, np.ndarray | None]:
+        """Return a method's score file, and the scores of the test images in the manifest's order; none if it failed.
+
+        Raises:
+            HeldoutError: the file holds other scores than its name says.
+        """
+        path = Path(run["scores"][name])
+        read = read_scores(path)
+        if digest(read.spec) not in path.name:
+            raise HeldoutError(f"{path} holds other scores, {digest(read.spec)}; delete it and run again")
+        if read.failed:
+            return read, None
+        table = pd.DataFrame(read.columns)
+        test = table[table.part == "test"].set_index("index")
+        return read, test.score.loc[self.manifests[run["split"]]["test"]].to_numpy()
 
     def tasks(self) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
         """Yield each (dataset, held_out) with its runs, one per seed."""

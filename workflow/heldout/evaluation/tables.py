@@ -10,7 +10,7 @@ from heldout.evaluation.evaluate import FAILED
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.evaluation.metrics import METRICS
 from heldout.files import write_json, write_text
-from heldout.protocols import OWN_TEST_SHARE
+from heldout.protocols import OWN_TEST_SHARE, anomalies_trained_on
 from heldout.sidecars import TIMING, sidecar
 
 TABLES = {"auroc": "auroc", "auprc": "average_precision"}
@@ -63,9 +63,9 @@ PROTOCOLS = {
     "`overall` is all groups together. Models are trained on the classes that the dataset calls normal.",
 }
 VARIANTS = {
-    "official": "",
-    "all_anomalies": " (variant all_anomalies: its normal images, and every anomalous image)",
-    "pooled": " (variant pooled: all parts joined, a random fifth of the normal images, and every anomalous image)",
+    "official": "{part}",
+    "all_anomalies": "the normal images of {part}, and every anomalous image (variant all_anomalies)",
+    "pooled": "a random fifth of all normal images and every anomalous image, all parts joined (variant pooled)",
 }
 
 
@@ -120,22 +120,23 @@ def captions(inputs: Inputs, metrics: pd.DataFrame, name: str) -> list[str]:
             part = (
                 f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside by us since it has no official test part"
             )
-        part += VARIANTS[manifest["variant"]]
+        part = VARIANTS[manifest["variant"]].format(part=part)
         chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
-        trained = f" Trained on {manifest['train_items']} random normal images." if manifest["train_items"] else ""
-        polluted = f" Of the training images, {manifest['contamination']:.0%} are anomalies, and nothing says which."
+        said = [f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}."]
+        if manifest["train_items"]:
+            said.append(f"Trained on {len(manifest['train'])} random images.")
+        if manifest["contamination"]:
+            bad = anomalies_trained_on(manifest) / len(manifest["train"])
+            said.append(f"Of the training images, {bad:.1%} are anomalies, and nothing says which.")
         splits = [inputs.manifests[split] for split in {run["split"] for run in runs}]
-        twice, dropped = (
-            sum(split[count] for split in splits) for count in ("test_images_also_in_training", "dropped_duplicates")
-        )
-        seen = f" {twice} test images are also training images, pixel for pixel." if twice else ""
-        left_out = (
-            f" {dropped} test images that are also training images, pixel for pixel, were left out." if dropped else ""
-        )
-        lines.append(
-            f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}.{trained}"
-            f"{polluted if manifest['contamination'] else ''}{seen}{left_out}"
-        )
+        counts = ("test_images_also_in_training", "dropped_duplicates")
+        twice, dropped = (max(split[count] for split in splits) for count in counts)
+        most = "At most " if len(splits) > 1 else ""
+        if twice:
+            said.append(f"{most}{twice} test images equal one that was known before, pixel for pixel.")
+        if dropped:
+            said.append(f"{most}{dropped} test images were left out, since they equal one that was known before.")
+        lines.append(" ".join(said))
     return lines
 
 

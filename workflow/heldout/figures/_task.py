@@ -3,24 +3,18 @@
 Of several seeds, the first is shown. Images are chosen by their keys or by their scores, never by hand.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from torch import Tensor, nn
 
 from heldout import randomness, registry
-from heldout.errors import HeldoutError
 from heldout.evaluation.inputs import Inputs
-from heldout.identity import digest
 from heldout.images import to_unit_range
-from heldout.labelled import read_labels
 from heldout.running import reproducible
-from heldout.scores import Scores, read_scores
 from heldout.scoring import trained_model
 from heldout.tasks import title
 from heldout.training import part_of
@@ -43,11 +37,10 @@ class Task:
         self.run = next(run for run in inputs.runs if (run["dataset"], run["held_out"]) == wanted)
         self.methods = inputs.methods
         self.images_path = Path(self.run["images"])
+        self._inputs = inputs
         manifest = inputs.manifests[self.run["split"]]
         self.indices = np.array(manifest["test"])
-        self.classes = read_labels(self.run["labels"]).classes[self.indices]
-        if dict(Counter(self.classes.tolist())) != manifest["counts"]["test"]:
-            raise HeldoutError(f"{self.run['labels']} is not what the split saw; delete it and run again")
+        self.classes = inputs.test_classes(self.run)
         self.is_anomalous = ~np.isin(self.classes, manifest["normal"])
         self._stored = part_of(self.images_path, manifest, "test")
         about = title(self.run["protocol"], self.run["held_out"])
@@ -68,24 +61,14 @@ class Task:
 
     def scores(self, name: str) -> np.ndarray | str:
         """Return a method's score of every test image, or why it has none."""
-        read = self._read(name)
-        if read.failed:
-            return f"failed: {read.failed}"
-        table = pd.DataFrame(read.columns)
-        return table[table.part == "test"].set_index("index").score.loc[self.indices].to_numpy()
+        read, scores = self._inputs.test_scores(self.run, name)
+        return f"failed: {read.failed}" if scores is None else scores
 
     @contextmanager
     def read_by(self, name: str) -> Iterator[tuple[Any, nn.Module]]:
         """Give a method and the model that it scored with, on the CPU and as many threads, wherever it scored."""
-        spec = self._read(name).spec
+        spec = self._inputs.test_scores(self.run, name)[0].spec
         checkpoint = Path(self.run["checkpoints"][self.methods[name]["model"]])
         with reproducible(spec["threads"]):
             model = trained_model(checkpoint, spec["checkpoint"], self.images_path)
             yield registry.create("method", spec["method"], spec["params"]), model
-
-    def _read(self, name: str) -> Scores:
-        path = Path(self.run["scores"][name])
-        read = read_scores(path)
-        if digest(read.spec) not in path.name:
-            raise HeldoutError(f"{path} holds other scores, {digest(read.spec)}; delete it and run again")
-        return read

@@ -11,7 +11,7 @@ def cost(experiment: Experiment) -> str:
 
     Steps that several runs or entries share count once, with the first of them.
     """
-    plan, estimates = experiment.plan, Estimates()
+    plan, estimates = experiment.plan, Estimates(on_gpu=experiment.plan.gpus > 0)
     entries: dict[tuple[str, str], dict[str, Step]] = {}
     seen: set[str] = set()
     for run in plan.runs:

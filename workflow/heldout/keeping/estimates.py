@@ -2,70 +2,86 @@
 
 A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
 one that differs in `steps` alone, in proportion, its pretraining included. A scoring takes the time per image of the
-same method and parameters on the same model, for as many images. What has no match is unknown. It is the time inside
-the loops; starting a job adds some seconds.
+same method and parameters on the same model, for as many images, and what fitting took. What has no match is unknown.
+It is the time inside the loops; starting a job adds some seconds. Image folders of one plug-in count as one dataset,
+though larger images take longer.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from heldout.identity import canonical
 from heldout.keeping.inventory import PLACES
 from heldout.plan import Step
 from heldout.sidecars import SPEC, TIMING
+from heldout.tasks import SCORED_PARTS
+
+
+class Timed(NamedTuple):
+    seconds: float
+    device: str
 
 
 class Estimates:
-    """The timings that lie here, by what they are about."""
+    """The timings that lie here, by what they are about; those of a GPU apart from those of a CPU.
 
-    def __init__(self) -> None:
-        self.devices: set[str] = set()  # on which they ran
-        self._trainings: dict[str, list[float]] = {}  # seconds
-        self._steps: dict[str, list[float]] = {}  # seconds per step
-        self._scorings: dict[str, list[tuple[float, float]]] = {}  # seconds and images
+    Args:
+        on_gpu: which of the two are asked for.
+
+    Attributes:
+        devices: those whose timings were used.
+    """
+
+    def __init__(self, on_gpu: bool = False) -> None:
+        self.devices: set[str] = set()
+        self._trainings: dict[str, list[Timed]] = {}  # seconds
+        self._steps: dict[str, list[Timed]] = {}  # seconds per step
+        self._scorings: dict[str, list[tuple[Timed, Timed]]] = {}  # seconds to fit, and per image
         models = {}
-        for recorded, timing in _timings("train"):
-            spec = recorded["spec"]
-            self.devices.add(timing["device"])
+        for recorded, timing in _timings("train", on_gpu):
+            spec, device = recorded["spec"], timing["device"]
             models[recorded["digest"]] = spec
-            self._trainings.setdefault(_training_key(spec), []).append(timing["wall_s"])
-            self._steps.setdefault(_step_key(spec), []).append(timing["wall_s"] / timing["steps"])
-        for recorded, timing in _timings("score"):
-            spec = recorded["spec"]
-            self.devices.add(timing["device"])
+            self._trainings.setdefault(_training_key(spec), []).append(Timed(timing["wall_s"], device))
+            per_step = Timed(timing["wall_s"] / timing["steps"], device)
+            self._steps.setdefault(_step_key(spec), []).append(per_step)
+        for recorded, timing in _timings("score", on_gpu):
+            spec, device = recorded["spec"], timing["device"]
             key = _scoring_key(spec, models.get(spec["checkpoint"]))
-            seconds = (timing["fit_s"] or 0) + timing["ms_per_image"] * timing["images"] / 1000
-            self._scorings.setdefault(key, []).append((seconds, timing["images"]))
+            each = Timed(timing["ms_per_image"] / 1000, device)
+            self._scorings.setdefault(key, []).append((Timed(timing["fit_s"] or 0, device), each))
 
     def seconds(self, step: Step) -> float | None:
         """Return the estimate for a planned training or scoring, or None where nothing like it has run."""
         spec = step.spec
         if spec["step"] == "train":
             if known := self._trainings.get(_training_key(spec)):
-                return fmean(known)
+                return self._mean(known)
             per_step = self._steps.get(_step_key(spec))
-            return fmean(per_step) * spec["params"]["steps"] if per_step else None
+            return self._mean(per_step) * spec["params"]["steps"] if per_step else None
         model = step.inputs["checkpoint"].spec if "checkpoint" in step.inputs else None
-        known = self._scorings.get(_scoring_key(spec, model))
-        if not known:
+        known, images = self._scorings.get(_scoring_key(spec, model)), _images(step)
+        if not known or images is None:
             return None
-        images = _images(step) or fmean(count for _, count in known)
-        return images * sum(seconds for seconds, _ in known) / sum(count for _, count in known)
+        return self._mean([fit for fit, _ in known]) + images * self._mean([each for _, each in known])
+
+    def _mean(self, known: list[Timed]) -> float:
+        self.devices |= {timed.device for timed in known}
+        return fmean(timed.seconds for timed in known)
 
 
-def _timings(step: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _timings(step: str, on_gpu: bool) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield the recorded spec and the timing of each finished training or scoring; a failed one stopped early."""
     for path in sorted(Path(PLACES[step][0]).rglob(f"*.{TIMING}")):
         spec = path.with_name(path.name.replace(TIMING, SPEC))
         try:
             recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (spec, path))
-            failed = timing["failed"]
+            counts = not timing["failed"] and timing["device"].startswith("cpu") != on_gpu
         except (OSError, ValueError, KeyError, TypeError):
             continue  # an estimate does without it
-        if not failed:
+        if counts:
             yield recorded, timing
 
 
@@ -74,7 +90,7 @@ def _images(step: Step) -> int | None:
     split = step.inputs["split"]
     try:
         manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
-        return sum(len(manifest[part]) for part in ("calibration", "labelled_anomalies", "test"))
+        return sum(len(manifest[part]) for part in SCORED_PARTS)
     except (OSError, ValueError):
         return split.spec["test_items"]
 

@@ -7,8 +7,9 @@ from typing import Any
 from heldout.errors import HeldoutError
 from heldout.keeping.inventory import PLACES
 from heldout.keeping.text import aligned
-from heldout.protocols import PARTS, STATED, read_manifest
+from heldout.protocols import PARTS, STATED, anomalies_trained_on, read_manifest
 
+UNKNOWN = "?"  # what an older manifest does not say
 COLUMNS = ("dataset", "protocol", "variant", "held_out", "split_seed")
 
 
@@ -22,7 +23,7 @@ def manifests(paths: list[Path]) -> dict[Path, dict[str, Any]]:
     paths = paths or sorted(Path(folder).rglob(f"*{ending}"))
     if not paths:
         raise HeldoutError(f"no split in {folder} yet; make those of config.yaml with: snakemake --cores all")
-    return {path: read_manifest(path, _digest_in(path)) for path in paths}
+    return {path: read_manifest(path, digest=None) for path in paths}
 
 
 def table(found: dict[Path, dict[str, Any]]) -> str:
@@ -33,13 +34,12 @@ def table(found: dict[Path, dict[str, Any]]) -> str:
     header = [*COLUMNS, "normal", "train", "contaminating", *PARTS[1:], "anomalies", "also in train", "file"]
     rows = [header]
     for path, manifest in found.items():
-        bad = sum(count for name, count in manifest["counts"]["train"].items() if name not in manifest["normal"])
         rows.append(
             [
-                *(str(manifest[column]) for column in COLUMNS),
+                *(str(manifest.get(column, UNKNOWN)) for column in COLUMNS),
                 " ".join(manifest["normal"]),
                 str(len(manifest["train"])),
-                str(bad),
+                str(anomalies_trained_on(manifest)),
                 *(str(len(manifest[part])) for part in PARTS[1:]),
                 f"{manifest['share_of_anomalies']:.1%}",
                 str(manifest["test_images_also_in_training"]),
@@ -51,11 +51,12 @@ def table(found: dict[Path, dict[str, Any]]) -> str:
 
 def comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
     """Return what two manifests say differently, and how many images of each part they have in common."""
-    same_images = one["prepared"] == other["prepared"]
+    same_images = one.get("prepared", UNKNOWN) == other.get("prepared", UNKNOWN) != UNKNOWN
     rows = [["", "first", "second", "in common"]]
     for key in (*STATED, "normal"):
-        if one[key] != other[key]:
-            rows.append([key, *(json.dumps(each[key]) for each in (one, other)), ""])
+        said = [json.dumps(each[key]) if key in each else UNKNOWN for each in (one, other)]
+        if said[0] != said[1]:
+            rows.append([key, *said, ""])
     for part in PARTS:
         common = str(len({*one[part]} & {*other[part]})) if same_images else "?"
         if one["content"][part] == other["content"][part]:
@@ -66,8 +67,3 @@ def comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
     return aligned(rows) + (
         "" if same_images else "\n  ?: they are about other prepared images, so indices say nothing"
     )
-
-
-def _digest_in(path: Path) -> str:
-    """The digest in a manifest's name."""
-    return path.stem.rpartition("-")[2]

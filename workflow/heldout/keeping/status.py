@@ -15,9 +15,10 @@ def status(found: list[Experiment]) -> str:
 
     A cell is `present` with the size on disk, `missing` with the estimated time, or `failed`, a recorded result.
     """
-    here, estimates = stored(), Estimates()
+    here = stored()
+    estimates = {on_gpu: Estimates(on_gpu) for on_gpu in {experiment.plan.gpus > 0 for experiment in found}}
     sizes = {str(entry.own): entry.size for entry in here}
-    parts = [_experiment(experiment, sizes, estimates) for experiment in found]
+    parts = [_experiment(experiment, sizes, estimates[experiment.plan.gpus > 0]) for experiment in found]
     return "\n\n".join([*parts, _foreign(here, named_digests(found))])
 
 
