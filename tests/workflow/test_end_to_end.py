@@ -27,7 +27,8 @@ def finished(project):
 def test_tables_and_figures_appear(finished):
     folder = finished.folder / "results" / "trial"
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    tables = {"metrics.csv", "roc.csv", "histograms.csv", "auroc.csv", "auroc.md", "auroc.tex", "runtime.csv"}
+    tables = {"metrics.csv", "roc.csv", "histograms.csv", "runtime.csv"}
+    tables |= {f"{metric}.{form}" for metric in ("auroc", "auprc") for form in ("csv", "md", "tex")}
     stems = {"roc-1", "roc-8", "roc-all", "scores-1", "scores-8", "samples-wgan", "samples-dcgan"}
     expected = {f"tables/{name}" for name in (*tables, "runtime.md")}
     expected |= {f"figures/{stem}.{form}" for stem in stems for form in ("svg", "png")}
