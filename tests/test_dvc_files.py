@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from heldout.files import VERSIONED
@@ -60,3 +61,12 @@ def test_image_folders_are_hashed_without_what_dvc_ignores():
 def test_the_default_remote_is_a_folder_beside_the_clone():
     assert "remote = storage" in (REPOSITORY / ".dvc" / "config").read_text()
     assert "url = ../../heldout-storage" in (REPOSITORY / ".dvc" / "config").read_text()
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="an export of the code, without git")
+def test_git_holds_no_data_and_nothing_large():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    files = [name for name in listed.stdout.split("\0") if name]
+    assert [name for name in files if name.startswith("data/") and not name.endswith((".dvc", ".gitignore"))] == []
+    sizes = {name: (REPOSITORY / name).stat().st_size for name in files if (REPOSITORY / name).is_file()}
+    assert [name for name, size in sizes.items() if size > 1_000_000] == []

@@ -145,6 +145,22 @@ def test_auprc_is_average_precision_beside_the_share_of_anomalies(experiment):
     assert f"| a | 50% | {table.floor['a']:.3f} [" in text and "a random score has the share of `anomalies`" in text
 
 
+def test_captions_say_what_was_tested_and_how_many_training_images_are_anomalies(experiment):
+    path, _ = experiment
+    for run in json.loads(path.read_text())["runs"]:
+        split = Path(run["split"])
+        manifest = {key: value for key, value in json.loads(split.read_text()).items() if key != "sha256"}
+        counts = manifest["counts"] | {"train": {name: 78 if name == run["held_out"] else 2 for name in CLASSES}}
+        manifest |= {"variant": "pooled", "contamination": 0.02, "counts": counts, "test_images_also_in_training": 3}
+        write_json(split, manifest | {"sha256": _sha256(manifest)})
+    evaluate(path)
+    write_tables(path)
+    text = (path.parent / "tables" / "auroc.md").read_text()
+    assert "80 random images of a random fifth of all normal images and every anomalous image" in text
+    assert "stratified 20%" not in text and "Of the training images, 2.5% are anomalies" in text
+    assert "At most 3 test images equal one that was known before" in text
+
+
 def as_folders(path, classes):
     """Make the experiment one of the protocol `folders`: class `a` is normal, each other class a group of anomalies."""
     content = json.loads(path.read_text())
