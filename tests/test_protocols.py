@@ -8,7 +8,7 @@ import pytest
 from heldout.errors import HeldoutError
 from heldout.identity import source_digest
 from heldout.labelled import LabelledImages, write_labels
-from heldout.protocols import read_manifest, split
+from heldout.protocols import read_manifest, shares, split
 from heldout.split_settings import SplitSettings
 from heldout.tasks import normal_classes
 
@@ -73,6 +73,29 @@ def test_train_items_limits_what_is_trained_on_and_changes_no_other_part(tmp_pat
     whole, _ = make(tmp_path, calibration=0.2)
     assert len(manifest["train"]) == 4 and set(manifest["train"]) < set(whole["train"])
     assert all(manifest[part] == whole[part] for part in ("calibration", "test"))
+
+
+def test_items_are_drawn_in_proportion_to_the_classes(tmp_path):
+    manifest, _ = make(tmp_path, protocol="leave_one_out", train_items=7, test_items=11, labelled_anomalies=0)
+    assert manifest["counts"]["train"] == {"a": 4, "c": 3}  # 3.5 each: the first name rounds up
+    assert manifest["counts"]["test"] == {"a": 4, "b": 4, "c": 3}
+    pooled, _ = make(tmp_path, variant="pooled", test_items=11)  # of 20 a, 4 b and 20 c: 5, 1, 5
+    assert pooled["counts"]["test"] == {"a": 5, "b": 1, "c": 5}
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted", "expected"),
+    [
+        ({"a": 6, "b": 3, "c": 1}, 5, {"a": 3, "b": 2, "c": 0}),  # 3, 1.5, 0.5: of equal remainders the first name's
+        ({"c": 1, "b": 3, "a": 6}, 5, {"a": 3, "b": 2, "c": 0}),
+        ({"a": 7, "b": 7, "c": 86}, 10, {"a": 1, "b": 1, "c": 8}),  # 0.7, 0.7, 8.6: both 0.7 before 8.6
+        ({"a": 4, "b": 2}, 6, {"a": 4, "b": 2}),
+        ({"a": 4, "b": 2}, 0, {"a": 0, "b": 0}),
+        ({}, 0, {}),
+    ],
+)
+def test_largest_remainders_round_up(counts, wanted, expected):
+    assert shares(counts, wanted) == expected
 
 
 def test_without_an_official_test_part_a_fifth_of_each_class_is_set_aside(tmp_path):

@@ -156,7 +156,8 @@ def test_captions_say_what_was_tested_and_how_many_training_images_are_anomalies
     evaluate(path)
     write_tables(path)
     text = (path.parent / "tables" / "auroc.md").read_text()
-    assert "80 random images of a random fifth of all normal images and every anomalous image" in text
+    chosen = "80 random images (stratified by class) of a random fifth of all normal images and every anomalous image"
+    assert chosen in text
     assert "stratified 20%" not in text and "Of the training images, 2.5% are anomalies" in text
     assert "At most 3 test images equal one that was known before" in text
 
@@ -234,7 +235,8 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
     assert lines[2].startswith("| a | 50% | 0.") and lines[4].startswith("| mean | 50% | 0.")
     text = " ".join(lines)
     for words in (
-        "80 random images of a stratified 20% of each class, set aside by us since it has no official test part;",
+        "80 random images (stratified by class) of a stratified 20% of each class, set aside by us since it has no "
+        "official test part;",
         "split_seed 0",
         "Seeds: 2.",
         "The floor is `floor`",

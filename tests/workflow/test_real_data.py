@@ -18,7 +18,7 @@ def test_a_full_dataset_runs_to_its_tables(project, mirror, dataset, held_out):
     # 90 % of the official test images are anomalous; 300 drawn at random have a standard error of 1.7 %.
     assert table.share_of_anomalies[0] == pytest.approx(0.9, abs=4 * 0.017)
     caption = (project.folder / "results" / dataset / "tables" / "auroc.md").read_text()
-    assert "tested on 300 random images of its official test part" in caption
+    assert "tested on 300 random images (stratified by class) of its official test part" in caption
 
 
 def test_images_of_64_pixels_train_and_score(project):

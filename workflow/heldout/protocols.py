@@ -18,7 +18,8 @@ training and test anew, so that most of its test normals were trained on. Contam
 2020), whose shares are 0, 0.01, 0.05, 0.1 and 0.2.
 Items are drawn by the hash of (split seed, purpose, image content), so a split depends on no library's generator and on
 no file order; nor on a decoder's version, since the content of a photograph is its file. A dataset without an official
-test part gives a fifth of each class to testing, drawn in the same way.
+test part gives a fifth of each class to testing, drawn in the same way. `train_items`, `test_items` and
+`labelled_anomalies` are stratified: each class gives its share, rounded so that the sum is what was asked for.
 """
 
 import hashlib
@@ -147,7 +148,10 @@ def _parts(
                 f"{key}: {spec[key]} asked for, but {spec['dataset']} has {len(candidates)} {what}; lower it"
                 + ("" if key == "labelled_anomalies" else ", or leave it out to use all")
             )
-        return drawn(key.replace("_", " "), candidates, spec[key])
+        purpose, names = key.replace("_", " "), labels.classes[candidates]
+        wanted = shares(Counter(names.tolist()), spec[key])
+        chosen = [index for name in wanted for index in drawn(purpose, candidates[names == name], wanted[name])]
+        return np.array(sorted(chosen), dtype=int)
 
     is_normal = np.isin(labels.classes, spec["normal"])
     official = labels.official_test.copy()
@@ -187,6 +191,23 @@ def _parts(
     fresh = np.array([index for index in test if contents[index] not in seen], dtype=int)
     parts["test"] = enough(fresh, "test_items", "test images")
     return {name: part.tolist() for name, part in parts.items()}, len(test) - len(fresh)
+
+
+def shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
+    """Return how many of each class make `wanted` in all, in the proportion of `counts`.
+
+    The largest remainders round up; of equal ones, in the order of the classes' names.
+
+    Args:
+        counts: how many there are of each class.
+        wanted: at most their sum.
+    """
+    there = sum(counts.values())
+    found = {name: counts[name] * wanted // there for name in sorted(counts)}
+    by_remainder = sorted(found, key=lambda name: -(counts[name] * wanted % there))
+    for name in by_remainder[: wanted - sum(found.values())]:
+        found[name] += 1
+    return found
 
 
 def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:

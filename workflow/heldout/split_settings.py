@@ -18,8 +18,10 @@ class SplitSettings(BaseModel):
         "all normal images and every anomaly (GANomaly, EGBAD)",
     )
     split_seed: Seed = Field(0, description="draws the split; runs share it")
-    train_items: int | None = Field(None, ge=2, description="random normal images to train on; none: all of them")
-    test_items: int | None = Field(None, ge=2, description="random test images per run; none: all of them")
+    train_items: int | None = Field(
+        None, ge=2, description="random normal images to train on, stratified by class; none: all"
+    )
+    test_items: int | None = Field(None, ge=2, description="random test images per run, stratified by class; none: all")
     calibration: float = Field(0.0, ge=0, lt=1, description="share of the training normals kept for thresholds")
     contamination: float = Field(
         0.0, ge=0, le=0.5, description="share of the training images that are anomalies, of which nothing is told"

@@ -121,10 +121,12 @@ def captions(inputs: Inputs, metrics: pd.DataFrame, name: str) -> list[str]:
                 f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside by us since it has no official test part"
             )
         part = VARIANTS[manifest["variant"]].format(part=part)
-        chosen = f"{len(manifest['test'])} random images of" if manifest["test_items"] else "all of"
+        chosen = "all of"
+        if manifest["test_items"]:
+            chosen = f"{len(manifest['test'])} random images (stratified by class) of"
         said = [f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}."]
         if manifest["train_items"]:
-            said.append(f"Trained on {len(manifest['train'])} random images.")
+            said.append(f"Trained on {len(manifest['train'])} random images, stratified by class.")
         if manifest["contamination"]:
             bad = anomalies_trained_on(manifest) / len(manifest["train"])
             said.append(f"Of the training images, {bad:.1%} are anomalies, and nothing says which.")
