@@ -51,8 +51,12 @@ def test_a_pinned_folder_runs_to_its_table_and_needs_no_images_afterwards(photog
     (photographed.folder / "data" / "parts").rename(photographed.folder / "away")
     try:
         assert "Nothing to be done" in photographed.snakemake("--configfile", name)
-        line = complaint(photographed.snakemake("-n", "--configfile", experiment(photographed, size=64), ok=False))
-        assert "the image folder data/parts is not there" in line
+        for pinned in ({}, {"md5": None}):  # what there is to do can be asked without the images, not done
+            larger = experiment(photographed, size=64, **pinned)
+            planned = photographed.planned("--configfile", larger)
+            assert (planned["prepare"], planned["train"], planned["score"]) == (1, 1, 2)
+            line = complaint(photographed.snakemake("--configfile", larger, ok=False))
+            assert "the image folder data/parts is not there" in line
     finally:
         (photographed.folder / "away").rename(photographed.folder / "data" / "parts")
 

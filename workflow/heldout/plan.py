@@ -23,6 +23,7 @@ from heldout.identity import ALWAYS, IMAGES, canonical, digest, source_digest
 from heldout.sidecars import BESIDE, LABELS, TIMING, sidecar
 from heldout.tasks import normal_classes, rows
 
+UNKNOWN_MD5 = "0" * 32  # of a folder that is neither pinned nor there
 FIGURE_FORMATS = ("svg", "png")
 EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # what the other tables and the figures are made from
 WRITTEN = (
@@ -75,16 +76,23 @@ class Plan:
     Args:
         experiment: a checked experiment.
         is_forced: whether Snakemake was told to make files anew that are there; known only once it plans.
+        without_folders: whether to plan although an image folder that is not pinned is missing: which steps there are
+            is known without it, their digests are not.
+
+    Raises:
+        NotThere: an image folder is missing without which there is no plan.
     """
 
-    def __init__(self, experiment: Resolved, is_forced: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, experiment: Resolved, is_forced: Callable[[], bool] = lambda: False, without_folders: bool = False
+    ) -> None:
         self.experiment = experiment
         self.is_forced = is_forced
         self.settings = experiment.settings
         self.runs = [
             self._run(dataset, prepared, held_out, seed)
             for dataset in experiment.datasets.values()
-            for prepared in [_preparation(dataset)]
+            for prepared in [_preparation(dataset, without_folders)]
             for held_out in experiment.held_out[dataset.name]
             for seed in self.settings.seeds
         ]
@@ -195,6 +203,14 @@ class Plan:
 
         return path
 
+    def raw_input(self, wildcards: Any) -> str | list[str]:
+        """Return what `prepare` waits for: nothing where a user's folder is missing, so that a dry run can go on.
+
+        `require_folders` stops the others.
+        """
+        raw = self.input("raw")(wildcards)
+        return raw if raw and (Path(raw).name == FETCHED or Path(raw).exists()) else []
+
     def joined(self, wildcards: Any) -> list[str]:
         """Return the score files that a scoring joins, each once."""
         names = [name for name in self.step(wildcards).inputs if name.startswith("join")]
@@ -214,7 +230,7 @@ class Plan:
         return str(raw.parent if raw.name == FETCHED else raw)
 
     def require_folders(self) -> None:
-        """Raise HeldoutError if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
+        """Raise NotThere if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
         for prepared in {run.prepared.path: run.prepared for run in self.runs}.values():
             folder = Path(prepared.inputs["raw"].path)
             if folder.name != FETCHED and not prepared.is_made:
@@ -401,15 +417,16 @@ class Plan:
         return Step(spec, path, {**inputs, **reads})
 
 
-def _preparation(dataset: Entry) -> Step:
+def _preparation(dataset: Entry, without_folder: bool) -> Step:
     facts = schema.plugins("dataset")[dataset.plugin]
     options = dict(dataset.params)
     folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
     options.pop("normal", None)  # which classes are normal shapes the split, not the images
     if folder is not None:
-        if not options["md5"]:
+        if not options["md5"] and not (without_folder and not Path(folder).exists()):
             require(Path(folder), dataset.plugin, ", and without its `md5` the experiment cannot be planned")
-        options["md5"] = (options["md5"] or known_md5_of(Path(folder))).removesuffix(".dir")
+            options["md5"] = known_md5_of(Path(folder))
+        options["md5"] = (options["md5"] or UNKNOWN_MD5).removesuffix(".dir")
     raw = Step({"step": "fetch"}, str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")), {})
     prepared_spec = {
         "step": "prepare",

@@ -24,7 +24,7 @@ rule fetch:
 
 rule prepare:
     input:
-        raw=ancient(PLAN.input("raw")),
+        raw=ancient(PLAN.raw_input),
     output:
         images="data/prepared/{dataset}-{digest}.npy",
         labels="data/prepared/{dataset}-{digest}.labels.csv",

@@ -19,8 +19,7 @@ def is_forced():
 
 try:
     places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
-    PLAN = Plan(read(config, where=" with ".join(places)), is_forced)
-    PLAN.require_folders()
+    PLAN = Plan(read(config, where=" with ".join(places)), is_forced, without_folders=True)
     PLAN.inputs_changed  # before any job, so that an unwritable folder is one line
     for folder in VERSIONED:
         make_folder(Path(folder))  # DVC wants every output of its stage, even where an experiment puts nothing there
@@ -36,6 +35,13 @@ wildcard_constraints:
     method=r"[a-z0-9_]+",
     seed=r"\d+",
     digest=r"[0-9a-f]{12}",
+
+
+onstart:  # a dry run needs no images
+    try:
+        PLAN.require_folders()
+    except HeldoutError as error:
+        sys.exit(f"heldout: error: {error}")
 
 
 onerror:

@@ -118,11 +118,7 @@ def experiment(path: Path) -> Experiment:
         HeldoutError: it cannot be read, or has a mistake.
     """
     require_project()
-    content = _content(path)
-    for entry in content.get("datasets", {}).values():
-        if entry and "folder" in entry and not Path(entry["folder"]).is_dir():
-            entry.setdefault("md5", "0" * 32)
-    return Experiment(path, Plan(read(content, where=str(path))))
+    return _experiment(path, without_folders=True)
 
 
 def unfinished() -> int:
@@ -172,8 +168,8 @@ def _digest(path: Path) -> str:
     return DIGEST_IN_NAME.search(path.name)[1]
 
 
-def _experiment(path: Path) -> Experiment:
-    return Experiment(path, Plan(read(_content(path), where=str(path))))
+def _experiment(path: Path, without_folders: bool = False) -> Experiment:
+    return Experiment(path, Plan(read(_content(path), where=str(path)), without_folders=without_folders))
 
 
 def _content(path: Path) -> dict[str, Any]:
