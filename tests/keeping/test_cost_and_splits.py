@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from heldout import config
 from heldout.errors import HeldoutError
-from heldout.keeping import inventory, splits
+from heldout.keeping import inventory, splits, trials
 from heldout.keeping.cost import cost
+from heldout.keeping.estimates import images_scored
+from heldout.plan import Plan
 from heldout.protocols import _sha256
 from tests.keeping.conftest import EXPERIMENT, make, planned
 from tests.test_protocols import make as make_split
@@ -28,12 +31,12 @@ def test_cost_counts_what_there_is_and_estimates_what_is_missing_from_what_ran(f
     ]
     # 1800 s of training, and 100 images of 360 ms
     assert lines[5].startswith(
-        "to do: about 0.51 hours of one job at a time, by earlier timings on cpu (toy); 2 to do of"
+        "to do: about 0.51 CPU hours, one job at a time, by earlier timings on cpu (toy); 2 to do of unknown length"
     )
 
 
 def test_cost_counts_a_step_that_entries_share_once(folder):
-    methods = EXPERIMENT["methods"] | {"again": {"method": "adgan"}}
+    methods = EXPERIMENT["methods"] | {"again": {"method": "adgan", "starts": 2}}
     Path("config.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"methods": methods}))
     assert "2 trainings, 4 scorings" in cost(inventory.experiment(Path("config.yaml")))
 
@@ -44,20 +47,69 @@ def test_cost_of_what_is_all_here_is_nothing(folder):
     assert cost(inventory.experiment(Path("config.yaml"))).endswith("nothing to do")
 
 
-def test_cost_counts_the_fit_once_and_every_image_and_does_not_guess_their_number(folder):
+def test_cost_counts_the_fit_once_and_every_image(folder):
     run = planned(methods={"kde": {}}).runs[0]
     timing = make(run.scorings["kde"], ms_per_image=10).with_suffix(".timing.json")
     content = json.loads(timing.read_text())
     timing.write_text(json.dumps(content | {"fit_s": 100.0}))
 
     def estimated(**changes):
-        Path("other.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"methods": {"kde": {}}} | changes))
+        Path("other.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"methods": {"kde": {}}, "models": {}} | changes))
         return cost(inventory.experiment(Path("other.yaml"))).splitlines()[-2].split()[-1]
 
-    assert estimated(test_items=5000, held_out=[1]) == "~02:30"  # 100 s, and 5,000 times 10 ms
-    assert estimated(test_items=None, held_out=[1]) == "?"
+    assert estimated(test_items=500, held_out=[1]) == "~01:45"  # 100 s, and 500 times 10 ms
+    assert estimated(test_items=None, held_out=[1]) == "~01:50"  # a fifth of 5,000 images
     timing.write_text(json.dumps(content | {"device": "a GPU"}))
-    assert estimated(test_items=5000, held_out=[1]) == "?"
+    assert estimated(test_items=500, held_out=[1]) == "?"  # and a fit is not tried
+
+
+def test_cost_tries_what_has_not_run_once_for_all_that_are_alike(folder, capsys, monkeypatch):
+    monkeypatch.setattr(trials, "ENOUGH_S", 0.2)
+    models = {"wgan": {"steps": 7200, "width": 4, "batch": 4, "latent": 8, "critic_steps": 1}}
+    models["bigan"] = {"steps": 7200, "width": 4, "batch": 4, "latent": 8, "refit": 0.1}
+    methods = {"adgan": {"starts": 2, "steps": 2000}, "discriminator": {}, "mean_image": {}}
+    content = EXPERIMENT | {"models": models, "methods": methods}
+    Path("config.yaml").write_text(yaml.safe_dump(content))
+    *rows, summary = cost(inventory.experiment(Path("config.yaml"))).splitlines()
+    cells = {tuple(line.split()[:2]): line.split()[5:] for line in rows[2:]}
+    seconds = {
+        name: sum(60**i * int(part) for i, part in enumerate(reversed(each[1:].split(":"))))
+        for name, (each, _) in cells.items()
+        if each != "?"
+    }
+    assert cells["score", "mean_image"] == ["?", "?"] and len(seconds) == 4
+    assert 5 < seconds["train", "wgan"] < 3600  # an update takes between 1 and 500 ms
+    assert seconds["score", "adgan"] > 10 * max(1, seconds["score", "discriminator"])
+    assert " CPU hours, one job at a time, by a trial of a few steps on cpu (" in summary
+    tried = capsys.readouterr().err.splitlines()
+    assert sorted(tried) == [
+        "timing a few images by adgan on wgan",
+        "timing a few images by discriminator on wgan",
+        "timing a few steps of bigan",
+        "timing a few steps of wgan",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"datasets": {"mnist": {}}}, 10_000),
+        ({"datasets": {"mnist": {}}, "test_items": 300, "calibration": 0.1}, 300 + 600),
+        ({"datasets": {"mnist5k": {}}, "calibration": 0.1}, 1000 + 40),
+        ({"datasets": {"cifar10": {}}, "protocol": "leave_one_out", "variant": "pooled"}, 10_800 + 6_000),
+        ({"datasets": {"cifar10": {}}, "protocol": "leave_one_out", "variant": "all_anomalies"}, 9_000 + 6_000),
+        ({"datasets": {"lsun": {"folder": "nowhere"}}, "labelled_anomalies": 5}, 3_005),
+        ({"datasets": {"own": {"dataset": "image_folder", "folder": "here", "classes": ["a", "b"]}}}, 2),
+        ({"datasets": {"own": {"dataset": "image_folder", "folder": "away", "classes": ["a", "b"]}}}, None),
+    ],
+)
+def test_how_many_images_are_scored_is_known_before_the_split(folder, changes, expected):
+    for part in ("train/a/1.png", "train/b/1.png", "train/a/2.png", "test/a/1.png", "test/b/1.png"):
+        (folder / "here" / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "here" / part).touch()
+    changes = {"held_out": "all", "test_items": None} | changes
+    plan = Plan(config.read(EXPERIMENT | changes, where="config.yaml"), without_folders=True)
+    assert images_scored(plan.runs[0].scorings["adgan"]) == expected
 
 
 def test_cost_needs_no_image_folder(folder):

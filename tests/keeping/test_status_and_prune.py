@@ -54,7 +54,7 @@ def test_what_is_missing_is_estimated_from_what_ran(folder):
     make(run.scorings["adgan"], ms_per_image=30)
     (longer,) = rows(status(inventory.experiments()))[1:]
     assert longer[3:] == ["missing ~01:40", "missing ?", "missing ~00:03"]  # 100 s; 100 images of 30 ms
-    changed = EXPERIMENT | {"models": {"wgan": {"steps": 25}}}
+    changed = EXPERIMENT | {"models": {"wgan": {"steps": 25, "width": 4}}}
     Path("config.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
     text = status(inventory.experiments())
     assert [row[3] for row in rows(text)[:2]] == ["missing ~04:10"] * 2  # two and a half times the steps

@@ -125,7 +125,10 @@ def status(experiments: Experiments = None) -> None:
 
 @app.command()
 def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
-    """Say how many trainings and scorings an experiment asks for, and about how long they take, by earlier timings."""
+    """Say how many trainings and scorings an experiment asks for, and about how long they take.
+
+    By earlier timings, or where nothing like it has run by a trial of a few steps.
+    """
     from heldout.keeping import inventory
     from heldout.keeping.cost import cost
 

@@ -103,7 +103,14 @@ class Entry:
 ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
 
 
-def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str]) -> Callable:
+def dataset(
+    name: str,
+    *,
+    classes: tuple[str, ...],
+    files: dict[str, str],
+    shape: tuple[int, int] | None = None,
+    counts: tuple[int, int] | None = None,
+) -> Callable:
     """Register a source of labelled images.
 
     Args:
@@ -111,8 +118,11 @@ def dataset(name: str, *, classes: tuple[str, ...], files: dict[str, str]) -> Ca
         classes: slugs `[a-z0-9_]+`, in the order of their numbers; none where the option `classes` names them.
         files: official file names and their published MD5 checksums; none where the option `folder` says where the
             images lie.
+        shape: channels and side of an image; none where options say so. This and `counts` are for estimates alone.
+        counts: images in the official training and test part; none where they depend on the folder.
     """
-    return _register("dataset", name, classes=list(classes), files=files)
+    facts = {"shape": shape and list(shape), "counts": counts and list(counts)}
+    return _register("dataset", name, classes=list(classes), files=files, **facts)
 
 
 def weights(name: str, *, files: dict[str, str]) -> Callable:

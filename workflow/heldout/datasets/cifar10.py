@@ -25,6 +25,8 @@ FOLDER = "cifar-10-batches-py"
         f"{FOLDER}/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
         f"{FOLDER}/test_batch": "40351d587109b95175f43aff81a1287e",
     },
+    shape=(3, 32),
+    counts=(50_000, 10_000),
 )
 class CIFAR10:
     addresses = ("https://www.cs.toronto.edu/~kriz/",)

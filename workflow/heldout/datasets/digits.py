@@ -20,7 +20,13 @@ WHITE = 16
 SIDE, STRETCHED = 8, 32
 
 
-@registry.dataset("digits", classes=tuple("0123456789"), files={FILE: "9b335364a7bfd63947c7480a5bd51f2d"})
+@registry.dataset(
+    "digits",
+    classes=tuple("0123456789"),
+    files={FILE: "9b335364a7bfd63947c7480a5bd51f2d"},
+    shape=(1, STRETCHED),
+    counts=(1_797, 0),
+)
 class Digits:
     @property
     def installed(self) -> Path:

@@ -37,6 +37,8 @@ STRIPPED_HEADER, NAMED = 10, b"\x1f\x8b\x08\x08"  # its length in bytes; a gzip 
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     },
+    shape=(1, 28),
+    counts=(60_000, 10_000),
 )
 class FashionMNIST:
     addresses = (

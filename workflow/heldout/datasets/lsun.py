@@ -56,7 +56,8 @@ class Params(FolderOptions):
     )
 
 
-@registry.dataset("lsun", classes=(), files={})
+# Of the training part there is what the option `train_images` says.
+@registry.dataset("lsun", classes=(), files={}, counts=(0, 300 * len(SCENES)))
 class LSUN:
     addresses = (ADDRESS,)
     archives = tuple(f"{scene}_val_lmdb.zip" for scene in SCENES)

@@ -19,6 +19,8 @@ from heldout.labelled import LabelledImages
         "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
         "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     },
+    shape=(1, 28),
+    counts=(60_000, 10_000),
 )
 class MNIST:
     addresses = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")

@@ -15,7 +15,13 @@ from heldout.labelled import LabelledImages
 FILE = "mnist_5k.csv.gz"
 
 
-@registry.dataset("mnist5k", classes=tuple("0123456789"), files={FILE: "1edea4bd327f562974bd5a5321bbb524"})
+@registry.dataset(
+    "mnist5k",
+    classes=tuple("0123456789"),
+    files={FILE: "1edea4bd327f562974bd5a5321bbb524"},
+    shape=(1, 28),
+    counts=(5_000, 0),
+)
 class MNIST5k:
     @property
     def installed(self) -> Path:

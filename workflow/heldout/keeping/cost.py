@@ -3,15 +3,22 @@
 from heldout.keeping.estimates import Estimates
 from heldout.keeping.inventory import Experiment
 from heldout.keeping.text import aligned, duration
+from heldout.keeping.trials import Trials
 from heldout.plan import Step
 
 
 def cost(experiment: Experiment) -> str:
-    """Return a row per model and method, and the sum: what there is to do, and how long it takes by earlier timings.
+    """Return a row per model and method, and the sum: what there is to do, and how long it takes.
 
-    Steps that several runs or entries share count once, with the first of them.
+    Where nothing like a step has run, a trial says so, on the experiment's device. Steps that several runs or entries
+    share count once, with the first of them.
+
+    Raises:
+        HeldoutError: the experiment insists on a GPU that PyTorch does not see.
     """
-    plan, estimates = experiment.plan, Estimates(on_gpu=experiment.plan.gpus > 0)
+    plan = experiment.plan
+    trials = Trials(plan.settings.device)
+    estimates = Estimates(plan.gpus > 0, trials)
     entries: dict[tuple[str, str], dict[str, Step]] = {}
     seen: set[str] = set()
     for run in plan.runs:
@@ -38,17 +45,25 @@ def cost(experiment: Experiment) -> str:
         [
             f"{plan.settings.experiment} ({experiment.path}): {trainings} trainings, {scorings} scorings",
             aligned(table),
-            _summary(known, unknown, sorted(estimates.devices)),
+            _summary(known, unknown, "GPU" if plan.gpus else "CPU", _sources(estimates, trials)),
         ]
     )
 
 
-def _summary(known: float, unknown: int, devices: list[str]) -> str:
+def _sources(estimates: Estimates, trials: Trials) -> str:
+    timings = [f"earlier timings on {', '.join(sorted(estimates.devices))}"] if estimates.devices else []
+    tried = [f"a trial of a few steps on {trials.device}"] if estimates.tried else []
+    return " and ".join([*timings, *tried])
+
+
+def _summary(known: float, unknown: int, kind: str, sources: str) -> str:
     parts = []
     if known:
-        parts.append(
-            f"to do: about {known / 3600:.2g} hours of one job at a time, by earlier timings on {', '.join(devices)}"
-        )
+        hours = known / 3600
+        amount = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+        parts.append(f"to do: about {amount} {kind} hours, one job at a time, by {sources}")
     if unknown:
-        parts.append(f"{unknown} to do of unknown length: nothing like them has run here")
+        parts.append(
+            f"{unknown} to do of unknown length: fitted in seconds or minutes, or about images that are not here"
+        )
     return "; ".join(parts) or "nothing to do"

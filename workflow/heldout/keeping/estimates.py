@@ -1,23 +1,31 @@
-"""How long a training or scoring will take, from the timing files of earlier ones.
+"""How long a training or scoring will take, from the timing files of earlier ones or, on request, by a trial.
 
 A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
 one that differs in `steps` alone, in proportion, its pretraining included. A scoring takes the time per image of the
-same method and parameters on the same model, for as many images, and what fitting took. What has no match is unknown.
-It is the time inside the loops; starting a job adds some seconds. Image folders of one plug-in count as one dataset,
-though larger images take longer.
+same method and parameters on the same model, for as many images, and what fitting took. What has no match is tried, if
+trials are given; methods that are fitted without a network, or join scores, take seconds and are not, so they stay
+unknown. It is the time inside the loops; starting a job adds some seconds. Image folders of one plug-in count as one
+dataset, though larger images take longer.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from heldout import schema
+from heldout.datasets.image_folder import TESTS
+from heldout.folders import files_in
 from heldout.identity import canonical
 from heldout.keeping.inventory import PLACES
 from heldout.plan import Step
+from heldout.protocols import OWN_TEST_SHARE
 from heldout.sidecars import SPEC, TIMING
 from heldout.tasks import SCORED_PARTS
+
+if TYPE_CHECKING:  # it imports PyTorch, which takes seconds
+    from heldout.keeping.trials import Trials
 
 
 class Timed(NamedTuple):
@@ -30,13 +38,18 @@ class Estimates:
 
     Args:
         on_gpu: which of the two are asked for.
+        trials: what to try where there is no timing.
 
     Attributes:
         devices: those whose timings were used.
+        tried: whether a trial was.
     """
 
-    def __init__(self, on_gpu: bool = False) -> None:
+    def __init__(self, on_gpu: bool, trials: "Trials | None" = None) -> None:
         self.devices: set[str] = set()
+        self.tried = False
+        self._trials = trials
+        self._found: dict[str, float] = {}  # by trials: seconds per step, and per image
         self._trainings: dict[str, list[Timed]] = {}  # seconds
         self._steps: dict[str, list[Timed]] = {}  # seconds per step
         self._scorings: dict[str, list[tuple[Timed, Timed]]] = {}  # seconds to fit, and per image
@@ -54,18 +67,41 @@ class Estimates:
             self._scorings.setdefault(key, []).append((Timed(timing["fit_s"] or 0, device), each))
 
     def seconds(self, step: Step) -> float | None:
-        """Return the estimate for a planned training or scoring, or None where nothing like it has run."""
-        spec = step.spec
-        if spec["step"] == "train":
-            if known := self._trainings.get(_training_key(spec)):
-                return self._mean(known)
-            per_step = self._steps.get(_step_key(spec))
-            return self._mean(per_step) * spec["params"]["steps"] if per_step else None
+        """Return the estimate for a planned training or scoring, or None where it is unknown."""
+        return self._training(step) if step.spec["step"] == "train" else self._scoring(step)
+
+    def _training(self, step: Step) -> float | None:
+        spec, params = step.spec, step.spec["params"]
+        if known := self._trainings.get(_training_key(spec)):
+            return self._mean(known)
+        if per_step := self._steps.get(_step_key(spec)):
+            return self._mean(per_step) * params["steps"]
+        found = self._try(_step_key(spec), step, lambda trials, images: trials.seconds_per_step(spec, images))
+        updates = (params["steps"] + params.get("pretraining", 0)) * (2 if params["refit"] else 1)
+        return None if found is None else found * updates
+
+    def _scoring(self, step: Step) -> float | None:
+        spec, images = step.spec, images_scored(step)
         model = step.inputs["checkpoint"].spec if "checkpoint" in step.inputs else None
-        known, images = self._scorings.get(_scoring_key(spec, model)), _images(step)
-        if not known or images is None:
+        known = self._scorings.get(_scoring_key(spec, model))
+        if images is None:
             return None
-        return self._mean([fit for fit, _ in known]) + images * self._mean([each for _, each in known])
+        if known:
+            return self._mean([fit for fit, _ in known]) + images * self._mean([each for _, each in known])
+        if model is None:
+            return None
+        key = _scoring_key(spec, model)
+        found = self._try(key, step, lambda trials, images: trials.seconds_per_image(spec, model, images))
+        return None if found is None else found * images
+
+    def _try(self, key: str, step: Step, work: Callable[["Trials", Step], float]) -> float | None:
+        """Return what a trial found, running it once; None without trials."""
+        if self._trials is None:
+            return None
+        if key not in self._found:
+            self._found[key] = work(self._trials, step.inputs["images"])
+        self.tried = True
+        return self._found[key]
 
     def _mean(self, known: list[Timed]) -> float:
         self.devices |= {timed.device for timed in known}
@@ -85,14 +121,39 @@ def _timings(step: str, on_gpu: bool) -> Iterator[tuple[dict[str, Any], dict[str
             yield recorded, timing
 
 
-def _images(step: Step) -> int | None:
-    """The images that a scoring is about, where its split is there or the experiment says so."""
+def images_scored(step: Step) -> int | None:
+    """Return how many images a scoring is about: as its split says or, before there is one, about as many as it will.
+
+    That goes by the size of the dataset, its classes taken as equally large; None where the size is unknown.
+    """
     split = step.inputs["split"]
     try:
         manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
         return sum(len(manifest[part]) for part in SCORED_PARTS)
     except (OSError, ValueError):
-        return split.spec["test_items"]
+        spec, counts = split.spec, _counts(split.inputs["images"])
+    if counts is None:
+        return spec["test_items"]
+    train, test = counts
+    if not test:
+        train, test = train * (1 - OWN_TEST_SHARE), train * OWN_TEST_SHARE
+    normal = len(spec["normal"]) / len(spec["classes"])
+    normals = {"official": test, "all_anomalies": test, "pooled": OWN_TEST_SHARE * (train + test)}[spec["variant"]]
+    anomalies = test if spec["variant"] == "official" else train + test
+    tested = normals * normal + anomalies * (1 - normal)
+    calibration = spec["calibration"] * (train + test - normals) * normal
+    return round(min(tested, spec["test_items"] or tested) + calibration) + spec["labelled_anomalies"]
+
+
+def _counts(prepared: Step) -> tuple[int, int] | None:
+    """How many images the official training and test part have; of an image folder, by its files."""
+    spec = prepared.spec
+    counts = schema.plugins("dataset")[spec["dataset"]]["counts"]
+    folder = Path(prepared.inputs["raw"].path)
+    if counts or not folder.is_dir():
+        return counts and tuple(counts)
+    tested = [path.parts[0] in TESTS for path in files_in(folder)]
+    return tested.count(False), tested.count(True)
 
 
 def _training_key(spec: dict[str, Any]) -> str:

@@ -1,0 +1,108 @@
+"""What a training or scoring takes here where nothing like it has run: a few steps of it, on noise, in seconds.
+
+What a step takes does not depend on what the images show, nor on what the model has learnt.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from heldout import registry, schema, steps
+from heldout.images import padded_side
+from heldout.plan import Step
+from heldout.running import choose_device, describe, reproducible, synchronise
+
+ENOUGH_S = 2.0  # of timed steps
+FEW_STEPS = 4  # of a search over z
+
+
+class Trials:
+    """Tries trainings and scorings on one device.
+
+    Args:
+        device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        HeldoutError: PyTorch sees no such GPU.
+    """
+
+    def __init__(self, device_name: str) -> None:
+        self._device = choose_device(device_name)
+        self.device = describe(self._device)
+
+    def seconds_per_step(self, spec: dict[str, Any], prepared: Step) -> float:
+        """Return what one update of a training takes; what comes before the first update is left out.
+
+        Args:
+            spec: the training's.
+            prepared: the step that prepares its images.
+        """
+        image = _shape(prepared)
+        params = spec["params"] | {"refit": 0.0}
+        if "pretraining" in params:
+            params["pretraining"] = 0
+        print(f"timing a few steps of {spec['model']}", file=sys.stderr)
+        with reproducible(spec["threads"]):
+            model = steps.build({**spec, "params": params}, image).to(self._device)
+            images = self._noise(2 * params["batch"], image)
+            classes = torch.zeros(len(images), dtype=torch.int64, device=self._device)
+            updates = steps.train(model, images, spec, classes if "normal_classes" in spec else None)
+            first = self._timed(lambda: next(updates))
+            if first > ENOUGH_S or params["steps"] == 1:
+                return first
+            taken = []
+            while len(taken) < params["steps"] - 1 and sum(taken) < ENOUGH_S:
+                taken.append(self._timed(lambda: next(updates)))
+            return sum(taken) / len(taken)
+
+    def seconds_per_image(self, spec: dict[str, Any], model_spec: dict[str, Any], prepared: Step) -> float:
+        """Return what scoring one image takes, a long search by its first steps.
+
+        Args:
+            spec: the scoring's, of a method that reads a model.
+            model_spec: that model's training's.
+            prepared: the step that prepares its images.
+        """
+        image = _shape(prepared)
+        params, share = spec["params"], 1.0
+        if params.get("steps", 0) > FEW_STEPS:
+            share = FEW_STEPS / params["steps"]
+            params = params | {"steps": FEW_STEPS}
+        print(f"timing a few images by {spec['method']} on {model_spec['model']}", file=sys.stderr)
+        method = registry.create("method", spec["method"], params)
+        with reproducible(spec["threads"]):
+            model = steps.ready(steps.build(model_spec, image)).to(self._device)
+
+            def score(count: int) -> Callable[[], Any]:
+                images = self._noise(count, image)
+                return lambda: steps.score(method, model, images, list(range(count)), spec["seed"])
+
+            first = self._timed(score(1))
+            if first > ENOUGH_S:
+                return first / share
+            count = max(1, min(params["block"], int(ENOUGH_S / first)))
+            return self._timed(score(count)) / count / share
+
+    def _noise(self, count: int, image: registry.ImageShape) -> torch.Tensor:
+        shape = (count, image.channels, image.side, image.side)
+        return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).to(
+            self._device
+        )
+
+    def _timed(self, work: Callable[[], Any]) -> float:
+        synchronise(self._device)
+        began = time.perf_counter()
+        work()
+        synchronise(self._device)
+        return time.perf_counter() - began
+
+
+def _shape(prepared: Step) -> registry.ImageShape:
+    """What images will be once they are prepared."""
+    spec = prepared.spec
+    options = spec["options"]
+    channels, side = schema.plugins("dataset")[spec["dataset"]]["shape"] or (options.get("channels", 3), 0)
+    return registry.ImageShape(channels, options["size"] or padded_side(side))
