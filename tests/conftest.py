@@ -1,15 +1,48 @@
-"""What tests share: images of noise, models trained for two steps, and the mirror of real data where there is one."""
+"""What tests share: images of noise, models and a task on them of two steps, and the mirror of real data, if any."""
 
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from heldout import registry, steps
+from heldout import config, registry, steps
+from heldout.labelled import LabelledImages, write_labels
+from heldout.plan import Plan, labels_of
+from heldout.protocols import split
+from heldout.scores import read_scores
+from heldout.scoring import Sources, score
+from heldout.training import train
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+EXPERIMENT = {
+    "experiment": "trial",
+    "datasets": {"mnist5k": {}},
+    "held_out": [3],
+    "calibration": 0.25,
+    "labelled_anomalies": 9,
+    "models": {
+        "dcgan": {"steps": 6, "batch": 4, "latent": 8, "width": 4},
+        "izi_encoder": {"parent": "dcgan", "steps": 2, "batch": 4, "width": 4},
+    },
+    "methods": {
+        "adgan": {"model": "dcgan", "starts": 2, "steps": 1},
+        "anogan": {"steps": 2},
+        "discriminator": {"model": "dcgan"},
+        "prior": {"model": "dcgan", "starts": 2, "steps": 1},
+        "isolation_forest": {},
+        "mean_image": {"block": 8},
+        "fanogan": {},
+        "kde-oracle": {"method": "kde", "pca": "oracle"},
+        "both": {"method": "combine", "of": ["discriminator", "mean_image"]},
+    },
+}
 
 
 def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
@@ -38,9 +71,43 @@ def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: obje
     model, spec = fresh(name, image, seed, **params)
     images = noise(20, image.channels, image.side)
     classes = torch.arange(20) % 3 if "normal_classes" in spec else None
-    for _ in steps.train(model, images, spec, classes):
+    for _ in steps.Training(model, images, spec, classes):
         pass
     return model
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    """A planned run on 100 images of noise instead of mnist5k's, split but not trained."""
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(config.read(EXPERIMENT, where="trial.yaml"))
+    run = plan.runs[0]
+    images = noise(100, 1, 16).numpy()
+    for path in (run.prepared.path, run.split.path):
+        (tmp_path / path).parent.mkdir(parents=True)
+    np.save(run.prepared.path, images)
+    source = LabelledImages(images, np.arange(100) % 10, np.zeros(100, bool))
+    write_labels(tmp_path / labels_of(run.prepared.path), source, list("0123456789"))
+    split(run.split.spec, run.split.digest, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
+    training = run.trainings["dcgan"]
+
+    def trained(device="cpu", name="dcgan", **options):
+        step = run.trainings[name]
+        parent = tmp_path / training.path if name != "dcgan" else None
+        return train(step.spec, run.prepared.path, run.split.path, tmp_path / step.path, device, parent, **options)
+
+    def scored(name, checkpoint=None, **options):
+        step = run.scorings[name]
+        read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec["checkpoint"] else None
+        sources = Sources(read, [tmp_path / other.path for key, other in step.inputs.items() if key.startswith("join")])
+        failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, "cpu", **options)
+        return failed, read_scores(tmp_path / step.path)
+
+    manifest = json.loads((tmp_path / run.split.path).read_text())
+    checkpoint = tmp_path / training.path
+    return SimpleNamespace(
+        run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -11,78 +10,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from heldout import checkpoints, config, registry, steps
+from heldout import checkpoints, registry, steps
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.files import write_json
 from heldout.identity import file_sha256
 from heldout.images import to_unit_range
-from heldout.labelled import LabelledImages, write_labels
 from heldout.models import dcgan
-from heldout.plan import Plan, labels_of
-from heldout.protocols import split
+from heldout.plan import labels_of
 from heldout.registry import ImageShape
-from heldout.scores import read_scores
-from heldout.scoring import Sources, score
 from heldout.sidecars import HISTORY, SPEC, TIMING, sidecar
 from heldout.training import train
-from tests.conftest import noise
-
-EXPERIMENT = {
-    "experiment": "trial",
-    "datasets": {"mnist5k": {}},
-    "held_out": [3],
-    "calibration": 0.25,
-    "labelled_anomalies": 9,
-    "models": {
-        "dcgan": {"steps": 6, "batch": 4, "latent": 8, "width": 4},
-        "izi_encoder": {"parent": "dcgan", "steps": 2, "batch": 4, "width": 4},
-    },
-    "methods": {
-        "adgan": {"model": "dcgan", "starts": 2, "steps": 1},
-        "anogan": {"steps": 2},
-        "discriminator": {"model": "dcgan"},
-        "prior": {"model": "dcgan", "starts": 2, "steps": 1},
-        "isolation_forest": {},
-        "mean_image": {},
-        "fanogan": {},
-        "kde-oracle": {"method": "kde", "pca": "oracle"},
-        "both": {"method": "combine", "of": ["discriminator", "mean_image"]},
-    },
-}
-
-
-@pytest.fixture
-def task(tmp_path, monkeypatch):
-    """A planned run on 100 images of noise instead of mnist5k's, split but not trained."""
-    monkeypatch.chdir(tmp_path)
-    plan = Plan(config.read(EXPERIMENT, where="trial.yaml"))
-    run = plan.runs[0]
-    images = noise(100, 1, 16).numpy()
-    for path in (run.prepared.path, run.split.path):
-        (tmp_path / path).parent.mkdir(parents=True)
-    np.save(run.prepared.path, images)
-    source = LabelledImages(images, np.arange(100) % 10, np.zeros(100, bool))
-    write_labels(tmp_path / labels_of(run.prepared.path), source, list("0123456789"))
-    split(run.split.spec, run.split.digest, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
-    training = run.trainings["dcgan"]
-
-    def trained(device="cpu", name="dcgan"):
-        step = run.trainings[name]
-        parent = tmp_path / training.path if name != "dcgan" else None
-        return train(step.spec, run.prepared.path, run.split.path, tmp_path / step.path, device, parent)
-
-    def scored(name, checkpoint=None):
-        step = run.scorings[name]
-        read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec["checkpoint"] else None
-        sources = Sources(read, [tmp_path / other.path for key, other in step.inputs.items() if key.startswith("join")])
-        failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, "cpu")
-        return failed, read_scores(tmp_path / step.path)
-
-    manifest = json.loads((tmp_path / run.split.path).read_text())
-    checkpoint = tmp_path / training.path
-    return SimpleNamespace(
-        run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest
-    )
 
 
 def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
@@ -114,7 +51,7 @@ def test_history_has_the_norm_of_each_parts_gradient(task):
     images = torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]])
     again = steps.build(task.training.spec, ImageShape(1, 16))
     norms = []
-    for _ in steps.train(again, images, task.training.spec):
+    for _ in steps.Training(again, images, task.training.spec):
         norms.append(sum(weight.grad.square().sum() for weight in again.generator.parameters()).sqrt().item())
     # Steps 1 and 2 begin in the first epoch, step 3 in the second.
     assert rows["generator_gradient"][:2] == pytest.approx([np.mean(norms[:2]), norms[2]], rel=1e-5)
@@ -166,7 +103,7 @@ def everything_written(task, tmp_path) -> list[bytes]:
     shutil.rmtree(tmp_path / "results", ignore_errors=True)
     task.train()
     task.train(name="izi_encoder")
-    for name in EXPERIMENT["methods"]:
+    for name in task.run.scorings:
         task.score(name)
     return [(tmp_path / step.path).read_bytes() for step in (task.training, *task.run.scorings.values())]
 

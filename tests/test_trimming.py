@@ -68,7 +68,7 @@ def drawn_batches(model, images, spec, classes):
         return step(recorded, rng)
 
     model.step = recording
-    assert sum(1 for _ in steps.train(model, images, spec, classes)) == model.params.steps
+    assert sum(1 for _ in steps.Training(model, images, spec, classes)) == model.params.steps
     return given
 
 
@@ -105,11 +105,11 @@ def test_refit_trains_anew_from_the_first_weights_without_the_most_anomalous_ima
     images[::4] = 255  # unlike the rest
     model, spec = fresh("dcae", SHAPE, refit=0.25, steps=3)
     by_hand, plain = fresh("dcae", SHAPE, steps=3)
-    rows = list(steps.train(model, images, spec))
+    rows = list(steps.Training(model, images, spec))
     assert len(rows) == 6  # 3 each
 
     first = copy.deepcopy(by_hand)
-    for _ in steps.train(first, images, plain):
+    for _ in steps.Training(first, images, plain):
         pass
     losses = image_losses(first, to_unit_range(images)).numpy()
     kept = np.sort(np.argsort(losses, kind="stable")[:15])

@@ -69,7 +69,7 @@ def test_two_classes_are_drawn_apart_after_training():
     spec = {"model": "cgan", "seed": 0, "precision": "float32", "normal_classes": 2}
     spec["params"] = registry.small("model", "cgan") | {"steps": 150, "batch": 16, "learning_rate": 1e-3, "width": 8}
     model = steps.build(spec, registry.ImageShape(1, 16))
-    for _ in steps.train(model, images, spec, torch.arange(64) // 32):
+    for _ in steps.Training(model, images, spec, torch.arange(64) // 32):
         pass
     z = torch.randn(50, model.params.latent, generator=torch.Generator().manual_seed(0))
     made = [model.eval().conditional_generator(z, torch.full((50,), number)).mean() for number in (0, 1)]

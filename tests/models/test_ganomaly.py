@@ -117,7 +117,7 @@ def test_finish_runs_once_after_the_last_step_in_eval_mode_without_gradients(mon
 
     monkeypatch.setattr(model, "finish", finish)
     spec = {"model": "ganomaly", "seed": 0, "precision": "float32"}
-    yielded = [len(seen) for _ in steps.train(model, noise(20, 1, 16), spec)]
+    yielded = [len(seen) for _ in steps.Training(model, noise(20, 1, 16), spec)]
     assert yielded == [0, 0, 0] and seen == [(20, False, False)]
 
 

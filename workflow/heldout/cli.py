@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heldout.config import MIRROR_VARIABLE
+from heldout.config import MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.errors import HeldoutError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -15,6 +15,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; Snakemake prints it")]
 File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+SaveEvery = Annotated[int, typer.Option(help="seconds between saves of what is done")]
 Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address that holds the files")]
 Entry = Annotated[str | None, typer.Argument(help="an entry, for its parameters")]
 Experiments = Annotated[list[Path] | None, typer.Argument(help="further experiment files")]
@@ -57,11 +58,12 @@ def train(
     checkpoint: File,
     parent: Annotated[Path | None, typer.Option(help="the checkpoint of the model it is trained on")] = None,
     device: Device = "auto",
+    save_every: SaveEvery = SAVE_EVERY_S,
 ) -> None:
     """Train a model on the normal images and write its checkpoint."""
     from heldout.training import train
 
-    _report_failure(train(json.loads(spec), images, split, checkpoint, device, parent))
+    _report_failure(train(json.loads(spec), images, split, checkpoint, device, parent, save_every))
 
 
 @app.command()
@@ -74,12 +76,13 @@ def score(
     joined: Annotated[list[Path] | None, typer.Option(help="scores of other methods that it joins")] = None,
     weights: Annotated[Path | None, typer.Option(help="folder of fetched weights")] = None,
     device: Device = "auto",
+    save_every: SaveEvery = SAVE_EVERY_S,
 ) -> None:
     """Score the test images with a method."""
     from heldout.scoring import Sources, score
 
     sources = Sources(checkpoint, joined or [], weights)
-    _report_failure(score(json.loads(spec), images, split, sources, scores, device))
+    _report_failure(score(json.loads(spec), images, split, sources, scores, device, save_every))
 
 
 @app.command()

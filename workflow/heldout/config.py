@@ -17,6 +17,7 @@ from heldout.split_settings import Seed, SplitSettings, as_number
 from heldout.tasks import WHOLE
 
 MIRROR_VARIABLE = "HELDOUT_MIRROR"
+SAVE_EVERY_S = 60
 
 SHARED_FOLDERS = ("checkpoints", "scores", "logs", "benchmarks")  # below results/, beside the experiments
 
@@ -42,6 +43,9 @@ class Experiment(SplitSettings):
     device: Device = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the trainings")
     threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of their identity")
+    save_every: int = Field(
+        SAVE_EVERY_S, ge=1, description="seconds between saves of unfinished trainings and scorings"
+    )
     mirror: str | None = Field(None, description="folder or address with the datasets' files; see HELDOUT_MIRROR")
     bootstrap: int = Field(1000, ge=100, description="resamples of the test images behind each interval")
     figures: list[str] = Field(
@@ -63,7 +67,7 @@ class Experiment(SplitSettings):
             raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
         return name
 
-    @field_validator("seeds", "threads", "bootstrap", mode="before")
+    @field_validator("seeds", "threads", "save_every", "bootstrap", mode="before")
     @classmethod
     def _integers(cls, values: Any) -> Any:
         """`--config bootstrap=5e3` comes as a string."""

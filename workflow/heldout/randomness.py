@@ -4,6 +4,7 @@ No function draws from PyTorch's or NumPy's global generators.
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -57,7 +58,9 @@ def posterior_noise(keys: Tensor, draws: int, latent: int) -> Tensor:
     return torch.stack([torch.randn(draws, latent, generator=generator(int(key), "posterior")) for key in keys])
 
 
-def batches(images: Tensor, size: int, rng: torch.Generator, classes: Tensor | None = None) -> Callable[[], Any]:
+def batches(
+    images: Tensor, size: int, rng: torch.Generator, classes: Tensor | None = None, skip: int = 0
+) -> Callable[[], Any]:
     """Return a function that gives the next `(size, C, H, W)` float32 images in [-1, 1].
 
     Images come in a new random order each time all have been seen; an order's end and the next one's beginning
@@ -68,8 +71,10 @@ def batches(images: Tensor, size: int, rng: torch.Generator, classes: Tensor | N
         size: images per batch.
         rng: a generator on the CPU.
         classes: `(N,)` int64, the images' class numbers: then the function gives both, images and numbers.
+        skip: images that were given before.
     """
     order = _endless_order(len(images), rng)
+    next(itertools.islice(order, skip, skip), None)  # at once, so that the generator stands where it stood
 
     def draw() -> Any:
         chosen = torch.tensor([next(order) for _ in range(size)], device=images.device)

@@ -75,6 +75,11 @@ class ModelParams(Params):
         0.0, ge=0, le=0.5, description="share of the training images left out of a second training, as anomalous as any"
     )
 
+    @property
+    def updates(self) -> int:
+        """Calls of `step` that a training makes; more than `steps` where a training of something else comes first."""
+        return self.steps
+
 
 class MethodParams(Params):
     block: int = Field(64, ge=1, description="images in one forward; part of the score's identity")

@@ -53,12 +53,20 @@ def reproducible(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
-def progress(items: Iterable[Any], total: int, title: str) -> tqdm:
-    """Return a progress bar: live on a terminal, a plain line every ten seconds in a log file."""
+def progress(items: Iterable[Any], total: int, title: str, done: int = 0) -> tqdm:
+    """Return a progress bar: live on a terminal, a plain line every ten seconds in a log file.
+
+    Args:
+        items: what is left.
+        total: how many there are in all.
+        title: what stands before the bar.
+        done: how many were done before.
+    """
     live = sys.stderr.isatty()
     return tqdm(
         items,
         total=total,
+        initial=done,
         desc=title,
         ascii=True,
         ncols=100,
@@ -99,6 +107,12 @@ def peak_memory_mib(device: torch.device) -> float:
 
 def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def decides_bits(device: torch.device) -> dict[str, Any]:
+    """Return what the last bits of a result depend on beside its identity: two runs that agree in it agree in them."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "device": describe(device), "cpu": capability}
 
 
 def what_ran(device: torch.device) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The loop around a method: the model it reads, the images it scores, and one Parquet file of raw scores.
 
 Test labels are not among its inputs; `evaluate` joins them. A failed training, or a score that is not finite, leaves a
-file without rows that says why.
+file without rows that says why. What is scored is saved now and then, and when the process is asked to stop; a rerun
+goes on from there (`resuming.py`).
 """
 
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +15,15 @@ from typing import Any
 import torch
 
 from heldout import checkpoints, registry, steps
+from heldout.config import SAVE_EVERY_S
 from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.files import whole_file, write_json
 from heldout.identity import ALWAYS, check_source, digest, has_checksum
 from heldout.protocols import read_manifest
+from heldout.resuming import Saves, stoppable
 from heldout.running import (
     choose_device,
+    decides_bits,
     describe,
     peak_memory_mib,
     progress,
@@ -54,6 +59,7 @@ def score(
     sources: Sources,
     scores_path: Path,
     device_name: str,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> str | None:
     """Score every image that is not trained on, and write the scores, their spec and their timing.
 
@@ -65,6 +71,7 @@ def score(
         sources: what the method reads beyond the images.
         scores_path: the Parquet file to write; it appears last.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
+        save_every_s: seconds between two saves of what is scored.
 
     Returns:
         Why the scoring failed numerically, or None.
@@ -90,7 +97,9 @@ def score(
                 else:
                     checkpoint_sha256 = checked_sha256(sources.checkpoint, manifest)
                     read = trained_model(sources.checkpoint, spec["checkpoint"], images_path).to(device)
-                _score_parts(method, read, spec, images_path, manifest, device, columns, timing)
+                made_with = {"manifest": manifest["sha256"], "checkpoint_sha256": checkpoint_sha256}
+                saves = Saves(spec, decides_bits(device) | made_with, save_every_s)
+                _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves)
             failed = None
         except NumericalFailure as failure:
             failed, columns = str(failure), {name: [] for name in columns}
@@ -113,6 +122,7 @@ def score(
             ran=what_ran(device),
         )
         write_json(sidecar(scores_path, TIMING), timing)
+    Saves(spec, {}, save_every_s).drop()
     return failed
 
 
@@ -206,6 +216,7 @@ def _score_parts(
     device: torch.device,
     columns: dict[str, Any],
     timing: dict[str, Any],
+    saves: Saves,
 ) -> None:
     indices = [index for part in SCORED_PARTS for index in manifest[part]]
     images = torch.cat([part_of(images_path, manifest, part) for part in SCORED_PARTS])
@@ -213,21 +224,36 @@ def _score_parts(
     columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
 
     def scored(chunk: slice) -> dict[str, torch.Tensor]:
-        return steps.score(method, read, images[chunk].to(device), indices[chunk], spec["seed"])
+        found = steps.score(method, read, images[chunk].to(device), indices[chunk], spec["seed"])
+        synchronise(device)
+        return found
 
     at_once = method.params.block
     chunks = [slice(first, first + at_once) for first in range(0, len(images), at_once)]
-    results = [scored(chunks[0])]  # untimed where others follow: first calls compile, allocate and load
-    timed = chunks[1:] or chunks
-    synchronise(device)
-    began = time.perf_counter()
-    results += [scored(chunk) for chunk in progress(timed, len(timed), f"{spec['method']} {spec['held_out']}")]
-    synchronise(device)
-    wall_s = time.perf_counter() - began
-    timing["images"] = sum(len(indices[chunk]) for chunk in timed)
-    timing["ms_per_image"] = round(1000 * wall_s / timing["images"], 4)
+    done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0}
+    results = done["results"]
+    if results:
+        print(f"going on after {len(results)} of {len(chunks)} blocks of images", file=sys.stderr)
+    is_warm = len(chunks) == 1
+    if is_warm:
+        scored(chunks[0])  # untimed, as the first of several is: first calls compile, allocate and load
+    left = chunks[len(results) :]
+    with stoppable() as stop:
+        for chunk in progress(left, len(chunks), f"{spec['method']} {spec['held_out']}", done=len(results)):
+            began = time.perf_counter()
+            results.append(scored(chunk))
+            if is_warm or (chunk == chunks[-1] and not done["images"]):
+                done["spent_s"] += time.perf_counter() - began
+                done["images"] += len(indices[chunk])
+            is_warm = True
+            if stop.signal or saves.is_due:
+                saves.save(done)
+            if stop.signal:
+                stop.leave(f"{len(results)} of {len(chunks)} blocks of images")
+    timing["images"] = done["images"]
+    timing["ms_per_image"] = round(1000 * done["spent_s"] / done["images"], 4)
     for name in results[0]:
-        values = torch.cat([result[name] for result in results[-len(chunks) :]])
+        values = torch.cat([result[name] for result in results])
         if not values.isfinite().all():
             index = indices[int((~values.isfinite()).nonzero()[0])]
             raise NumericalFailure(f"the {name} of image {index} is not finite")

@@ -4,7 +4,7 @@ Its source is part of every digest, so nothing about progress, timing or files b
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,12 @@ def build(spec: dict[str, Any], image: registry.ImageShape) -> nn.Module:
     return registry.create("model", spec["model"], spec["params"], image, rng, *parents)
 
 
-def train(
-    model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None
-) -> Iterator[tuple[dict[str, float], int]]:
-    """Train a freshly built model in place; yield after every step its losses and how many images it drew.
+class Training:
+    """The updates of a freshly built model, in place; each gives its losses and how many images it drew.
 
-    A model's `start(images)` runs before the first step. Its `finish(images)`, where it has one, runs after the last,
+    It can be left between two updates and taken up again, to the bit: `state` and `restore`.
+
+    A model's `start(images)` runs before the first update. Its `finish(images)`, where it has one, runs after the last,
     in eval mode and without gradients: for what scoring needs and only the training images can tell.
 
     Against contaminated training images a model's `trim` leaves the highest losses out of every batch, and `refit`
@@ -46,48 +46,133 @@ def train(
         spec: `model, seed, precision`.
         classes: for a conditional model, which normal class each image is of, `(N,)` int64.
     """
-    order = randomness.batch_order(spec["seed"], spec["model"])
-    rng = randomness.latents(spec["seed"], spec["model"], images.device)
-    untrained = copy.deepcopy(model) if model.params.refit else None
-    yield from _train_once(model, images, classes, spec, order, rng)
-    if untrained is not None:
-        losses = image_losses(model, to_unit_range(images), classes)
-        kept = losses.argsort(stable=True)[: len(images) - int(len(images) * model.params.refit)].sort().values
-        model.__dict__ = untrained.__dict__  # in place, since the caller holds the model
-        told = None if classes is None else classes[kept]
-        yield from _train_once(model, images[kept], told, spec, order, rng)
+
+    def __init__(self, model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None) -> None:
+        self.model = model
+        self.images, self._classes, self._precision = images, classes, spec["precision"]
+        self._order = randomness.batch_order(spec["seed"], spec["model"])
+        self._rng = randomness.latents(spec["seed"], spec["model"], images.device)
+        self._untrained = copy.deepcopy(model) if model.params.refit else None
+        self._kept: Tensor | None = None  # by a refit
+        self._is_over = False
+        self._begin()
+
+    def __iter__(self) -> "Training":
+        return self
+
+    def __next__(self) -> tuple[dict[str, float], int]:
+        if self._updates == self.model.params.updates and not self._is_over:
+            self._end()
+        if self._is_over:
+            raise StopIteration
+        before = self._drawn
+        with randomness.autocast(self._precision, self.images.device):
+            losses = self.model.step(self._draw, self._rng)
+        self._updates += 1
+        return {name: loss.item() for name, loss in losses.items()}, self._drawn - before
+
+    def __len__(self) -> int:
+        """All updates, done or not."""
+        return self.model.params.updates * (2 if self._untrained else 1)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next update depends on and the arguments do not tell: tensors, numbers, names."""
+        return {
+            "updates": self._updates,
+            "drawn": self._drawn,
+            "kept": self._kept,
+            "order": self._order_at_first,
+            "rng": self._rng.get_state(),
+            "model": self.model.state_dict(),
+            "trainers": {name: trainer.state_dict() for name, trainer in _trainers(self.model)},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from another one's `state`, of the same arguments on the same machine.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: it is the state of another training.
+        """
+        self._order.set_state(state["order"])
+        if state["kept"] is not None:
+            self._kept = state["kept"].to(self.images.device)
+            self._begin()
+        self._updates, self._drawn = state["updates"], state["drawn"]
+        self._draw_batch = self._batches(skip=self._drawn)
+        self._rng.set_state(state["rng"])
+        self.model.load_state_dict(state["model"])
+        trainers = dict(_trainers(self.model))
+        for name, content in state["trainers"].items():
+            trainers[name].load_state_dict(content)
+            if isinstance(trainers[name], torch.optim.Optimizer):
+                _lay_out_as_weights(trainers[name])
+
+    def _begin(self) -> None:
+        self._order_at_first = self._order.get_state()
+        self._updates, self._drawn = 0, 0
+        self._draw_batch = self._batches()
+        self.model.train()
+        self.model.start(self._chosen()[0])
+
+    def _end(self) -> None:
+        images, _ = self._chosen()
+        if hasattr(self.model, "finish"):
+            self.model.eval()
+            with torch.no_grad():
+                self.model.finish(images)
+            self.model.train()
+        if self._untrained is None or self._kept is not None:
+            self._is_over = True
+            return
+        losses = image_losses(self.model, to_unit_range(images), self._classes)
+        kept = losses.argsort(stable=True)[: len(images) - int(len(images) * self.model.params.refit)]
+        self._kept = kept.sort().values
+        self.model.__dict__ = self._untrained.__dict__  # in place, since the caller holds the model
+        self._begin()
+
+    def _chosen(self) -> tuple[Tensor, Tensor | None]:
+        if self._kept is None:
+            return self.images, self._classes
+        return self.images[self._kept], None if self._classes is None else self._classes[self._kept]
+
+    @property
+    def _candidates(self) -> int:
+        """Images drawn for a batch."""
+        params = self.model.params
+        return params.batch + round(params.batch * params.trim / (1 - params.trim))
+
+    def _batches(self, skip: int = 0) -> Callable[[], Any]:
+        images, classes = self._chosen()
+        return randomness.batches(images, self._candidates, self._order, classes, skip)
+
+    def _draw(self) -> Any:
+        self._drawn += self._candidates
+        batch = self.model.params.batch
+        return self._draw_batch() if self._candidates == batch else _trimmed(self.model, self._draw_batch(), batch)
 
 
-def _train_once(
-    model: nn.Module,
-    images: Tensor,
-    classes: Tensor | None,
-    spec: dict[str, Any],
-    order: torch.Generator,
-    rng: torch.Generator,
-) -> Iterator[tuple[dict[str, float], int]]:
-    batch = model.params.batch
-    candidates = batch + round(batch * model.params.trim / (1 - model.params.trim))
-    draw_batch = randomness.batches(images, candidates, order, classes)
-    drawn = 0
+def _trainers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield what moves in a training beside the weights, by name: optimisers, schedules, averages, discarded parts."""
+    parts = set(model.modules())
 
-    def draw() -> Any:
-        nonlocal drawn
-        drawn += candidates
-        return draw_batch() if candidates == batch else _trimmed(model, draw_batch(), batch)
+    def walk(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, (list, tuple)):
+            for number, item in enumerate(value):
+                yield from walk(f"{name}.{number}", item)
+        elif hasattr(value, "load_state_dict") and value not in parts:
+            yield name, value
 
-    model.train()
-    model.start(images)
-    for _ in range(model.params.steps):
-        before = drawn
-        with randomness.autocast(spec["precision"], images.device):
-            losses = model.step(draw, rng)
-        yield {name: loss.item() for name, loss in losses.items()}, drawn - before
-    if hasattr(model, "finish"):
-        model.eval()
-        with torch.no_grad():
-            model.finish(images)
-        model.train()
+    for name, value in vars(model).items():
+        if not name.startswith("_"):
+            yield from walk(name, value)
+
+
+def _lay_out_as_weights(optimiser: torch.optim.Optimizer) -> None:
+    """Give each tensor of an optimiser's state the strides of its weight: the fused Adam pairs elements by position."""
+    for weight, kept in optimiser.state.items():
+        for name, tensor in kept.items():
+            if torch.is_tensor(tensor) and tensor.shape == weight.shape:
+                kept[name] = torch.empty_like(weight).copy_(tensor)
 
 
 def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:

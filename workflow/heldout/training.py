@@ -1,11 +1,14 @@
 """The loop around a training: its inputs checked, progress, history, timing, and one checkpoint at the end.
 
 The numbers are shaped in `steps.py` and the model's file. The last step counts: no epoch is chosen on test data.
+What is done is saved now and then, and when the process is asked to stop; a rerun goes on from there (`resuming.py`).
 """
 
 import csv
 import math
+import sys
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,16 @@ import numpy as np
 import torch
 
 from heldout import checkpoints, randomness, registry, steps
+from heldout.config import SAVE_EVERY_S
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.files import whole_file, write_json
 from heldout.identity import ALWAYS, check_source
 from heldout.images import to_unit_range
 from heldout.protocols import content_sha256, read_manifest
+from heldout.resuming import Saves, stoppable
 from heldout.running import (
     choose_device,
+    decides_bits,
     describe,
     peak_memory_mib,
     progress,
@@ -33,6 +39,25 @@ from heldout.sidecars import HISTORY, TIMING, checked_sha256, sidecar, write_spe
 DRAWN = 64  # samples behind a history's diversity
 
 
+@dataclass
+class History:
+    """What a training has shown so far.
+
+    Attributes:
+        rows: one per epoch, the mean of what shows stability over the steps that began in it.
+        step: updates done.
+        seen: images drawn.
+        spent_s: seconds in the loop, of all processes that had a part in it.
+        watching_s: those of them that were spent on the rows.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+    seen: int = 0
+    spent_s: float = 0.0
+    watching_s: float = 0.0
+
+
 def train(
     spec: dict[str, Any],
     images_path: Path,
@@ -40,6 +65,7 @@ def train(
     checkpoint: Path,
     device_name: str,
     parent: Path | None = None,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> str | None:
     """Train one model and write its checkpoint, spec, history and timing.
 
@@ -51,6 +77,7 @@ def train(
         checkpoint: the file to write; it appears last, so that what exists is complete.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
         parent: the checkpoint of the model it is trained on, if any.
+        save_every_s: seconds between two saves of what is done.
 
     Returns:
         Why the training failed numerically, or None.
@@ -65,22 +92,23 @@ def train(
     classes = torch.tensor(manifest["train_classes"], device=device) if "normal_classes" in spec else None
     with reproducible(spec["threads"]):
         model = steps.build(spec, image_shape(images_path))
-        rows: list[dict[str, Any]] = []
-        failed, parent_sha256, watching_s = None, None, 0.0
-        began = time.perf_counter()
+        history = History()
+        failed, parent_sha256 = None, None
         try:
             if "parent" in spec:
                 parent_sha256 = _restore_parent(model, parent, spec["parent"], manifest)
-            watching_s = _train(model.to(device), images, classes, spec, rows)
+            made_with = decides_bits(device) | {"manifest": manifest["sha256"], "parent_sha256": parent_sha256}
+            saves = Saves(spec, made_with, save_every_s)
+            training = steps.Training(model.to(device), images, spec, classes)
+            history = _restored(training, saves) or history
+            _run(training, history, saves, f"{spec['model']} {spec['held_out']}", device)
         except NumericalFailure as failure:
             failed = str(failure)
-        synchronise(device)
-        wall_s = time.perf_counter() - began - watching_s
 
-    drawn = sum(row["images"] for row in rows)
+    wall_s = history.spent_s - history.watching_s
     timing = {
         "wall_s": round(wall_s, 3),
-        "images_per_s": round(drawn / wall_s, 1),
+        "images_per_s": round(history.seen / wall_s, 1) if wall_s else 0.0,
         "steps": model.params.steps,
         "peak_memory_mib": peak_memory_mib(device),
         "device": describe(device),
@@ -92,7 +120,8 @@ def train(
         read = {"manifest": manifest["sha256"], "parent_sha256": parent_sha256}
         write_spec(checkpoint, temporary, spec, failed=failed, **read, ran=what_ran(device))
         write_json(sidecar(checkpoint, TIMING), timing)
-        _write_history(sidecar(checkpoint, HISTORY), rows)
+        _write_history(sidecar(checkpoint, HISTORY), history.rows)
+    Saves(spec, {}, save_every_s).drop()
     return failed
 
 
@@ -130,45 +159,63 @@ def _restore_parent(
     return sha256
 
 
-def _train(
-    model: torch.nn.Module,
-    images: torch.Tensor,
-    classes: torch.Tensor | None,
-    spec: dict[str, Any],
-    rows: list[dict[str, Any]],
-) -> float:
-    """Run every step; add a history row per epoch: the mean of what shows stability over the steps that began in it.
+def _restored(training: steps.Training, saves: Saves) -> History | None:
+    """Take up a saved training; return its history, or None if there is none to take up."""
+    state = saves.load()
+    if state is None:
+        return None
+    training.restore(state["training"])
+    history = History(**state["history"])
+    print(f"going on from step {history.step} of {len(training)}", file=sys.stderr)
+    return history
+
+
+def _run(training: steps.Training, history: History, saves: Saves, title: str, device: torch.device) -> None:
+    """Make every update that is left; save now and then, and before leaving when asked to stop."""
+
+    def save() -> None:
+        synchronise(device)
+        history.spent_s = spent_before + time.perf_counter() - began
+        saves.save({"training": training.state(), "history": asdict(history)})
+
+    spent_before, began = history.spent_s, time.perf_counter()
+    try:
+        with stoppable() as stop:
+            for losses, drawn in progress(training, len(training), title, done=history.step):
+                _watch(training, history, losses, drawn)
+                if stop.signal or saves.is_due:
+                    save()
+                if stop.signal:
+                    stop.leave(f"step {history.step} of {len(training)}")
+            history.rows[-1] |= _diversity(training)
+    finally:
+        synchronise(device)
+        history.spent_s = spent_before + time.perf_counter() - began
+
+
+def _watch(training: steps.Training, history: History, losses: dict[str, float], drawn: int) -> None:
+    """Count an update; add a history row per epoch, and where another part of a training begins.
 
     With `refit` the epochs of the second training go on from those of the first. A row has each loss, the norm of each
     part's gradient, and at its end the diversity of what the generator draws.
-
-    Returns:
-        Seconds spent on what is only for the history.
     """
-    seen, watching_s = 0, 0.0
-    title = f"{spec['model']} {spec['held_out']}"
-    trained = progress(
-        steps.train(model, images, spec, classes), model.params.steps * (2 if model.params.refit else 1), title
-    )
-    for step, (losses, drawn) in enumerate(trained, start=1):
-        for name, loss in losses.items():
-            if not math.isfinite(loss):
-                raise NumericalFailure(f"the {name} loss is {loss} at step {step}")
-        epoch = seen // len(images) + 1
-        began = time.perf_counter()
-        watched = losses | _gradient_norms(model)
-        if not rows or rows[-1]["epoch"] != epoch:
-            if rows:
-                rows[-1] |= _diversity(model, images)
-            rows.append({"epoch": epoch, "step": step, "steps": 0, "images": 0, **dict.fromkeys(watched, 0.0)})
-        row = rows[-1]
-        row["step"], row["steps"], row["images"] = step, row["steps"] + 1, row["images"] + drawn
-        for name, value in watched.items():
-            row[name] += (value - row[name]) / row["steps"]
-        seen += drawn
-        watching_s += time.perf_counter() - began
-    rows[-1] |= _diversity(model, images)
-    return watching_s
+    history.step += 1
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
+            raise NumericalFailure(f"the {name} loss is {loss} at step {history.step}")
+    began = time.perf_counter()
+    rows, epoch = history.rows, history.seen // len(training.images) + 1
+    watched = losses | _gradient_norms(training.model)
+    if not rows or rows[-1]["epoch"] != epoch or not losses.keys() <= rows[-1].keys():
+        if rows:
+            rows[-1] |= _diversity(training)
+        rows.append({"epoch": epoch, "step": 0, "steps": 0, "images": 0, **dict.fromkeys(watched, 0.0)})
+    row = rows[-1]
+    row["step"], row["steps"], row["images"] = history.step, row["steps"] + 1, row["images"] + drawn
+    for name, value in watched.items():
+        row[name] += (value - row[name]) / row["steps"]
+    history.seen += drawn
+    history.watching_s += time.perf_counter() - began
 
 
 def _gradient_norms(model: torch.nn.Module) -> dict[str, float]:
@@ -181,20 +228,21 @@ def _gradient_norms(model: torch.nn.Module) -> dict[str, float]:
     return norms
 
 
-def _diversity(model: torch.nn.Module, images: torch.Tensor) -> dict[str, float]:
+def _diversity(training: steps.Training) -> dict[str, float]:
     """How far apart samples lie, as a share of what as many training images do: near 0, it draws one image."""
+    model = training.model
     model.eval()
     made = sample(model, DRAWN, randomness.generator("diversity"))
     model.train()
     if made is None:
         return {}
-    real = to_unit_range(images[:DRAWN])
+    real = to_unit_range(training.images[:DRAWN])
     return {"diversity": (torch.pdist(made.flatten(1)).mean() / torch.pdist(real.flatten(1)).mean()).item()}
 
 
 def _write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        columns = list(rows[0]) if rows else ["epoch", "step", "steps", "images"]
+        columns = list(dict.fromkeys(name for row in rows for name in row)) or ["epoch", "step", "steps", "images"]
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -23,9 +23,10 @@ rule score:
     params:
         spec=PLAN.spec,
         device=PLAN.settings.device,
+        save_every=PLAN.settings.save_every,
         sources=lambda wildcards, input: PLAN.sources(input),
     message:
         "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:
         "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.sources}"
-        " --scores {output.scores:q} --device {params.device:q} > {log:q} 2>&1"
+        " --scores {output.scores:q} --device {params.device:q} --save-every {params.save_every} > {log:q} 2>&1"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from heldout.config import read
 from heldout.errors import HeldoutError, NotThere
+from heldout.files import SCRATCH
 from heldout.plan import Plan
 from heldout.sidecars import SPEC, sidecar
 
@@ -26,7 +27,8 @@ PLACES = {
     "train": ("results/checkpoints", ".safetensors"),
     "score": ("results/scores", ".parquet"),
 }
-LOGGED = ("results/logs", "results/benchmarks")
+# Logs, benchmarks, and what unfinished trainings and scorings have saved.
+OTHERS = ("results/logs", "results/benchmarks", f"results/{SCRATCH}/saves")
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{12})\.")
 _KEYS = re.compile(r"^(experiment|datasets|methods|models|held_out) *:", re.MULTILINE)
 _LOCKS = Path(".snakemake/locks")
@@ -46,7 +48,7 @@ class Stored:
 
     Attributes:
         digest: the one in the name.
-        step: `prepare`, `split`, `train` or `score`; None for a log or a benchmark.
+        step: `prepare`, `split`, `train` or `score`; None for a log, a benchmark or a save.
         own: the step's own file; it may be missing while others are there.
         files: all that are there.
     """
@@ -142,7 +144,7 @@ def stored() -> list[Stored]:
         for path, digest in _with_digest(folder):
             groups.setdefault(path.with_name(path.name[: digest.end() - 1] + ending), []).append(path)
         found += [Stored(_digest(own), step, own, tuple(files)) for own, files in groups.items()]
-    logs = (path for folder in LOGGED for path, _ in _with_digest(folder))
+    logs = (path for folder in OTHERS for path, _ in _with_digest(folder))
     return found + [Stored(_digest(path), None, path, (path,)) for path in logs]
 
 

@@ -20,7 +20,7 @@ class Pruned:
 
 
 def superfluous(found: list[Experiment]) -> list[Stored]:
-    """Return what no experiment names: prepared images, splits, checkpoints, scores, their logs and benchmarks."""
+    """Return what no experiment names: prepared images, splits, checkpoints, scores, logs, benchmarks and saves."""
     named = named_digests(found)
     return [entry for entry in stored() if entry.digest not in named]
 

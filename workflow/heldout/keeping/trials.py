@@ -49,7 +49,7 @@ class Trials:
             model = steps.build({**spec, "params": params}, image).to(self._device)
             images = self._noise(2 * params["batch"], image)
             classes = torch.zeros(len(images), dtype=torch.int64, device=self._device)
-            updates = steps.train(model, images, spec, classes if "normal_classes" in spec else None)
+            updates = steps.Training(model, images, spec, classes if "normal_classes" in spec else None)
             first = self._timed(lambda: next(updates))
             if first > ENOUGH_S or params["steps"] == 1:
                 return first

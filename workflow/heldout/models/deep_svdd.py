@@ -50,6 +50,10 @@ class Params(registry.ModelParams):
 
     small: ClassVar[dict[str, Any]] = {"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4}
 
+    @property
+    def updates(self) -> int:
+        return self.pretraining + self.steps
+
 
 @registry.model("deep_svdd", provides=("embedding", "centre"))
 class DeepSVDD(nn.Module):
@@ -63,38 +67,39 @@ class DeepSVDD(nn.Module):
         self.discarded = [decoder]  # in a list, so that it is neither saved nor counted as a part of the model
 
     def start(self, images: Tensor) -> None:
-        """Set up the optimiser, and keep the images until the first step has their mean embedding."""
+        """Set up both optimisers, and keep the images: their mean embedding after the pretraining is the centre."""
         params = self.params
-        self.images: Tensor | None = images
+        self.images = images
+        self.discarded[0].to(self.centre.device)
+        self.pretraining_optim = self._adam([*self.embedding.parameters(), *self.discarded[0].parameters()])
+        self.pretraining_schedule = tenfold_lower(
+            self.pretraining_optim, params.pretraining_lower_after, params.pretraining
+        )
         self.optim = self._adam(list(self.embedding.parameters()))
         self.schedule = tenfold_lower(self.optim, params.lower_after, params.steps)
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the embedding once; return the squared distance per image. The first step pretrains before that.
+        """Update the embedding once, as a part of the autoencoder while the pretraining lasts; return the loss.
 
         Args:
             draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
             rng: unused: nothing is drawn.
         """
-        if self.images is not None:
-            self._pretrain(draw)
+        if self.pretraining_schedule.last_epoch < self.params.pretraining:
+            images = draw()
+            made = self.discarded[0](self.embedding(images)).float()
+            reconstruction = (images - made).square().flatten(1).sum(1).mean()
+            descend(self.pretraining_optim, reconstruction)
+            self.pretraining_schedule.step()
+            return {"reconstruction": reconstruction.detach()}
+        if self.schedule.last_epoch == 0:
             self._fix_centre(self.images)
-            self.images = None
+            self.discarded.clear()
+            self.pretraining_optim = None
         distance = (self.embedding(draw()).float() - self.centre).square().sum(1).mean()
         descend(self.optim, distance)
         self.schedule.step()
         return {"distance": distance.detach()}
-
-    def _pretrain(self, draw: Callable[[], Tensor]) -> None:
-        params = self.params
-        decoder = self.discarded.pop().to(self.centre.device)
-        optim = self._adam([*self.embedding.parameters(), *decoder.parameters()])
-        schedule = tenfold_lower(optim, params.pretraining_lower_after, params.pretraining)
-        for _ in range(params.pretraining):
-            images = draw()
-            made = decoder(self.embedding(images)).float()
-            descend(optim, (images - made).square().flatten(1).sum(1).mean())
-            schedule.step()
 
     @torch.no_grad()
     def _fix_centre(self, images: Tensor) -> None:
