@@ -5,6 +5,7 @@ What is done is saved now and then, and when the process is asked to stop; a rer
 """
 
 import csv
+import importlib
 import math
 import sys
 import time
@@ -94,6 +95,7 @@ def train(
         model = steps.build(spec, image_shape(images_path))
         history = History()
         failed, parent_sha256 = None, None
+        importlib.import_module("torch._dynamo")  # as an optimiser's first step would: a second that is no training
         try:
             if "parent" in spec:
                 parent_sha256 = _restore_parent(model, parent, spec["parent"], manifest)
