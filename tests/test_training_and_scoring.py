@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -339,3 +342,49 @@ def test_labels_of_anomalies_reach_only_what_is_called_supervised(task, monkeypa
         task.score(name)
     assert seen["IsolationForest"] is None
     assert [len(part) for part in seen["KDE"]] == [2, 9]
+
+
+# What takes a second or more to import, and neither a training nor a scoring by a network needs.
+LATE = {"torchvision", "pandas", "matplotlib", "sklearn", "scipy"}
+REPORTING = """
+import json, sys
+from heldout.cli import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def in_a_process(*arguments: object) -> set[str]:
+    """Run the command; return the modules that it has imported at its end."""
+    command = [sys.executable, "-c", REPORTING, *map(str, arguments)]
+    return set(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+
+
+def inputs_of(task, step):
+    return ["--spec", json.dumps(step.spec), "--images", task.run.prepared.path, "--split", task.run.split.path]
+
+
+@pytest.mark.parametrize("name", ["dcgan", "izi_encoder"])
+def test_a_training_imports_nothing_heavy_but_torch(task, name):
+    step, parent = task.run.trainings[name], []
+    if name == "izi_encoder":
+        task.train()
+        parent = ["--parent", task.checkpoint]
+    modules = in_a_process("train", *inputs_of(task, step), "--checkpoint", step.path, "--device", "cpu", *parent)
+    assert Path(step.path).exists() and "torch" in modules and not modules & LATE
+
+
+@pytest.mark.parametrize("name", ["mean_image", "discriminator", "anogan", "adgan", "both"])  # one per class of cost
+def test_a_scoring_imports_nothing_heavy_but_torch(task, name):
+    step, read = task.run.scorings[name], []
+    task.train()
+    if step.spec["checkpoint"]:
+        read = ["--checkpoint", task.checkpoint]
+    if name == "both":
+        for other in ("discriminator", "mean_image"):
+            task.score(other)
+            read += ["--joined", task.run.scorings[other].path]
+    modules = in_a_process("score", *inputs_of(task, step), "--scores", step.path, "--device", "cpu", *read)
+    assert Path(step.path).exists() and "torch" in modules and not modules & LATE

@@ -20,10 +20,6 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, OneClassSVM
 from torch import Tensor
 
 from heldout import registry
@@ -72,6 +68,11 @@ class Combine:
             return normal.mean(dim=0), normal.std(dim=0)
         if params.by == "ecdf":
             return normal.sort(dim=0).values
+        from sklearn.linear_model import LogisticRegression  # a second, so only where it is used
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC, OneClassSVM
+
         if params.by == "ocsvm":
             return make_pipeline(StandardScaler(), OneClassSVM(nu=params.nu)).fit(normal.numpy())
         balanced = {"class_weight": "balanced"}  # few labelled anomalies should count as much as many normal images
