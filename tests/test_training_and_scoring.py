@@ -347,19 +347,22 @@ def test_labels_of_anomalies_reach_only_what_is_called_supervised(task, monkeypa
 # What takes a second or more to import, and neither a training nor a scoring by a network needs.
 LATE = {"torchvision", "pandas", "matplotlib", "sklearn", "scipy"}
 REPORTING = """
-import json, sys
+import json, os, sys
 from heldout.cli import main
 try:
     main()
 finally:
-    print(json.dumps(sorted(sys.modules)))
+    print(json.dumps([sorted(sys.modules), os.environ["THP_MEM_ALLOC_ENABLE"]]))
 """
 
 
-def in_a_process(*arguments: object) -> set[str]:
-    """Run the command; return the modules that it has imported at its end."""
+def in_a_process(*arguments: object, **environment: str) -> tuple[set[str], str]:
+    """Run the command; return the modules that it has imported at its end, and its setting for huge pages."""
+    clean = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"} | environment
     command = [sys.executable, "-c", REPORTING, *map(str, arguments)]
-    return set(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=clean)
+    modules, huge_pages = json.loads(result.stdout)
+    return set(modules), huge_pages
 
 
 def inputs_of(task, step):
@@ -372,7 +375,7 @@ def test_a_training_imports_nothing_heavy_but_torch(task, name):
     if name == "izi_encoder":
         task.train()
         parent = ["--parent", task.checkpoint]
-    modules = in_a_process("train", *inputs_of(task, step), "--checkpoint", step.path, "--device", "cpu", *parent)
+    modules, _ = in_a_process("train", *inputs_of(task, step), "--checkpoint", step.path, "--device", "cpu", *parent)
     assert Path(step.path).exists() and "torch" in modules and not modules & LATE
 
 
@@ -386,5 +389,13 @@ def test_a_scoring_imports_nothing_heavy_but_torch(task, name):
         for other in ("discriminator", "mean_image"):
             task.score(other)
             read += ["--joined", task.run.scorings[other].path]
-    modules = in_a_process("score", *inputs_of(task, step), "--scores", step.path, "--device", "cpu", *read)
+    modules, _ = in_a_process("score", *inputs_of(task, step), "--scores", step.path, "--device", "cpu", *read)
     assert Path(step.path).exists() and "torch" in modules and not modules & LATE
+
+
+def test_a_training_takes_huge_pages_unless_the_user_says_no(task):
+    arguments = ["train", *inputs_of(task, task.training), "--checkpoint", task.checkpoint, "--device", "cpu"]
+    assert in_a_process(*arguments)[1] == "1"
+    asked = task.checkpoint.read_bytes()
+    assert in_a_process(*arguments, THP_MEM_ALLOC_ENABLE="0")[1] == "0"
+    assert task.checkpoint.read_bytes() == asked  # where tensors lie changes no bit

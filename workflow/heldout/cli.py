@@ -1,6 +1,7 @@
 """The `heldout` command: one verb per step of the workflow, so that any job can be repeated by hand."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -254,6 +255,7 @@ def methods(entry: Entry = None) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is one line and exit status 1."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch's tensors on huge pages; it asks once, at the first
     try:
         app()
     except HeldoutError as error:
