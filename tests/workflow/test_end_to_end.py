@@ -60,6 +60,20 @@ def test_the_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.snakemake("--configfile", "trial.yaml")
 
 
+def test_the_timeline_accounts_for_every_second_of_each_core(finished):
+    printed = finished.run("heldout", "timeline", "trial.yaml")
+    # Six scorings and two trainings for each of two digits; the run that had nothing to do counts for nothing.
+    assert "trial (trial.yaml): 16 of 16 trainings and scorings in its last run here" in printed
+    seconds = int(re.search(r", (\d+) s on 2 cores", printed)[1])
+    rows = re.findall(r"^  \S.*  (\d+) +[\d.]+%$", printed, re.MULTILINE)
+    assert sum(map(int, rows)) == pytest.approx(2 * seconds, abs=4) and len(rows) == 5
+    bars = pd.read_csv(finished.folder / "results" / "trial" / "tables" / "timeline.csv")
+    benchmarks = list((finished.folder / "results" / "benchmarks").rglob("*.tsv"))
+    assert bars.job.nunique() == len(benchmarks) and set(bars.core) == {1, 2}
+    trained = bars[bars.kind == "training"]
+    assert (trained.ends - trained.begins).sum() == pytest.approx(int(rows[0]), abs=1)
+
+
 def test_without_snakemakes_own_records_there_is_still_nothing_to_do(finished):
     shutil.rmtree(finished.folder / ".snakemake")
     assert "Nothing to be done" in finished.snakemake("-n", "--configfile", "trial.yaml")

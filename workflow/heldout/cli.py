@@ -140,6 +140,15 @@ def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] 
 
 
 @app.command()
+def timeline(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
+    """Draw what an experiment's last run did on each core; say which share was spent training and scoring."""
+    from heldout.keeping import inventory
+    from heldout.keeping.timeline import timeline
+
+    print(timeline(inventory.experiment(experiment)))
+
+
+@app.command()
 def splits(
     manifests: Annotated[list[Path] | None, typer.Argument(help="split manifests; none: all here")] = None,
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import matplotlib
+from matplotlib.figure import Figure
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
@@ -23,7 +24,14 @@ def draw(kind: str, inputs_path: Path) -> None:
     figures = registry.load("figure", kind).plugin
     with _style.settings():
         for stem, figure in figures(inputs, inputs.content["figures"][kind]):
-            for form in FIGURE_FORMATS:
-                with whole_file(inputs.folder / "figures" / f"{stem}.{form}") as temporary:
-                    figure.savefig(temporary, format=form, metadata=_style.METADATA[form])
+            save(figure, inputs.folder / "figures", stem)
             matplotlib.pyplot.close(figure)
+
+
+def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """Write a figure in each format, within `_style.settings()`; return the files."""
+    paths = [folder / f"{stem}.{form}" for form in FIGURE_FORMATS]
+    for form, path in zip(FIGURE_FORMATS, paths, strict=True):
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format=form, metadata=_style.METADATA[form])
+    return paths
