@@ -12,7 +12,7 @@ rule fetch:
     resources:
         gpu=0,
         mem_mb=1000,
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,  # minutes
     params:
         mirror=f"--mirror {shlex.quote(PLAN.mirror)}" if PLAN.mirror else "",
         folder=subpath(output[0], parent=True),
@@ -37,8 +37,8 @@ rule prepare:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
     params:
         spec=PLAN.spec,
         raw=PLAN.raw_folder,
@@ -64,8 +64,8 @@ rule split:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
     params:
         spec=PLAN.spec,
     message:

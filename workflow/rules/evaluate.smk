@@ -37,8 +37,8 @@ rule evaluate:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: attempt * of_evaluation(PLAN).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_evaluation(PLAN).runtime,  # minutes
     message:
         "Evaluate: join the labels, compute metrics and their intervals"
     shell:

@@ -8,6 +8,7 @@ from heldout.errors import HeldoutError
 from heldout.failures import explain
 from heldout.files import VERSIONED, make_folder
 from heldout.plan import Plan
+from heldout.resources import of_evaluation, of_figures, of_files, of_step
 
 
 def is_forced():

@@ -16,8 +16,8 @@ rule write_tables:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * of_files(PLAN).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_files(PLAN).runtime,  # minutes
     message:
         "Write the tables"
     shell:
@@ -46,8 +46,8 @@ for kind, files in PLAN.figures.items():
         threads: 1
         resources:
             gpu=0,
-            mem_mb=2000,
-            runtime=60 if PLAN.reads(kind, "checkpoints") else 10,  # some search again, for a few images
+            mem_mb=lambda wildcards, attempt, kind=kind: attempt * of_figures(PLAN, kind).mem_mb,
+            runtime=lambda wildcards, attempt, kind=kind: attempt * of_figures(PLAN, kind).runtime,  # minutes
         params:
             kind=kind,
         message:
@@ -75,8 +75,8 @@ rule manifest:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * of_files(PLAN).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_files(PLAN).runtime,  # minutes
     message:
         "List every file behind the results, with hashes"
     shell:

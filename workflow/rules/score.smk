@@ -18,8 +18,8 @@ rule score:
     threads: PLAN.settings.threads
     resources:
         gpu=PLAN.gpus_to_score,
-        mem_mb=4000,
-        runtime=lambda wildcards, attempt: 240 * attempt,  # minutes
+        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
     params:
         spec=PLAN.spec,
         device=PLAN.settings.device,

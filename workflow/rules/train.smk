@@ -18,8 +18,8 @@ rule train:
     threads: PLAN.settings.threads  # one by default: two one-thread trainings side by side beat one on two threads
     resources:
         gpu=PLAN.gpus,  # 0 on the CPU: a job that asks for a GPU there would queue for ever
-        mem_mb=4000,
-        runtime=lambda wildcards, attempt: 240 * attempt,  # minutes
+        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
+        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
     params:
         spec=PLAN.spec,
         device=PLAN.settings.device,

@@ -14,13 +14,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from heldout import schema
-from heldout.datasets.image_folder import TESTS
-from heldout.folders import files_in
 from heldout.identity import canonical
 from heldout.keeping.inventory import PLACES
 from heldout.plan import Step
-from heldout.protocols import OWN_TEST_SHARE
+from heldout.resources import images_of_parts
 from heldout.sidecars import SPEC, TIMING
 from heldout.tasks import SCORED_PARTS
 
@@ -124,36 +121,15 @@ def _timings(step: str, on_gpu: bool) -> Iterator[tuple[dict[str, Any], dict[str
 def images_scored(step: Step) -> int | None:
     """Return how many images a scoring is about: as its split says or, before there is one, about as many as it will.
 
-    That goes by the size of the dataset, its classes taken as equally large; None where the size is unknown.
+    None where the size of the dataset is unknown.
     """
     split = step.inputs["split"]
     try:
         manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
         return sum(len(manifest[part]) for part in SCORED_PARTS)
     except (OSError, ValueError):
-        spec, counts = split.spec, _counts(split.inputs["images"])
-    if counts is None:
-        return spec["test_items"]
-    train, test = counts
-    if not test:
-        train, test = train * (1 - OWN_TEST_SHARE), train * OWN_TEST_SHARE
-    normal = len(spec["normal"]) / len(spec["classes"])
-    normals = {"official": test, "all_anomalies": test, "pooled": OWN_TEST_SHARE * (train + test)}[spec["variant"]]
-    anomalies = test if spec["variant"] == "official" else train + test
-    tested = normals * normal + anomalies * (1 - normal)
-    calibration = spec["calibration"] * (train + test - normals) * normal
-    return round(min(tested, spec["test_items"] or tested) + calibration) + spec["labelled_anomalies"]
-
-
-def _counts(prepared: Step) -> tuple[int, int] | None:
-    """How many images the official training and test part have; of an image folder, by its files."""
-    spec = prepared.spec
-    counts = schema.plugins("dataset")[spec["dataset"]]["counts"]
-    folder = Path(prepared.inputs["raw"].path)
-    if counts or not folder.is_dir():
-        return counts and tuple(counts)
-    tested = [path.parts[0] in TESTS for path in files_in(folder)]
-    return tested.count(False), tested.count(True)
+        parts = images_of_parts(split)
+        return parts[1] if parts else split.spec["test_items"]
 
 
 def _training_key(spec: dict[str, Any]) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from heldout import registry, schema, steps
-from heldout.images import padded_side
+from heldout import registry, steps
 from heldout.plan import Step
+from heldout.resources import image_shape
 from heldout.running import choose_device, describe, reproducible, synchronise
 
 ENOUGH_S = 2.0  # of timed steps
@@ -40,7 +40,7 @@ class Trials:
             spec: the training's.
             prepared: the step that prepares its images.
         """
-        image = _shape(prepared)
+        image = image_shape(prepared)
         params = spec["params"] | {"refit": 0.0}
         if "pretraining" in params:
             params["pretraining"] = 0
@@ -66,7 +66,7 @@ class Trials:
             model_spec: that model's training's.
             prepared: the step that prepares its images.
         """
-        image = _shape(prepared)
+        image = image_shape(prepared)
         params, share = spec["params"], 1.0
         if params.get("steps", 0) > FEW_STEPS:
             share = FEW_STEPS / params["steps"]
@@ -98,11 +98,3 @@ class Trials:
         work()
         synchronise(self._device)
         return time.perf_counter() - began
-
-
-def _shape(prepared: Step) -> registry.ImageShape:
-    """What images will be once they are prepared."""
-    spec = prepared.spec
-    options = spec["options"]
-    channels, side = schema.plugins("dataset")[spec["dataset"]]["shape"] or (options.get("channels", 3), 0)
-    return registry.ImageShape(channels, options["size"] or padded_side(side))
