@@ -14,6 +14,11 @@ include: "workflow/rules/evaluate.smk"  # the first rule that may read test labe
 include: "workflow/rules/report.smk"  # tables, figures, manifest; never needs a GPU
 
 
+localrules:
+    fetch,
+    inputs,
+
+
 rule all:
     default_target: True
     input:

@@ -1,0 +1,34 @@
+"""Every profile plans the workflow and keeps what profiles/default is there for; on Slurm steps share jobs."""
+
+import importlib.util
+import re
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY
+
+PROFILES = {path.parent.name: yaml.safe_load(path.read_text()) for path in REPOSITORY.glob("profiles/*/config.yaml")}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_runs_again_by_modification_times_alone(name):
+    """A profile replaces profiles/default, so it has to repeat this."""
+    assert PROFILES[name]["rerun-triggers"] == ["mtime"]
+
+
+def test_every_rule_shares_a_slurm_job_or_runs_where_snakemake_does():
+    rules = "".join(path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"))
+    figures = {f"figure_{path.stem}" for path in (REPOSITORY / "workflow" / "heldout" / "figures").glob("[a-z]*.py")}
+    local = re.search(r"^localrules:\n((?: +\w+,\n)+)", (REPOSITORY / "Snakefile").read_text(), re.MULTILINE)[1]
+    by_name = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)) - set(re.findall(r"\w+", local))
+    assert PROFILES["slurm"]["groups"].keys() == by_name | figures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_plans_as_much_as_none(project, name):
+    if name == "slurm" and not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+        pytest.skip("Snakemake's plugin is not installed: pip install -c envs/constraints.txt -e '.[slurm]'")
+    project.write("trial.yaml")
+    assert project.planned("--configfile", "trial.yaml", "--workflow-profile", f"profiles/{name}")["train"] == 4
