@@ -55,16 +55,17 @@ class Project:
 
     def run(self, *command: str, ok: bool = True) -> str:
         """Run a command; return what it prints, after checking whether it should have worked."""
-        process = self._popen(*command)
+        process = self.begin(*command)
         printed, _ = process.communicate()
         assert (process.returncode == 0) == ok, printed
         return printed
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Start Snakemake in a process group of its own, as a terminal does."""
-        return self._popen("snakemake", "--cores", "2", *arguments)
+        """Start Snakemake on two cores."""
+        return self.begin("snakemake", "--cores", "2", *arguments)
 
-    def _popen(self, *command: str) -> subprocess.Popen:
+    def begin(self, *command: str) -> subprocess.Popen:
+        """Start a command in a process group of its own, as a terminal does."""
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | self.environment
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(

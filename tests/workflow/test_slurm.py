@@ -1,0 +1,149 @@
+"""The workflow on a real Slurm of one machine, which loses a job and a node: the tables are those of a local run."""
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.workflow.conftest import Project, copy_repository
+
+pytestmark = pytest.mark.slow
+
+SCRIPTS = Path(__file__).with_name("slurm")
+COMMANDS = ("munged", "slurmctld", "slurmd", "srun", "squeue")
+PACKAGES = "apt-get install --no-install-recommends munge slurmctld slurmd slurm-client"
+SMALL = {"steps": 20, "width": 4, "batch": 8, "latent": 8}
+EXPERIMENT = {
+    "held_out": [1],
+    "train_items": 100,
+    "models": dict.fromkeys(("wgan", "dcgan", "lsgan"), SMALL),
+    "methods": {"mean_image": {}, "adgan": {"starts": 2, "steps": 1}},
+    "figures": [],
+}
+BY_PROFILE = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3")
+IN_GROUPS = ("--group-components", "trainings=2", "scorings=2")
+ON_GPUS = ("--set-resources", "train:gpu=1", "score:gpu=0", "score:gres=gpu:1")
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """A controller and the nodes n1 and n2, which live in `folder`."""
+
+    folder: Path
+
+    def running(self, group: str) -> dict[str, str]:
+        """The node of each running job of a group, by job."""
+        lines = self._ask("squeue", "--noheader", "--states=R", "--format=%i %N %k").splitlines()
+        fields = [line.split(maxsplit=2) for line in lines]
+        return {job: node for job, node, comment in fields if group in comment}
+
+    def about(self, job: str) -> str:
+        return self._ask("scontrol", "show", "job", job)
+
+    def cancel(self, job: str) -> None:
+        self._ask("scancel", job)
+
+    def state(self, job: str) -> str:
+        return self._ask("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").strip()
+
+    def crash(self, node: str) -> None:
+        """End a node's daemon, its jobs and all they have started, as a power cut does: nobody is told."""
+        daemon = psutil.Process(int((self.folder / f"slurmd-{node}.pid").read_text()))
+        daemon.kill()
+        for process in psutil.process_iter(["name"]):
+            if process.info["name"] == "slurmstepd" and self._is_of(process, node):
+                for lost in (*process.children(recursive=True), process):
+                    lost.kill()
+
+    def _is_of(self, process: psutil.Process, node: str) -> bool:
+        return any(opened.path == str(self.folder / f"slurmd-{node}.log") for opened in process.open_files())
+
+    def _ask(self, *command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    if os.getuid() != 0:
+        pytest.skip("only root can start a Slurm")
+    if missing := [command for command in COMMANDS if not shutil.which(command)]:
+        pytest.skip(f"{', '.join(missing)}: not installed; on Debian: {PACKAGES}")
+    if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+        pytest.skip("Snakemake's plugin is not installed: pip install -c envs/constraints.txt -e '.[slurm]'")
+    if any(Path("/etc/slurm", name).exists() for name in ("slurm.conf", "gres.conf")):
+        pytest.skip("this machine has a Slurm of its own")
+    # Not below pytest's folders, which are closed to munge's own user.
+    folder = Path(tempfile.mkdtemp(prefix="heldout-slurm-", dir="/tmp"))
+    try:
+        subprocess.run([SCRIPTS / "start.sh", folder], check=True, timeout=60)
+        yield Slurm(folder)
+    finally:
+        subprocess.run([SCRIPTS / "stop.sh", folder], timeout=60)
+    assert not folder.exists() and not Path("/etc/slurm/slurm.conf").is_symlink()
+
+
+@pytest.fixture
+def projects(tmp_path) -> list[Project]:
+    """Two fresh clones, each with the experiment in `trial.yaml`."""
+    made = [Project(tmp_path / name, {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""}) for name in ("here", "there")]
+    for project in made:
+        copy_repository(project.folder)
+        project.write("trial.yaml", **EXPERIMENT)
+    return made
+
+
+def test_a_run_that_loses_a_job_and_a_node_ends_with_the_tables_of_a_local_run(slurm, projects):
+    here, there = projects
+    local = here.start("--configfile", "trial.yaml")  # at the same time, since the other one mostly waits
+    run = there.begin("snakemake", *BY_PROFILE, *IN_GROUPS, *ON_GPUS, "--configfile", "trial.yaml")
+    try:
+        cancelled, crashed = _until(lambda: _two(slurm.running("trainings")), run)
+        asked = {job: {*slurm.about(job).split()} for job in (cancelled, crashed)}
+        assert all({"NumCPUs=1", "TresPerJob=gres:gpu:1"} <= words for words in asked.values())
+        # Two trainings, one after the other, and one.
+        assert {word for words in asked.values() for word in words} >= {"TimeLimit=00:22:00", "TimeLimit=00:11:00"}
+        slurm.cancel(cancelled)
+        slurm.crash(slurm.running("trainings")[crashed])
+        _until(lambda: (slurm.state(cancelled), slurm.state(crashed)) == ("CANCELLED", "NODE_FAIL"), run)
+        for process in (run, local):
+            printed, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, printed
+    finally:
+        for process in (run, local):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    log = next((there.folder / ".snakemake" / "log").iterdir()).read_text()
+    # One for the data, two for three trainings and as many for those that were lost, one to score, one to report.
+    assert len(re.findall("has been submitted with SLURM jobid", log)) == 7
+    assert _tables(there) == _tables(here)
+    assert "Nothing to be done" in there.snakemake("-n", "--configfile", "trial.yaml")
+
+
+def _two(running: dict[str, str]) -> list[str]:
+    return [*running] if len(running) == 2 else []
+
+
+def _until(happened: Callable[[], Any], run: subprocess.Popen) -> Any:
+    """Wait for what is true in the end, and return it; a run that ends before is an error."""
+    deadline = time.monotonic() + 180
+    while not (found := happened()):
+        assert time.monotonic() < deadline and run.poll() is None, run.communicate()[0]
+        time.sleep(0.5)
+    return found
+
+
+def _tables(project: Project) -> dict[str, bytes]:
+    """The tables of a run, those of its timings apart."""
+    files = (project.folder / "results" / "trial" / "tables").iterdir()
+    return {path.name: path.read_bytes() for path in files if path.stem != "runtime"}
