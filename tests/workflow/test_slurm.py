@@ -48,8 +48,9 @@ class Slurm:
         fields = [line.split(maxsplit=2) for line in lines]
         return {job: node for job, node, comment in fields if group in comment}
 
-    def about(self, job: str) -> str:
-        return self._ask("scontrol", "show", "job", job)
+    def asked(self, job: str) -> dict[str, str]:
+        """What a job was submitted with, in Slurm's words."""
+        return dict(word.split("=", 1) for word in self._ask("scontrol", "show", "job", job).split() if "=" in word)
 
     def cancel(self, job: str) -> None:
         self._ask("scancel", job)
@@ -95,8 +96,9 @@ def slurm() -> Iterator[Slurm]:
 
 @pytest.fixture
 def projects(tmp_path) -> list[Project]:
-    """Two fresh clones, each with the experiment in `trial.yaml`."""
-    made = [Project(tmp_path / name, {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""}) for name in ("here", "there")]
+    """Two fresh clones, each with the experiment in `trial.yaml`; what runs there ends even if no test waits for it."""
+    environment, launcher = {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""}, ("timeout", "900")
+    made = [Project(tmp_path / name, environment, launcher) for name in ("here", "there")]
     for project in made:
         copy_repository(project.folder)
         project.write("trial.yaml", **EXPERIMENT)
@@ -109,15 +111,17 @@ def test_a_run_that_loses_a_job_and_a_node_ends_with_the_tables_of_a_local_run(s
     run = there.begin("snakemake", *BY_PROFILE, *IN_GROUPS, *ON_GPUS, "--configfile", "trial.yaml")
     try:
         cancelled, crashed = _until(lambda: _two(slurm.running("trainings")), run)
-        asked = {job: {*slurm.about(job).split()} for job in (cancelled, crashed)}
-        assert all({"NumCPUs=1", "TresPerJob=gres:gpu:1"} <= words for words in asked.values())
+        asked = slurm.asked(cancelled)
+        assert asked["NumCPUs"] == "1" and asked["TresPerJob"] == "gres:gpu:1"
         # Two trainings, one after the other, and one.
-        assert {word for words in asked.values() for word in words} >= {"TimeLimit=00:22:00", "TimeLimit=00:11:00"}
+        assert {asked["TimeLimit"], slurm.asked(crashed)["TimeLimit"]} == {"00:22:00", "00:11:00"}
         slurm.cancel(cancelled)
         slurm.crash(slurm.running("trainings")[crashed])
+        (again,) = _until(lambda: slurm.running("trainings").keys() - {cancelled, crashed}, run)
+        assert _mib(slurm.asked(again)) == 2 * _mib(asked)  # the second attempt
         _until(lambda: (slurm.state(cancelled), slurm.state(crashed)) == ("CANCELLED", "NODE_FAIL"), run)
         for process in (run, local):
-            printed, _ = process.communicate(timeout=300)
+            printed, _ = process.communicate(timeout=400)
             assert process.returncode == 0, printed
     finally:
         for process in (run, local):
@@ -136,11 +140,15 @@ def _two(running: dict[str, str]) -> list[str]:
 
 def _until(happened: Callable[[], Any], run: subprocess.Popen) -> Any:
     """Wait for what is true in the end, and return it; a run that ends before is an error."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while not (found := happened()):
         assert time.monotonic() < deadline and run.poll() is None, run.communicate()[0]
         time.sleep(0.5)
     return found
+
+
+def _mib(asked: dict[str, str]) -> int:
+    return int(asked["MinMemoryNode"].removesuffix("M"))
 
 
 def _tables(project: Project) -> dict[str, bytes]:
