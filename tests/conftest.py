@@ -12,6 +12,8 @@ from torch import nn
 
 from heldout import config, registry, steps
 from heldout.labelled import LabelledImages, write_labels
+from heldout.native import joint_search
+from heldout.native.compiling import Unavailable, library
 from heldout.plan import Plan, labels_of
 from heldout.protocols import split
 from heldout.scores import read_scores
@@ -108,6 +110,23 @@ def task(tmp_path, monkeypatch):
     return SimpleNamespace(
         run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest
     )
+
+
+@pytest.fixture
+def compiler() -> None:
+    """A test that runs native code is skipped where none can be compiled."""
+    try:
+        library(joint_search.SOURCE)
+    except Unavailable as reason:
+        pytest.skip(f"no native code: {reason}")
+
+
+@pytest.fixture(params=["torch", "native"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each way to do a joint search."""
+    if request.param == "native":
+        request.getfixturevalue("compiler")
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,87 @@
+"""Compile a C++ file for this machine on first use, and keep the library in PyTorch's folder for extensions.
+
+The library's name tells all that determines it: the source, the compiler and its flags, PyTorch's version, and the
+processor, since a home folder may be shared by machines of several kinds and `-march=native` code of one may not run
+on another. It is built in a folder of its own and renamed into place: jobs that build at once do not meet, and a killed
+one leaves no lock and no half of a library.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+# No -ffast-math: sums keep their order, and infinities and NaN their meaning. `-fno-math-errno` and
+# `-fno-trapping-math` change no result; without them a square root is a call and a comparison a branch.
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-pthread")
+
+
+class Unavailable(Exception):
+    """Why there is no native code here, in words that finish a line."""
+
+
+@cache
+def library(source: Path, machine: str = "native") -> ctypes.CDLL:
+    """Return the compiled library of a C++ file with a plain C interface.
+
+    Args:
+        source: the file.
+        machine: GCC's `-march`.
+
+    Raises:
+        Unavailable: there is no compiler, or it fails, or the folder cannot be written.
+    """
+    flags = (*FLAGS, f"-march={machine}")
+    key = "\n".join([source.read_text(encoding="utf-8"), _compiler(), *flags, torch.__version__, _processor()])
+    path = _folder() / f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    try:
+        if not path.is_file():
+            _build(source, flags, path)
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be built or loaded ({error})") from error
+
+
+def _build(source: Path, flags: tuple[str, ...], path: Path) -> None:
+    if shutil.which(_compiler()) is None:
+        raise Unavailable(f"there is no C++ compiler {_compiler()!r} (install g++, or name yours in CXX)")
+    from torch.utils import cpp_extension  # a second of imports, which a built library spares
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        try:
+            cpp_extension.load(
+                path.stem, [str(source)], list(flags), build_directory=folder, is_python_module=False, with_cuda=False
+            )
+        except RuntimeError as error:
+            lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
+            raise Unavailable(f"{source.name} does not compile: {lines[-1].strip()}") from error
+        (built,) = Path(folder).glob("*.so")  # PyTorch adds to the name of what one process builds twice
+        os.replace(built, path)
+
+
+def _compiler() -> str:
+    return shlex.split(os.environ.get("CXX") or "c++")[0]
+
+
+def _folder() -> Path:
+    """Return where PyTorch keeps extensions that are compiled on first use."""
+    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TORCH_EXTENSIONS_DIR") or cache_folder / "torch_extensions") / "heldout"
+
+
+def _processor() -> str:
+    """Return what `-march=native` depends on: the processor's model and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    told = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
+    return "\n".join(line for line in lines if line.split("\t")[0].split(":")[0].strip() in told)
