@@ -106,6 +106,21 @@ def test_source_is_followed_along_imports_of_ours(tmp_path, monkeypatch):
     assert source_digest() == before
 
 
+def test_the_cpp_file_beside_a_module_counts(tmp_path, monkeypatch):
+    (tmp_path / "kernel.py").write_text("", encoding="utf-8")
+    monkeypatch.setattr(identity, "PACKAGE", tmp_path)
+
+    def source_digest(text: str) -> str:
+        (tmp_path / "kernel.cpp").write_text(text, encoding="utf-8")
+        for function in (identity.source_digest, identity._cpp_digest):
+            function.cache_clear()
+        return identity.source_digest("heldout.kernel")
+
+    before = source_digest("float rate = 0.5f;  // how fast\n")
+    assert source_digest("// The rate.\n  float rate\n    = 0.5f;\n") == before
+    assert source_digest("float rate = 0.6f;  // how fast\n") != before
+
+
 def test_canonical_json_has_one_form():
     assert identity.canonical({"b": 1.0, "a": [1, None, "é"]}) == '{"a":[1,null,"é"],"b":1.0}'
     assert identity.digest({"a": 1, "b": 2}) == identity.digest({"b": 2, "a": 1})

@@ -63,15 +63,36 @@ def literal_search(generator, image, z, loss, steps, z_lr, theta_lr, update="tog
     return z.detach(), (after if read_loss == "after_last_step" else seen)
 
 
-@pytest.mark.parametrize("theta_lr", [0.0, 5e-5, 1e-3])
-@pytest.mark.parametrize(("update", "read_loss"), [("together", "after_last_step"), ("in_turn", "at_last_step")])
-def test_search_equals_the_literal_algorithm(gan, theta_lr, update, read_loss):
-    settings = Settings(6, 5, 0.25, theta_lr, *BETAS, 4, update, read_loss)
+UPDATES = [("together", "after_last_step"), ("in_turn", "at_last_step")]
+
+
+@pytest.mark.parametrize(("update", "read_loss"), UPDATES)
+def test_search_of_z_equals_the_literal_algorithm(gan, update, read_loss):
+    assert_literal(gan, Settings(6, 5, 0.25, 0.0, *BETAS, 4, update, read_loss))
+
+
+@pytest.mark.parametrize("theta_lr", [5e-5, 1e-3])
+@pytest.mark.parametrize(("update", "read_loss"), UPDATES)
+def test_joint_search_equals_the_literal_algorithm(gan, theta_lr, update, read_loss, backend):
+    assert_literal(gan, Settings(6, 5, 0.25, theta_lr, *BETAS, 4, update, read_loss, backend=backend))
+
+
+def assert_literal(gan: nn.Module, settings: Settings) -> None:
     found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
     starts = randomness.starting_points(KEYS, 6, gan.generator.latent)
     literal = [
         [
-            literal_search(gan.generator, image, z, adgan.squared_error, 5, 0.25, theta_lr, update, read_loss)[1]
+            literal_search(
+                gan.generator,
+                image,
+                z,
+                adgan.squared_error,
+                settings.steps,
+                settings.z_lr,
+                settings.theta_lr,
+                settings.update,
+                settings.read_loss,
+            )[1]
             for z in starts[number]
         ]
         for number, image in enumerate(IMAGES)
@@ -83,8 +104,8 @@ def test_search_equals_the_literal_algorithm(gan, theta_lr, update, read_loss):
     assert ((score - expected).abs() / expected).max() <= 1e-3
 
 
-def test_adgan_score_is_the_mean_of_the_literal_searches(gan):
-    method = registry.create("method", "adgan", {"starts": 5, "steps": 3})
+def test_adgan_score_is_the_mean_of_the_literal_searches(gan, backend):
+    method = registry.create("method", "adgan", {"starts": 5, "steps": 3, "backend": backend})
     starts = randomness.starting_points(KEYS, 5, gan.generator.latent)
     expected = [
         sum(literal_search(gan.generator, image, z, adgan.squared_error, 3, 0.25, 5e-5)[1] for z in starts[number]) / 5
@@ -93,8 +114,8 @@ def test_adgan_score_is_the_mean_of_the_literal_searches(gan):
     torch.testing.assert_close(method.score(gan, IMAGES, KEYS)["score"], torch.stack(expected), rtol=1e-3, atol=0)
 
 
-def test_prior_score_is_half_the_squared_norm_where_the_literal_searches_end(gan):
-    method = registry.create("method", "prior", {"starts": 5, "steps": 3})
+def test_prior_score_is_half_the_squared_norm_where_the_literal_searches_end(gan, backend):
+    method = registry.create("method", "prior", {"starts": 5, "steps": 3, "backend": backend})
     starts = randomness.starting_points(KEYS, 5, gan.generator.latent)
     ends = [
         [literal_search(gan.generator, image, z, adgan.squared_error, 3, 0.25, 5e-5)[0] for z in starts[number]]
@@ -122,8 +143,8 @@ def test_anogan_score_equals_the_literal_algorithm(gan):
     torch.testing.assert_close(found["score"], 0.9 * found["residual"] + 0.1 * found["feature"], rtol=1e-6, atol=0)
 
 
-def test_without_steps_the_loss_is_that_of_the_starts(gan):
-    settings = Settings(4, 0, 0.25, 5e-5, *BETAS, 4)
+def test_without_steps_the_loss_is_that_of_the_starts(gan, backend):
+    settings = Settings(4, 0, 0.25, 5e-5, *BETAS, 4, backend=backend)
     found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
     starts = randomness.starting_points(KEYS, 4, gan.generator.latent)
     made = gan.generator(starts.flatten(0, 1)).unflatten(0, (3, 4))
@@ -132,9 +153,9 @@ def test_without_steps_the_loss_is_that_of_the_starts(gan):
     assert torch.equal(found.z, starts)
 
 
-def test_search_lowers_the_loss_and_weights_help_it(gan):
+def test_search_lowers_the_loss_and_weights_help_it(gan, backend):
     def mean_loss(steps: int, theta_lr: float) -> float:
-        settings = Settings(4, steps, 0.25, theta_lr, *BETAS, 4)
+        settings = Settings(4, steps, 0.25, theta_lr, *BETAS, 4, backend=backend if theta_lr else "auto")
         return latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings).loss.mean().item()
 
     assert mean_loss(5, 1e-3) < mean_loss(5, 0.0) < mean_loss(0, 0.0)
@@ -172,14 +193,21 @@ def literal_restricted_search(generator, image, z, steps, z_lr, penalty, restric
     return z.detach(), adgan.squared_error(generator(z[None]), image[None])[0].detach()
 
 
-@pytest.mark.parametrize("theta_lr", [0, 1e-12], ids=["shared weights", "private weights"])
+MOVES = pytest.mark.parametrize(
+    ("by", "theta_lr"), [("auto", 0), ("torch", 1), ("native", 1)], ids=["shared weights", "torch", "native"]
+)
+
+
+@MOVES
 @pytest.mark.parametrize(
     ("penalty", "restriction", "bound"), [(5.0, "none", 1), (0, "shell", 1), (0, "clip", 0.5), (2.0, "clip", 1)]
 )
-def test_a_restricted_search_is_the_literal_one(gan, penalty, restriction, bound, theta_lr):
+def test_a_restricted_search_is_the_literal_one(gan, penalty, restriction, bound, by, theta_lr, request):
     """Weights that move by 1e-12 stand still, so both ways of searching must agree with one literal search."""
+    if by == "native":
+        request.getfixturevalue("compiler")
     restricted = {"penalty": penalty, "restriction": restriction, "bound": bound}
-    settings = Settings(2, 4, 0.25, theta_lr, *BETAS, block=3, **restricted)
+    settings = Settings(2, 4, 0.25, theta_lr * 1e-12, *BETAS, block=3, **restricted, backend=by)
     found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
     free = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, Settings(2, 4, 0.25, 0, *BETAS, block=3))
     starts = randomness.starting_points(KEYS, 2, gan.generator.latent)
@@ -219,11 +247,15 @@ def test_the_laplacian_loss_can_be_searched_with_private_weights(gan):
     torch.testing.assert_close(score, torch.stack(expected), rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("theta_lr", [0, 1e-3], ids=["shared weights", "private weights"])
+@MOVES
 @pytest.mark.parametrize("restriction", ["none", "shell"])
-def test_the_path_is_where_shorter_searches_end_and_costs_no_bit(gan, theta_lr, restriction):
+def test_the_path_is_where_shorter_searches_end_and_costs_no_bit(gan, by, theta_lr, restriction, request):
+    if by == "native":
+        request.getfixturevalue("compiler")
+
     def search(steps: int, with_path: bool = False):
-        settings = Settings(3, steps, 0.25, theta_lr, *BETAS, block=4, restriction=restriction)
+        rates = (0.25, theta_lr * 1e-3)
+        settings = Settings(3, steps, *rates, *BETAS, block=4, restriction=restriction, backend=by)
         return latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings, with_path=with_path)
 
     plain, recorded = search(4), search(4, with_path=True)

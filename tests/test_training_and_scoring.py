@@ -91,6 +91,14 @@ def test_scores_are_of_calibration_and_test_images_and_carry_no_label(task):
         assert np.isfinite(scores.columns["score"]).all()
 
 
+@pytest.mark.parametrize("name", ["adgan", "prior", "mean_image"])
+def test_the_backend_of_a_joint_search_is_on_record(task, name, compiler):
+    task.train()
+    task.score(name)
+    beside = json.loads(sidecar(task.run.scorings[name].path, SPEC).read_text())
+    assert beside["ran"]["backends"] == ({} if name == "mean_image" else {"joint search": "native"})
+
+
 def test_scoring_twice_gives_the_same_bytes(task):
     task.train()
     path = task.checkpoint.parents[6] / task.run.scorings["adgan"].path

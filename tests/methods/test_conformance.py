@@ -53,9 +53,21 @@ def scored(name: str, image: registry.ImageShape, chosen: list[int], at_once: in
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
-@pytest.fixture(params=registry.names("method"))
-def name(request):
-    return request.param
+def backends_of(name: str) -> list[str]:
+    """What a method is tested with: its own choice, and PyTorch where that might have been a native kernel."""
+    return ["auto", "torch"] if registry.load("method", name).facts["cost_class"] == "joint search" else ["auto"]
+
+
+@pytest.fixture(
+    params=[(name, backend) for name in registry.names("method") for backend in backends_of(name)],
+    ids=lambda param: "-".join(param).removesuffix("-auto"),
+)
+def name(request, monkeypatch):
+    name, backend = request.param
+    if backend != "auto":
+        small = registry.small("method", name) | {"backend": backend}
+        monkeypatch.setattr(registry.load("method", name).params, "small", small)
+    return name
 
 
 @pytest.fixture(params=SHAPES, ids=lambda shape: f"{shape.channels}x{shape.side}px")

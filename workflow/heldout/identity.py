@@ -3,6 +3,7 @@
 The source is found without importing it, from a plug-in's file along its `heldout.` imports. Each file counts by a walk
 of its syntax tree: node types and non-empty fields, without docstrings, descriptions, positions and registrations. So a
 comment changes no digest, and Python 3.11, 3.12 and 3.13 agree (`ast.dump` of one file differs between them).
+The C++ file beside a module counts as well, without its comments and its layout.
 """
 
 import ast
@@ -18,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parent
 DIGITS = 12
 
 # Modules that carry numbers but do not shape them.
-UNCOUNTED = {"config", "registry", "errors", "files", "identity", "schema"}
+UNCOUNTED = {"backends", "config", "registry", "errors", "files", "identity", "schema"}
 # What every trained model and every score goes through, whether its file imports it or not.
 ALWAYS = ("heldout.steps",)
 # What every prepared array goes through.
@@ -67,6 +68,8 @@ def source_digest(module: str, always: tuple[str, ...] = ()) -> str:
         if name not in found and name.removeprefix("heldout.") not in UNCOUNTED:
             path = module_file(name)
             found[name] = _numbers_digest(path)
+            if path.with_suffix(".cpp").is_file():
+                found[f"{name}.cpp"] = _cpp_digest(path.with_suffix(".cpp"))
             waiting.extend(_imports(path))
     return digest(found)
 
@@ -92,6 +95,12 @@ def file_digest(path: Path) -> str:
 def _numbers_digest(path: Path) -> str:
     """Return the same without what a plug-in says of itself: its registration (`color`, `cost`) and small trial."""
     return digest(_outline(_Unregistered().visit(ast.parse(path.read_text(encoding="utf-8")))))
+
+
+@cache
+def _cpp_digest(path: Path) -> str:
+    lines = [line.partition("//")[0].split() for line in path.read_text(encoding="utf-8").splitlines()]
+    return digest([word for line in lines for word in line])
 
 
 class _Unregistered(ast.NodeTransformer):

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from heldout import checkpoints, registry, steps
+from heldout import backends, checkpoints, registry, steps
 from heldout.config import SAVE_EVERY_S
 from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.files import whole_file, write_json
@@ -86,7 +86,7 @@ def score(
     timing = {"fit_s": None, "ms_per_image": None, "images": 0}
     columns: dict[str, Any] = {"index": [], "part": [], "score": []}
     checkpoint_sha256, joined_sha256 = None, {}
-    with reproducible(spec["threads"]):
+    with reproducible(spec["threads"]), backends.recorded() as chosen:
         try:
             if "joins" in spec:
                 joined_sha256 = {path.name: checked_sha256(path, manifest) for path in sources.joined}
@@ -119,7 +119,7 @@ def score(
             manifest=manifest["sha256"],
             checkpoint_sha256=checkpoint_sha256,
             joined_sha256=joined_sha256,
-            ran=what_ran(device),
+            ran=what_ran(device) | {"backends": chosen},
         )
         write_json(sidecar(scores_path, TIMING), timing)
     Saves(spec, {}, save_every_s).drop()

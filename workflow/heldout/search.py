@@ -10,6 +10,7 @@ Source: ADGAN Algorithm 1 and section 3.1 (joint search, many starts); Schlegl e
 restrictions answer the review's obstacle 3 (Anomaly Detection using GANs, SIGKDD Explorations 2024).
 Every point is searched in a block of fixed size (`blocks.py`), with an optimiser state of its own, from starts that
 only its image's key determines: a result depends on neither the neighbours, nor their order, nor their number.
+On a CPU the joint search of a squared error runs by a C++ kernel (`native/joint_search.py`), in a fraction of the time.
 """
 
 from collections.abc import Callable
@@ -21,12 +22,23 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from heldout import registry
+from heldout import backends, registry
 from heldout.blocks import in_blocks
+from heldout.errors import HeldoutError
+from heldout.native import joint_search
+from heldout.native.compiling import Unavailable
 from heldout.randomness import starting_points
 
 Loss = Callable[..., Tensor]  # made images (N, C, H, W) and the targets, N rows each -> (N,)
 Weights = dict[str, Tensor]  # a generator's parameters, each with a leading dimension: one private copy per point
+
+
+def squared_error(made: Tensor, images: Tensor) -> Tensor:
+    return (made - images).square().flatten(1).sum(1)  # (N, C, H, W) -> (N,)
+
+
+def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
+    return (made - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
 
 
 class LatentParams(registry.MethodParams):
@@ -53,6 +65,7 @@ class Settings:
             gradient, the weights (`in_turn`).
         read_loss: the loss `after_last_step`, or the one that the last step saw (`at_last_step`); never the penalty.
         penalty, restriction, bound: as LatentParams.
+        backend: what moves the weights: PyTorch, the native kernel, or the kernel where it can (`auto`).
     """
 
     starts: int
@@ -67,6 +80,7 @@ class Settings:
     penalty: float = 0.0
     restriction: Literal["none", "shell", "clip"] = "none"
     bound: float = 3.0
+    backend: Literal["auto", "native", "torch"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -107,10 +121,16 @@ def latent_search(
         settings: how to search.
         starts_at: `(N, starts, latent)`, where to begin instead of at draws from the prior.
         with_path: whether to keep where z was at every step.
+
+    Raises:
+        HeldoutError: the settings ask for the native kernel, which cannot do this search.
     """
     starts = settings.starts
     if starts_at is None:
         starts_at = starting_points(keys, starts, generator.latent).to(targets[0].device)
+    if _is_native(generator, targets[0], loss, settings):
+        reduces = loss is mean_squared_error
+        return Found(*joint_search.search(generator, targets[0], starts_at, settings, reduces, with_path))
     z = starts_at.flatten(0, 1)  # (N * starts, latent)
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
     move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
@@ -127,6 +147,27 @@ def latent_search(
 
     ends = in_blocks(search, z, *repeated, size=settings.block)
     return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))
+
+
+def _is_native(generator: nn.Module, images: Tensor, loss: Loss, settings: Settings) -> bool:
+    """Whether the native kernel does this search; a choice that PyTorch does it is noted with its reason."""
+    if settings.theta_lr == 0 and settings.backend != "native":
+        return False  # there is but one way to move z alone
+    try:
+        if settings.backend == "torch":
+            raise Unavailable("backend: torch asks for it")
+        if settings.theta_lr == 0:
+            raise Unavailable("it moves z and the weights, and theta_lr is 0")
+        if loss not in (squared_error, mean_squared_error):
+            raise Unavailable("the loss is not the squared error")
+        joint_search.check(generator, images)
+    except Unavailable as reason:
+        if settings.backend == "native":
+            raise HeldoutError(f"backend: native cannot run here: {reason}; set backend: auto") from reason
+        backends.chose("joint search", "torch", str(reason))
+        return False
+    backends.chose("joint search", "native")
+    return True
 
 
 def _with_shared_weights(

@@ -20,7 +20,7 @@ from heldout import registry
 from heldout.blocks import in_blocks
 from heldout.laplacian import laplacian_distance
 from heldout.randomness import starting_points
-from heldout.search import Found, LatentParams, Loss, Settings, latent_search
+from heldout.search import Found, LatentParams, Loss, Settings, latent_search, mean_squared_error, squared_error
 
 
 class SearchParams(LatentParams):
@@ -36,6 +36,9 @@ class SearchParams(LatentParams):
         "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"
     )
     block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better")
+    backend: Literal["auto", "native", "torch"] = Field(
+        "auto", description="of the joint search: a C++ kernel or PyTorch; auto takes the kernel where it can"
+    )
 
     small: ClassVar[dict[str, Any]] = {"starts": 3, "steps": 2, "block": 4}
 
@@ -56,14 +59,6 @@ class Params(SearchParams):
     noise: float = Field(
         0.25, ge=0, description="deviation of the noise on all encoder's starts but the first; ours: one step of z"
     )
-
-
-def squared_error(made: Tensor, images: Tensor) -> Tensor:
-    return (made - images).square().flatten(1).sum(1)  # (N, C, H, W) -> (N,)
-
-
-def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
-    return (made - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
 
 
 def search(
