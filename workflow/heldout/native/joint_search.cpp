@@ -69,6 +69,13 @@ INLINE Vector load(const float* from) { return *reinterpret_cast<const Vector*>(
 INLINE void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
 INLINE Vector all(float value) { return value - Vector{}; }
 
+// Asks for a tile ahead of its use: the processor itself foresees no jump from one run of memory to another. An address
+// behind an array's end does no harm.
+template <int FLOATS>
+INLINE void fetch_early(const float* from) {
+  UNROLLED for (int i = 0; i < FLOATS; i += 16) __builtin_prefetch(from + i);
+}
+
 INLINE Vector root(Vector values) {
   Vector roots;
   UNROLLED for (int lane = 0; lane < LANES; lane++) roots[lane] = __builtin_sqrtf(values[lane]);
@@ -110,8 +117,8 @@ struct Grid {
   ptrdiff_t next_four() const { return side == 4 ? row() : ptrdiff_t(4) * channels; }
 };
 
-// How Adam moves weights in one step (Kingma and Ba, Algorithm 1). Everything that is near 1 is subtracted from it in
-// double: 1 - beta2 in float would be off by 1e-5, which multiplies the error of the search.
+// How Adam moves weights in one step (Kingma and Ba, Algorithm 1). What is subtracted from 1 is so in double: in float,
+// 1 - beta2 would be off by 1e-5 of itself, and the search's error would grow fifty-fold.
 struct Adam {
   float keep_mean, keep_square, take_mean, take_square, rate, square_scale;
   bool first, last;
@@ -193,8 +200,10 @@ struct Convolution {
           const float* pixels = x.at(pixel);
           const float* tile = weights + place(0, panel * COLUMNS, 4 * parity);
           for (int from = 0; from < in; from += ROWS, tile += TAPS * TILE)
-            for (int s = 0; s < 4; s++)
+            for (int s = 0; s < 4; s++) {
+              fetch_early<TILE>(tile + (TAPS + s) * TILE);
               accumulate<VECTORS>(sum, pixels + shifts[s] + from, in, x.next_four(), 1, tile + s * TILE, COLUMNS, ROWS);
+            }
           for (int i = 0; i < ROWS; i++) {
             float* to = y.at((pixel + i) / side * 2 + py, (pixel + i) % side * 2 + px) + panel * COLUMNS;
             for (int j = 0; j < VECTORS; j++) store(to + j * LANES, sum[i][j]);
@@ -203,65 +212,75 @@ struct Convolution {
       }
   }
 
-  // The gradient of ROWS channels of the input, from `from` on: dot products over output channels and taps, four
-  // channels times PIXELS pixels at a time.
+  // Adds to the gradient of the ROWS input channels from `from` on what comes through one panel of output channels:
+  // dot products, four channels times PIXELS pixels at a time, whose lanes `sums` (pixel, channel, lane) keeps apart.
   template <int VECTORS>
-  void backward_input(const Grid& dy, const float* weights, const Grid& dx, int from, const ptrdiff_t* taps) const {
+  void backward_input(const Grid& dy, const float* tile, float* sums, const ptrdiff_t* taps) const {
     constexpr int COLUMNS = VECTORS * LANES;
-    for (int c = from; c < from + ROWS; c += 4)
+    for (int c = 0; c < ROWS; c += 4)
       for (int pixel = 0; pixel < side * side; pixel += PIXELS) {
-        Vector sum[4][PIXELS] = {};
+        float* at = sums + (pixel * ROWS + c) * LANES;
+        Vector sum[4][PIXELS];
+        for (int p = 0; p < PIXELS; p++)
+          for (int i = 0; i < 4; i++) sum[i][p] = load(at + (p * ROWS + i) * LANES);
         const float* corner = dy.at(pixel / side * 2, pixel % side * 2);
-        for (int panel = 0; panel < out / COLUMNS; panel++) {
-          const float* tile = weights + place(c, panel * COLUMNS, 0);
-          for (int tap = 0; tap < TAPS; tap++, tile += ROWS * COLUMNS) {
-            const float* gradient = corner + taps[tap] + panel * COLUMNS;
-            UNROLLED for (int j = 0; j < VECTORS; j++) {
-              Vector of_pixel[PIXELS];
-              UNROLLED for (int p = 0; p < PIXELS; p++) of_pixel[p] = load(gradient + p * 2 * out + j * LANES);
-              UNROLLED for (int i = 0; i < 4; i++) {
-                Vector weight = load(tile + i * COLUMNS + j * LANES);
-                UNROLLED for (int p = 0; p < PIXELS; p++) sum[i][p] += weight * of_pixel[p];
-              }
+        const float* weights = tile + c * COLUMNS;
+        for (int tap = 0; tap < TAPS; tap++, weights += ROWS * COLUMNS) {
+          const float* gradient = corner + taps[tap];
+          UNROLLED for (int j = 0; j < VECTORS; j++) {
+            Vector of_pixel[PIXELS];
+            UNROLLED for (int p = 0; p < PIXELS; p++) of_pixel[p] = load(gradient + p * 2 * out + j * LANES);
+            UNROLLED for (int i = 0; i < 4; i++) {
+              Vector weight = load(weights + i * COLUMNS + j * LANES);
+              UNROLLED for (int p = 0; p < PIXELS; p++) sum[i][p] += weight * of_pixel[p];
             }
           }
         }
-        UNROLLED for (int p = 0; p < PIXELS; p++) {
-          float* to = dx.at(pixel + p) + c;
-          for (int i = 0; i < 4; i++) to[i] = sum_of_lanes(sum[i][p]);
-        }
+        for (int p = 0; p < PIXELS; p++)
+          for (int i = 0; i < 4; i++) store(at + (p * ROWS + i) * LANES, sum[i][p]);
       }
   }
 
+  // The gradient of a panel's weights from ROWS input channels, tap by tap, and Adam's step with it.
   template <int VECTORS>
   void update(const Grid& x, const Grid& dy, int from, const ptrdiff_t* taps, const Adam& adam, const float* source,
               float* weights, float* mean, float* square) const {
-    constexpr int COLUMNS = VECTORS * LANES;
-    for (int panel = 0; panel < out / COLUMNS; panel++)
-      for (int tap = 0; tap < TAPS; tap++) {
-        Vector gradient[ROWS][VECTORS] = {};
-        for (int y = 0; y < side; y++)
-          accumulate<VECTORS>(gradient, x.at(y, 0) + from, 1, 4, in, dy.at(2 * y, 0) + taps[tap] + panel * COLUMNS,
-                              2 * out, side);
-        size_t tile = place(from, panel * COLUMNS, tap);
-        UNROLLED for (int i = 0; i < ROWS; i++)
-          UNROLLED for (int j = 0; j < VECTORS; j++) {
-            size_t at = tile + i * COLUMNS + j * LANES;
-            adam.step(source + at, weights + at, mean + at, square + at, gradient[i][j]);
-          }
-      }
+    constexpr int COLUMNS = VECTORS * LANES, TILE = ROWS * COLUMNS;
+    const size_t next_panel = size_t(in) * TAPS * COLUMNS;
+    for (int tap = 0; tap < TAPS; tap++) {
+      Vector gradient[ROWS][VECTORS] = {};
+      fetch_early<TILE>(source + next_panel + tap * TILE);
+      fetch_early<TILE>(mean + (tap + 1) * TILE);
+      fetch_early<TILE>(square + (tap + 1) * TILE);
+      for (int y = 0; y < side; y++)
+        accumulate<VECTORS>(gradient, x.at(y, 0) + from, 1, 4, in, dy.at(2 * y, 0) + taps[tap], 2 * out, side);
+      for (int i = 0; i < ROWS; i++)
+        UNROLLED for (int j = 0; j < VECTORS; j++) {
+          size_t at = tap * TILE + i * COLUMNS + j * LANES;
+          adam.step(source + at, weights + at, mean + at, square + at, gradient[i][j]);
+        }
+    }
   }
 
-  // Input channels a few at a time: their weights are still in the nearest cache when Adam comes to them.
-  // Without Adam, the weights stay as they are.
+  // A few input channels and a panel of output channels at a time: what backward_input has read, the weights and the
+  // gradients, is still in the nearest cache when Adam comes to it. Without Adam, the weights stay as they are.
   template <int VECTORS>
-  void backward(const Grid& x, const Grid& dy, const Grid& dx, const Adam* adam, const float* source, float* weights,
-                float* mean, float* square) const {
-    ptrdiff_t taps[TAPS];  // from an input pixel's place in dy to the pixel that the tap leads to
-    for (int tap = 0; tap < TAPS; tap++) taps[tap] = (kernel_y(tap) - 1) * dy.row() + (kernel_x(tap) - 1) * out;
+  void backward(const Grid& x, const Grid& dy, const Grid& dx, float* sums, const Adam* adam, const float* source,
+                float* weights, float* mean, float* square) const {
+    constexpr int COLUMNS = VECTORS * LANES;
     for (int from = 0; from < in; from += ROWS) {
-      backward_input<VECTORS>(dy, source, dx, from, taps);
-      if (adam) update<VECTORS>(x, dy, from, taps, *adam, source, weights, mean, square);
+      std::fill_n(sums, side * side * ROWS * LANES, 0.f);
+      for (int panel = 0; panel < out / COLUMNS; panel++) {
+        ptrdiff_t taps[TAPS];  // from an input pixel's place in dy to where the tap leads
+        for (int tap = 0; tap < TAPS; tap++)
+          taps[tap] = (kernel_y(tap) - 1) * dy.row() + (kernel_x(tap) - 1) * out + panel * COLUMNS;
+        size_t tile = place(from, panel * COLUMNS, 0);
+        backward_input<VECTORS>(dy, source + tile, sums, taps);
+        if (adam)
+          update<VECTORS>(x, dy, from, taps, *adam, source + tile, weights + tile, mean + tile, square + tile);
+      }
+      for (int pixel = 0; pixel < side * side; pixel++)
+        for (int c = 0; c < ROWS; c++) dx.at(pixel)[from + c] = sum_of_lanes(load(sums + (pixel * ROWS + c) * LANES));
     }
   }
 };
@@ -569,6 +588,7 @@ class Search {
     }
     spread_ = memory_.take(spread_floats(network));
     turned_ = memory_.take(network.last.size());
+    lanes_ = memory_.take(lanes_floats(network));
     made_ = memory_.take(network.pixels());
     d_image_ = memory_.take(network.pixels());
     for (float** array : {&z_, &dz_, &z_mean_, &z_square_}) *array = memory_.take(latent_);
@@ -617,6 +637,10 @@ class Search {
     return size_t(network.last.side) * network.last.side * network.last.columns();
   }
 
+  static size_t lanes_floats(const Network& network) {
+    return network.convolutions.empty() ? 0 : size_t(network.side / 4) * (network.side / 4) * ROWS * LANES;
+  }
+
   static size_t floats(const Request& request, const Network& network) {
     size_t latent = padded(request.latent), steps = request.steps;
     size_t sum = Weights::floats(network, true) + 2 * Weights::floats(network, false);
@@ -625,6 +649,7 @@ class Search {
       sum += 3 * Memory::rounded(outer * outer * channels) + 2 * Memory::rounded(channels);
     }
     sum += Memory::rounded(spread_floats(network)) + Memory::rounded(network.last.size());
+    sum += Memory::rounded(lanes_floats(network));
     sum += 2 * Memory::rounded(network.pixels()) + 4 * Memory::rounded(latent);
     sum += Memory::rounded(size_t(request.latent) * LANES) + Memory::rounded(steps * network.linear.out);
     return sum + 3 * Memory::rounded(steps * latent);
@@ -672,7 +697,7 @@ class Search {
       if (l == 0) break;
       auto& layer = network_.convolutions[l - 1];
       with_panels_of(layer.out, [&](auto vectors) {
-        layer.template backward<vectors()>(x_[l - 1], d_[l], d_[l - 1], adam, weights.convolutions[l - 1],
+        layer.template backward<vectors()>(x_[l - 1], d_[l], d_[l - 1], lanes_, adam, weights.convolutions[l - 1],
                                            own_.convolutions[l - 1], mean_.convolutions[l - 1],
                                            square_.convolutions[l - 1]);
       });
@@ -713,7 +738,7 @@ class Search {
   Weights own_, mean_, square_;
   std::vector<Grid> u_, x_, d_;  // of each hidden map: before normalisation, after ReLU, gradient
   std::vector<float*> d_gain_, d_shift_;
-  float *spread_, *turned_, *made_, *d_image_;
+  float *spread_, *turned_, *lanes_, *made_, *d_image_;
   float *z_, *dz_, *z_mean_, *z_square_, *sums_, *past_z_, *past_du_, *for_mean_, *for_square_;
 };
 
