@@ -1,5 +1,7 @@
 """The native joint search against a literal one; that nothing else in a call moves a bit; and where it cannot run."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from heldout import backends, randomness, registry
 from heldout.errors import HeldoutError
 from heldout.images import to_unit_range
 from heldout.laplacian import laplacian_distance
-from heldout.native import compiling
+from heldout.native import compiling, joint_search
 from heldout.networks.dcgan import Generator, initialise
 from heldout.search import Found, Loss, Settings, latent_search, mean_squared_error, squared_error
 from tests.conftest import noise
@@ -106,6 +108,22 @@ def test_a_result_depends_on_nothing_else_in_the_call(compiler, update):
                 assert torch.equal(getattr(apart, name), getattr(together, name)[numbers])
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("machine", ["x86-64", "x86-64-v3"])
+@pytest.mark.parametrize(("channels", "side", "width"), [(1, 16, 12), (3, 32, 8)])
+def test_the_tiles_of_every_instruction_set_find_the_same(compiler, machine, channels, side, width):
+    """Vectors of 4 and of 8 numbers, whatever this machine's own are."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file() or not {"avx2", "fma", "bmi2"} <= set(cpuinfo.read_text(encoding="utf-8").split()):
+        pytest.skip("this processor does not run x86-64-v3")
+    generator = generator_of(10, width, registry.ImageShape(channels, side))
+    images = to_unit_range(noise(2, channels, side))
+    expected = search(generator, images, [0, 1], backend="torch")
+    begin = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, 10)
+    settings = Settings(3, 4, 0.25, 1e-3, *BETAS, block=4)
+    _, loss, _, _ = joint_search.search(generator, images, begin, settings, mean=False, machine=machine)
+    assert ((loss - expected.loss).abs() / expected.loss).median() <= 1e-6
 
 
 @pytest.fixture

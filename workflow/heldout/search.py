@@ -157,7 +157,7 @@ def _is_native(generator: nn.Module, images: Tensor, loss: Loss, settings: Setti
         if settings.backend == "torch":
             raise Unavailable("backend: torch asks for it")
         if settings.theta_lr == 0:
-            raise Unavailable("it moves z and the weights, and theta_lr is 0")
+            raise Unavailable("the native kernel moves z and the weights, and theta_lr is 0")
         if loss not in (squared_error, mean_squared_error):
             raise Unavailable("the loss is not the squared error")
         joint_search.check(generator, images)

@@ -20,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -77,7 +78,7 @@ INLINE void fetch_early(const float* from) {
 }
 
 INLINE Vector root(Vector values) {
-  Vector roots;
+  Vector roots{};
   UNROLLED for (int lane = 0; lane < LANES; lane++) roots[lane] = __builtin_sqrtf(values[lane]);
   return roots;
 }
@@ -758,7 +759,10 @@ extern "C" int heldout_joint_search(const Request* request) {
       for (int start = next++; start < count; start = next++) search.run(start);
     };
     std::vector<std::thread> threads;
-    for (size_t i = 1; i < searches.size(); i++) threads.emplace_back(work, std::ref(*searches[i]));
+    try {
+      for (size_t i = 1; i < searches.size(); i++) threads.emplace_back(work, std::ref(*searches[i]));
+    } catch (const std::system_error&) {  // the system gives no more: fewer threads find the same
+    }
     work(*searches[0]);
     for (auto& thread : threads) thread.join();
     return 0;

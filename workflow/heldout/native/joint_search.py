@@ -36,7 +36,7 @@ class Request(ctypes.Structure):
 def check(generator: nn.Module, images: Tensor) -> None:
     """Compile the kernel if need be; raise Unavailable, with the reason, if it cannot search this generator."""
     if images.device.type != "cpu":
-        raise Unavailable(f"it runs on a CPU, not on {images.device.type}")
+        raise Unavailable(f"the native kernel runs on a CPU, not on {images.device.type}")
     if type(generator) is not Generator or any(map(is_parametrized, generator.modules())):
         raise Unavailable("the generator is not a plain DCGAN")
     if any(tensor.dtype != torch.float32 for tensor in (images, *generator.parameters())):
