@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from heldout import registry, steps
+from heldout import registry, resuming, steps
 from heldout.identity import digest
 from heldout.resuming import FOLDER, Saves, stoppable
 from tests.conftest import fresh, noise
@@ -84,7 +84,7 @@ def test_a_save_that_will_not_do_is_a_line_and_a_fresh_start(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_at_once(asked):
+def test_a_second_signal_after_some_seconds_ends_at_once(asked, monkeypatch):
     with pytest.raises(KeyboardInterrupt) if asked == signal.SIGINT else pytest.raises(Killed):
         before = signal.getsignal(signal.SIGTERM)
 
@@ -95,7 +95,9 @@ def test_a_second_signal_ends_at_once(asked):
         try:
             with stoppable() as stop:
                 os.kill(os.getpid(), asked)
+                os.kill(os.getpid(), asked)
                 assert stop.signal == asked
+                monkeypatch.setattr(resuming, "PATIENCE_S", 0)
                 os.kill(os.getpid(), asked)
                 raise AssertionError("still here")
         finally:

@@ -67,7 +67,7 @@ def test_two_classes_are_drawn_apart_after_training():
     """Black images of class 0 and white ones of class 1: the class alone must tell the generator which to draw."""
     images = torch.cat([torch.zeros(32, 1, 16, 16), torch.full((32, 1, 16, 16), 255)]).to(torch.uint8)
     spec = {"model": "cgan", "seed": 0, "precision": "float32", "normal_classes": 2}
-    spec["params"] = registry.small("model", "cgan") | {"steps": 150, "batch": 16, "learning_rate": 1e-3, "width": 8}
+    spec["params"] = registry.small("model", "cgan") | {"steps": 250, "batch": 16, "learning_rate": 1e-3, "width": 8}
     model = steps.build(spec, registry.ImageShape(1, 16))
     for _ in steps.Training(model, images, spec, torch.arange(64) // 32):
         pass

@@ -24,6 +24,7 @@ from heldout.identity import canonical, digest
 
 FOLDER = Path("results", SCRATCH, "saves")
 METADATA_KEY = "heldout"
+PATIENCE_S = 5  # within which several requests to stop are one
 _TENSOR = "tensor in this file"
 
 
@@ -93,13 +94,19 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Let SIGTERM and Ctrl-C ask for a stop between two steps instead of ending the process at once.
 
-    A second one ends it at once: a step can be long.
+    A step can be long, so one that comes seconds after the first ends it at once; not sooner, since Snakemake hands on
+    to its jobs what their terminal has sent them already.
     """
     stop, before = Stop(), {}
+    asked_at = 0.0
 
     def ask(number: int, _: FrameType | None) -> None:
-        stop.signal = number
-        signal.signal(number, before[number])
+        nonlocal asked_at
+        if stop.signal is None:
+            stop.signal, asked_at = number, time.monotonic()
+        elif time.monotonic() - asked_at > PATIENCE_S:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         before[number] = signal.signal(number, ask)
