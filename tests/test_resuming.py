@@ -53,6 +53,13 @@ def test_every_model_goes_on_from_any_update_as_if_nothing_had_happened(name, pa
         assert all(torch.equal(found[key], expected[key]) for key in expected), done
 
 
+def test_a_tensor_under_two_names_is_saved_under_both(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tensor = torch.arange(4.0)
+    found = saved_and_loaded({"score": tensor, "part": tensor[1:], "again": tensor})
+    assert torch.equal(found["score"], tensor) and torch.equal(found["part"], tensor[1:])
+
+
 def test_a_state_survives_the_file_with_numbers_as_keys_and_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     state = {"a": {0: torch.arange(3), "b": [1.5, None, True, "word", {}]}, "empty": torch.zeros(0), "n": float("inf")}
@@ -79,8 +86,9 @@ def test_a_save_that_will_not_do_is_a_line_and_a_fresh_start(tmp_path, monkeypat
     assert saves.load() is None
     (line,) = capsys.readouterr().err.splitlines()
     assert reason in line and line.endswith("starting over") and str(saves.path) in line
+    (tmp_path / FOLDER.parent / f"{saves.path.name}.123.partial").touch()  # of a process killed while it saved
     saves.drop()
-    assert list((tmp_path / FOLDER).iterdir()) == []
+    assert [path for path in (tmp_path / FOLDER.parent).rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
@@ -181,3 +189,27 @@ def test_a_scoring_goes_on_after_the_blocks_that_it_has_scored(task, monkeypatch
         assert f"going on after {done} of {blocks} blocks of images" in capsys.readouterr().err
         assert found.columns == expected.columns
         assert not list(FOLDER.glob("*"))
+
+
+def test_a_scoring_whose_backend_has_changed_starts_over(task, monkeypatch, capsys):
+    task.train()
+    _, expected = task.score("adgan")
+    Path(task.run.scorings["adgan"].path).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("heldout.backends.so_far", lambda: {"joint search": "a kernel that is gone"})
+        killed_after(patch, 2, steps, "score", die)
+        with pytest.raises(Killed):
+            task.score("adgan", save_every_s=0)
+    _, found = task.score("adgan")
+    assert "scored by another backend; starting over" in capsys.readouterr().err
+    assert found.columns == expected.columns and not list(FOLDER.glob("*"))
+
+
+def test_a_process_that_ignores_a_signal_goes_on_ignoring_it():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stoppable() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal is None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

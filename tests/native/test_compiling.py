@@ -20,11 +20,11 @@ print(library(Path(sys.argv[1])).answer())
 @pytest.fixture
 def source(compiler, tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
-    compiling.library.cache_clear()
+    compiling._tried.cache_clear()
     path = tmp_path / "answer.cpp"
     path.write_text(SOURCE, encoding="utf-8")
     yield path
-    compiling.library.cache_clear()
+    compiling._tried.cache_clear()
 
 
 def built(source: Path) -> list[Path]:
@@ -41,7 +41,7 @@ def test_jobs_that_compile_at_once_leave_one_library_and_nothing_else(source):
 
 def test_what_is_built_is_loaded_without_a_compiler(source, monkeypatch):
     assert compiling.library(source).answer() == 42
-    compiling.library.cache_clear()
+    compiling._tried.cache_clear()
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
     assert compiling.library(source).answer() == 42
 
@@ -52,12 +52,12 @@ def test_another_source_processor_or_pytorch_is_another_library(source, monkeypa
         if change == "source":
             source.write_text(SOURCE.replace("42", "43"), encoding="utf-8")
         elif change == "processor":
-            monkeypatch.setattr(compiling, "_processor", lambda: "another")
+            monkeypatch.setattr(compiling, "processor", lambda: "another")
         elif change == "torch":
             monkeypatch.setattr(compiling.torch, "__version__", "9.9.9")
         else:
             monkeypatch.setattr(compiling, "FLAGS", ("-std=c++17", "-O1"))
-        compiling.library.cache_clear()
+        compiling._tried.cache_clear()
         assert compiling.library(source).answer() == 43
         assert len(built(source)) == number
 

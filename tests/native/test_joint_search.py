@@ -130,9 +130,17 @@ def test_the_tiles_of_every_instruction_set_find_the_same(compiler, machine, cha
 def without_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
-    compiling.library.cache_clear()
+    compiling._tried.cache_clear()
     yield
-    compiling.library.cache_clear()
+    compiling._tried.cache_clear()
+
+
+@pytest.mark.parametrize("layer", [0, 4])
+def test_what_is_not_finite_is_not_hidden(compiler, layer):
+    generator = generator_of(6, 8, registry.ImageShape(1, 16))
+    generator.blocks[layer].weight.data[0] = float("nan")
+    found = search(generator, to_unit_range(noise(2, 1, 16)), [0, 1], backend="native")
+    assert found.loss.isnan().all()
 
 
 def test_without_a_compiler_pytorch_searches_and_the_log_says_so_once(without_compiler, capsys):

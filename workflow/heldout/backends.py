@@ -14,6 +14,11 @@ def chose(computation: str, backend: str, why: str | None = None) -> None:
     _chosen[computation] = backend
 
 
+def so_far() -> dict[str, str]:
+    """Return what was chosen: computation -> backend."""
+    return dict(_chosen)
+
+
 @contextmanager
 def recorded() -> Iterator[dict[str, str]]:
     """Give a dictionary that holds, from now on and afterwards, what was chosen: computation -> backend."""

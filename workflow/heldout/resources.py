@@ -46,6 +46,7 @@ PER_FILE = 0.3
 
 COMPARED_AGAIN = 10  # how often a detector compares the training images with each other, to choose its parameters
 SEARCHED_AGAIN = 16  # images of each run and method, by figures that show what a method makes of them
+SIDE_UNKNOWN, WIDTH_UNKNOWN = 32, 64  # of a dataset that registers no shape, of networks of another kind
 SIZE_UNKNOWN = 10_000  # images of a folder that is not here
 
 
@@ -96,7 +97,7 @@ def image_shape(prepared: "Step") -> ImageShape:
     """Return what images will be once they are prepared."""
     options = prepared.spec["options"]
     shape = schema.plugins("dataset")[prepared.spec["dataset"]]["shape"]
-    channels, side = shape or (options.get("channels", 3), 0)
+    channels, side = shape or (options.get("channels", 3), SIDE_UNKNOWN)
     # As images.padded_side has it, whose module imports PyTorch.
     return ImageShape(channels, options["size"] or 1 << (side - 1).bit_length())
 
@@ -127,7 +128,7 @@ def images_of_parts(split: "Step") -> tuple[int, int] | None:
 def generator_size(params: dict[str, Any], image: ImageShape) -> Size:
     """Return the size of DCGAN's generator (`networks/dcgan.py`); the networks beside it are about as large."""
     levels = image.side.bit_length() - 3  # from 4x4 to the image
-    widths = [params["width"] << level for level in reversed(range(levels))]
+    widths = [params.get("width", WIDTH_UNKNOWN) << level for level in reversed(range(levels))]
     linear = params.get("latent", widths[0]) * widths[0] * 16
     kernels = [16 * before * after for before, after in pairwise([*widths, image.channels])]
     passed_over = [16 << 2 * level for level in range(levels)]  # pixels of the map before each
@@ -154,7 +155,7 @@ def _to_train(step: "Step") -> Needs:
     updates = (params["steps"] + params.get("pretraining", 0)) * in_turn * (2 if params["refit"] else 1)
     images, _ = _images(step.inputs["split"])
     memory = OF_A_PIXEL * images * _pixels(step.inputs["images"]) + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * params["width"] * image.side**2 * batch
+    memory += OF_A_MAP * params.get("width", WIDTH_UNKNOWN) * image.side**2 * batch
     return _needs(memory, updates * (PER_UPDATE + batch * PER_MULTIPLICATION * size.multiplications))
 
 
@@ -174,11 +175,11 @@ def _to_score(step: "Step", images: int | None = None) -> Needs:
     model, image = step.inputs["checkpoint"].spec, image_shape(step.inputs["images"])
     size = _largest(model, image)
     memory = OF_A_PIXEL * scored * pixels + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * model["params"]["width"] * image.side**2 * params["block"]
+    memory += OF_A_MAP * model["params"].get("width", WIDTH_UNKNOWN) * image.side**2 * params["block"]
     steps = 1
     if facts["cost_class"] != "forward":
         classes = len(step.inputs["split"].spec["normal"]) if "conditional_generator" in facts["reads"] else 1
-        steps += params["steps"] * params.get("starts", 1) * classes
+        steps += params.get("steps", 0) * params.get("starts", 1) * classes
     seconds = scored * steps * PER_MULTIPLICATION * size.multiplications
     if params.get("theta_lr"):
         memory += OF_A_PRIVATE_WEIGHT * size.weights * params["block"]

@@ -71,7 +71,9 @@ class Saves:
             return self._refuse(f"it is damaged ({error})")
 
     def drop(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Delete the state, and what a killed process has left of writing one."""
+        for path in (self.path, *Path("results", SCRATCH).glob(f"{self.path.name}.*.partial")):
+            path.unlink(missing_ok=True)
 
     def _refuse(self, reason: str) -> None:
         print(f"{self.path} is not gone on from: {reason}; starting over", file=sys.stderr)
@@ -94,8 +96,8 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Let SIGTERM and Ctrl-C ask for a stop between two steps instead of ending the process at once.
 
-    A step can be long, so one that comes seconds after the first ends it at once; not sooner, since Snakemake hands on
-    to its jobs what their terminal has sent them already.
+    A step can be long, so one that is noticed seconds after the first ends it at once; not sooner, since Snakemake
+    hands on to its jobs what their terminal has sent them already.
     """
     stop, before = Stop(), {}
     asked_at = 0.0
@@ -109,7 +111,8 @@ def stoppable() -> Iterator[Stop]:
             signal.raise_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, ask)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as in the background of a shell, where Ctrl-C means others
+            before[number] = signal.signal(number, ask)
     try:
         yield stop
     finally:
@@ -121,7 +124,8 @@ def _apart(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Return a state as JSON knows it: tensors by their names in the file, keys that are numbers in pairs."""
     if torch.is_tensor(value):
         name = str(len(tensors))
-        tensors[name] = value.detach().cpu().contiguous()
+        # A copy, since two names may stand for one tensor, which the file's format refuses.
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {_TENSOR: name}
     if isinstance(value, dict):
         return {"pairs": [[key, _apart(item, tensors)] for key, item in value.items()]}

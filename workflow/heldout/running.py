@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from heldout import identity
 from heldout.errors import HeldoutError
+from heldout.native.compiling import processor
 
 SECONDS_BETWEEN_LINES = 10
 RECORDED = ("heldout", "torch", "numpy", "safetensors", "scikit-learn")
@@ -112,8 +113,8 @@ def describe(device: torch.device) -> str:
 
 def decides_bits(device: torch.device) -> dict[str, Any]:
     """Return what the last bits of a result depend on beside its identity: two runs that agree in it agree in them."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    return {"torch": torch.__version__, "device": describe(device), "cpu": capability}
+    versions = {name: version(name) for name in RECORDED if name != "heldout"}
+    return {"versions": versions, "device": describe(device), "processor": identity.digest(processor())}
 
 
 def what_ran(device: torch.device) -> dict[str, Any]:

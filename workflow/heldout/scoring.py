@@ -230,10 +230,13 @@ def _score_parts(
 
     at_once = method.params.block
     chunks = [slice(first, first + at_once) for first in range(0, len(images), at_once)]
-    done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0}
+    done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0, "backends": None}
     results = done["results"]
     if results:
         print(f"going on after {len(results)} of {len(chunks)} blocks of images", file=sys.stderr)
+    if len(results) == len(chunks):
+        for computation, backend in done["backends"].items():
+            backends.chose(computation, backend)
     is_warm = len(chunks) == 1
     if is_warm:
         scored(chunks[0])  # untimed, as the first of several is: first calls compile, allocate and load
@@ -242,6 +245,11 @@ def _score_parts(
         for chunk in progress(left, len(chunks), f"{spec['method']} {spec['held_out']}", done=len(results)):
             began = time.perf_counter()
             results.append(scored(chunk))
+            if done["backends"] not in (None, backends.so_far()):
+                print("the blocks before were scored by another backend; starting over", file=sys.stderr)
+                saves.drop()
+                return _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves)
+            done["backends"] = backends.so_far()
             if is_warm or (chunk == chunks[-1] and not done["images"]):
                 done["spent_s"] += time.perf_counter() - began
                 done["images"] += len(indices[chunk])

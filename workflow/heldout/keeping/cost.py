@@ -3,7 +3,6 @@
 from heldout.keeping.estimates import Estimates
 from heldout.keeping.inventory import Experiment
 from heldout.keeping.text import aligned, duration
-from heldout.keeping.trials import Trials
 from heldout.plan import Step
 
 
@@ -12,13 +11,9 @@ def cost(experiment: Experiment) -> str:
 
     Where nothing like a step has run, a trial says so, on the experiment's device. Steps that several runs or entries
     share count once, with the first of them.
-
-    Raises:
-        HeldoutError: the experiment insists on a GPU that PyTorch does not see.
     """
     plan = experiment.plan
-    trials = Trials(plan.settings.device)
-    estimates = Estimates(plan.gpus > 0, trials)
+    estimates = Estimates(plan.gpus > 0, plan.settings.device)
     entries: dict[tuple[str, str], dict[str, Step]] = {}
     seen: set[str] = set()
     for run in plan.runs:
@@ -45,14 +40,14 @@ def cost(experiment: Experiment) -> str:
         [
             f"{plan.settings.experiment} ({experiment.path}): {trainings} trainings, {scorings} scorings",
             aligned(table),
-            _summary(known, unknown, "GPU" if plan.gpus else "CPU", _sources(estimates, trials)),
+            _summary(known, unknown, "GPU" if plan.gpus else "CPU", _sources(estimates)),
         ]
     )
 
 
-def _sources(estimates: Estimates, trials: Trials) -> str:
+def _sources(estimates: Estimates) -> str:
     timings = [f"earlier timings on {', '.join(sorted(estimates.devices))}"] if estimates.devices else []
-    tried = [f"a trial of a few steps on {trials.device}"] if estimates.tried else []
+    tried = [f"a trial of a few steps on {estimates.tried}"] if estimates.tried else []
     return " and ".join([*timings, *tried])
 
 

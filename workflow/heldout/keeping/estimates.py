@@ -1,7 +1,7 @@
 """How long a training or scoring will take, from the timing files of earlier ones or, on request, by a trial.
 
 A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
-one that differs in `steps` alone, in proportion, its pretraining included. A scoring takes the time per image of the
+one that differs in `steps` alone, in proportion. A scoring takes the time per image of the
 same method and parameters on the same model, for as many images, and what fitting took. What has no match is tried, if
 trials are given; methods that are fitted without a network, or join scores, take seconds and are not, so they stay
 unknown. It is the time inside the loops; starting a job adds some seconds. Image folders of one plug-in count as one
@@ -9,11 +9,13 @@ dataset, though larger images take longer.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from heldout.errors import HeldoutError
 from heldout.identity import canonical
 from heldout.keeping.inventory import PLACES
 from heldout.plan import Step
@@ -35,17 +37,18 @@ class Estimates:
 
     Args:
         on_gpu: which of the two are asked for.
-        trials: what to try where there is no timing.
+        device_name: where to try what has no timing, `auto`, `cpu`, `cuda` or `cuda:N`; none: nothing is tried.
 
     Attributes:
         devices: those whose timings were used.
-        tried: whether a trial was.
+        tried: the device on which a trial was, if one was.
     """
 
-    def __init__(self, on_gpu: bool, trials: "Trials | None" = None) -> None:
+    def __init__(self, on_gpu: bool, device_name: str | None = None) -> None:
         self.devices: set[str] = set()
-        self.tried = False
-        self._trials = trials
+        self.tried: str | None = None
+        self._device_name = device_name
+        self._trials: Trials | None = None
         self._found: dict[str, float] = {}  # by trials: seconds per step, and per image
         self._trainings: dict[str, list[Timed]] = {}  # seconds
         self._steps: dict[str, list[Timed]] = {}  # seconds per step
@@ -55,7 +58,7 @@ class Estimates:
             spec, device = recorded["spec"], timing["device"]
             models[recorded["digest"]] = spec
             self._trainings.setdefault(_training_key(spec), []).append(Timed(timing["wall_s"], device))
-            per_step = Timed(timing["wall_s"] / timing["steps"], device)
+            per_step = Timed(timing["wall_s"] / _updates(spec["params"]), device)
             self._steps.setdefault(_step_key(spec), []).append(per_step)
         for recorded, timing in _timings("score", on_gpu):
             spec, device = recorded["spec"], timing["device"]
@@ -72,10 +75,9 @@ class Estimates:
         if known := self._trainings.get(_training_key(spec)):
             return self._mean(known)
         if per_step := self._steps.get(_step_key(spec)):
-            return self._mean(per_step) * params["steps"]
+            return self._mean(per_step) * _updates(params)
         found = self._try(_step_key(spec), step, lambda trials, images: trials.seconds_per_step(spec, images))
-        updates = (params["steps"] + params.get("pretraining", 0)) * (2 if params["refit"] else 1)
-        return None if found is None else found * updates
+        return None if found is None else found * _updates(params)
 
     def _scoring(self, step: Step) -> float | None:
         spec, images = step.spec, images_scored(step)
@@ -92,12 +94,20 @@ class Estimates:
         return None if found is None else found * images
 
     def _try(self, key: str, step: Step, work: Callable[["Trials", Step], float]) -> float | None:
-        """Return what a trial found, running it once; None without trials."""
-        if self._trials is None:
+        """Return what a trial found, running it once; None without trials, or without the device for them."""
+        if self._device_name is None:
             return None
         if key not in self._found:
+            from heldout.keeping.trials import Trials  # PyTorch, which takes seconds
+
+            try:
+                self._trials = self._trials or Trials(self._device_name)
+            except HeldoutError as error:
+                print(f"nothing is tried: {error}", file=sys.stderr)
+                self._device_name = None
+                return None
             self._found[key] = work(self._trials, step.inputs["images"])
-        self.tried = True
+            self.tried = self._trials.device
         return self._found[key]
 
     def _mean(self, known: list[Timed]) -> float:
@@ -130,6 +140,11 @@ def images_scored(step: Step) -> int | None:
     except (OSError, ValueError):
         parts = images_of_parts(split)
         return parts[1] if parts else split.spec["test_items"]
+
+
+def _updates(params: dict[str, Any]) -> int:
+    """All updates of a training, as `ModelParams.updates` has them, and of the second one of a refit."""
+    return (params["steps"] + params.get("pretraining", 0)) * (2 if params.get("refit") else 1)
 
 
 def _training_key(spec: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 What a step takes does not depend on what the images show, nor on what the model has learnt.
 """
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -45,6 +46,7 @@ class Trials:
         if "pretraining" in params:
             params["pretraining"] = 0
         print(f"timing a few steps of {spec['model']}", file=sys.stderr)
+        importlib.import_module("torch._dynamo")  # as an optimiser's first step would
         with reproducible(spec["threads"]):
             model = steps.build({**spec, "params": params}, image).to(self._device)
             images = self._noise(2 * params["batch"], image)
@@ -71,20 +73,19 @@ class Trials:
         if params.get("steps", 0) > FEW_STEPS:
             share = FEW_STEPS / params["steps"]
             params = params | {"steps": FEW_STEPS}
+        # A forward has `block` rows, starts or images, filled up if need be: so many images make one.
+        count = max(1, params["block"] // params.get("starts", 1))
         print(f"timing a few images by {spec['method']} on {model_spec['model']}", file=sys.stderr)
         method = registry.create("method", spec["method"], params)
         with reproducible(spec["threads"]):
             model = steps.ready(steps.build(model_spec, image)).to(self._device)
+            images = self._noise(count, image)
 
-            def score(count: int) -> Callable[[], Any]:
-                images = self._noise(count, image)
-                return lambda: steps.score(method, model, images, list(range(count)), spec["seed"])
+            def score() -> None:
+                steps.score(method, model, images, list(range(count)), spec["seed"])
 
-            first = self._timed(score(1))
-            if first > ENOUGH_S:
-                return first / share
-            count = max(1, min(params["block"], int(ENOUGH_S / first)))
-            return self._timed(score(count)) / count / share
+            score()  # untimed: first calls compile, allocate and load
+            return self._timed(score) / count / share
 
     def _noise(self, count: int, image: registry.ImageShape) -> torch.Tensor:
         shape = (count, image.channels, image.side, image.side)

@@ -27,7 +27,6 @@ class Unavailable(Exception):
     """Why there is no native code here, in words that finish a line."""
 
 
-@cache
 def library(source: Path, machine: str = "native") -> ctypes.CDLL:
     """Return the compiled library of a C++ file with a plain C interface.
 
@@ -38,15 +37,27 @@ def library(source: Path, machine: str = "native") -> ctypes.CDLL:
     Raises:
         Unavailable: there is no compiler, or it fails, or the folder cannot be written.
     """
+    found = _tried(source, machine)
+    if isinstance(found, str):
+        raise Unavailable(found)
+    return found
+
+
+@cache
+def _tried(source: Path, machine: str) -> ctypes.CDLL | str:
+    """Return the library, or why there is none: what has failed once is not tried for every block of images."""
     flags = (*FLAGS, f"-march={machine}")
-    key = "\n".join([source.read_text(encoding="utf-8"), _compiler(), *flags, torch.__version__, _processor()])
-    path = _folder() / f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    key = "\n".join([source.read_text(encoding="utf-8"), _compiler(), *flags, torch.__version__, processor()])
+    name = f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     try:
+        path = _folder() / name
         if not path.is_file():
             _build(source, flags, path)
         return ctypes.CDLL(str(path))
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be built or loaded ({error})") from error
+    except Unavailable as reason:
+        return str(reason)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home folder
+        return f"{name} cannot be built or loaded ({error})"
 
 
 def _build(source: Path, flags: tuple[str, ...], path: Path) -> None:
@@ -77,8 +88,8 @@ def _folder() -> Path:
     return Path(os.environ.get("TORCH_EXTENSIONS_DIR") or cache_folder / "torch_extensions") / "heldout"
 
 
-def _processor() -> str:
-    """Return what `-march=native` depends on: the processor's model and instruction sets."""
+def processor() -> str:
+    """Return what `-march=native`, and the choice of kernels by libraries, depend on: model and instruction sets."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:

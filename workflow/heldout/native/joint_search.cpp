@@ -364,7 +364,7 @@ struct Normalisation {
       Vector centre = load(mean + c), scale = load(inverse + c) * load(gain + c), offset = load(shift + c);
       for (int pixel = 0; pixel < u.side * u.side; pixel++) {
         Vector y = (load(u.at(pixel) + c) - centre) * scale + offset;
-        store(x.at(pixel) + c, y > 0 ? y : Vector{});
+        store(x.at(pixel) + c, y <= 0 ? Vector{} : y);  // keeps NaN
       }
     }
   }
@@ -375,7 +375,7 @@ struct Normalisation {
       Vector centre = load(mean + c), over = load(inverse + c), scale = over * load(gain + c), by_gain{}, by_shift{};
       for (int pixel = 0; pixel < u.side * u.side; pixel++) {
         float* at = d.at(pixel) + c;
-        Vector gradient = load(x.at(pixel) + c) > 0 ? load(at) : Vector{};
+        Vector gradient = load(x.at(pixel) + c) <= 0 ? Vector{} : load(at);
         by_gain += gradient * (load(u.at(pixel) + c) - centre);
         by_shift += gradient;
         store(at, gradient * scale);
