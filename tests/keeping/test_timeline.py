@@ -87,6 +87,15 @@ def test_jobs_side_by_side_lie_on_two_cores_with_the_loop_at_the_end(folder, wan
         assert (bar.begins, bar.ends) == pytest.approx((there.begins, there.ends), abs=1e-3)
 
 
+def test_short_jobs_side_by_side_lie_on_two_cores(folder, wanted):
+    snakemake(0, 100)
+    for name, ended in (("one", 10.5), ("other", 10.4)):  # both within what a file system's clock may be off
+        benchmark(f"split/{name}-0123456789ab", 0.5, ended)
+    ran(planned().runs[0].trainings["wgan"], 40, 60, wall_s=40)
+    found = bars(last_run(wanted))
+    assert [(bar.core, bar.kind) for bar in found] == [(1, OTHER), (1, TRAINING), (2, OTHER)]
+
+
 @pytest.mark.parametrize("threads", [2, 4])
 def test_a_job_takes_a_core_per_thread_and_never_more_than_there_are(folder, threads):
     step = planned(threads=threads).runs[0].trainings["wgan"]

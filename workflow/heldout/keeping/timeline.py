@@ -169,7 +169,9 @@ def bars(run: Run) -> list[Bar]:
     found = []
     for job in sorted(run.jobs, key=lambda job: job.begins):
         threads = min(job.threads, run.cores)  # Snakemake scales down what claims more
-        free = [core for core, time in enumerate(free_at) if time <= job.begins + CLOCK_S][:threads]
+        # By how much a core is busy still, which may be the coarseness of the clock, and then by number.
+        busy = sorted((max(time - job.begins, 0.0), core) for core, time in enumerate(free_at))
+        free = [core for still, core in busy if still <= CLOCK_S][:threads]
         if len(free) < threads:
             raise HeldoutError(
                 f"the times of {BENCHMARKS} are not those of one run here, with more jobs at once than cores: "
