@@ -20,12 +20,14 @@ def fresh(**params: object) -> nn.Module:
 
 
 def first_step(images: torch.Tensor, **params: object) -> tuple[nn.Module, nn.Module, torch.Tensor]:
-    """Return the model before and after one step on `images`, and its loss."""
+    """Return the model before its pretraining and after one step on `images`, and its loss."""
     model = fresh(batch=6, **params)
     before = copy.deepcopy(model)
     model.start(images)
     draw = randomness.batches(images, 6, randomness.generator(0, "b"))
-    return before, model, model.step(draw, randomness.generator(0, "z"))["distance"]
+    losses = [model.step(draw, randomness.generator(0, "z")) for _ in range(model.params.pretraining + 1)]
+    assert [set(loss) for loss in losses] == [{"reconstruction"}] * model.params.pretraining + [{"distance"}]
+    return before, model, losses[-1]["distance"]
 
 
 def moved_away_from_zero(mean: torch.Tensor, least: float = 0.1) -> torch.Tensor:
@@ -109,7 +111,7 @@ def test_pretraining_is_an_autoencoders_and_leaves_no_decoder():
     torch.testing.assert_close(after.centre, moved_away_from_zero(mean), rtol=1e-3, atol=1e-4)
     expected = ((before.embedding(draw()) - after.centre) ** 2).sum() / 6
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-3, atol=0)
-    assert set(after.state_dict()) == set(fresh(pretraining=0).state_dict())
+    assert set(after.state_dict()) == set(fresh(pretraining=0).state_dict()) and not after.discarded
 
 
 def test_training_moves_no_centre():
