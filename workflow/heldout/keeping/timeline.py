@@ -108,7 +108,9 @@ def timeline(experiment: Experiment) -> str:
     name, wanted = plan.settings.experiment, {step.digest for step in plan.trained_and_scored}
     run = last_run(wanted)
     if run is None:
-        raise HeldoutError(f"no training or scoring of {name} was run here by Snakemake: there are no times to draw")
+        raise HeldoutError(
+            f"no training or scoring of {name} was run here by Snakemake, or with `--quiet all`, which leaves no log"
+        )
     found = bars(run)
     seconds = shares(run)
     whole = sum(seconds.values())
