@@ -40,8 +40,15 @@ DEADLINE_S = 240
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run was cut off: the last job to be at work, and the seconds of a loop that no file holds."""
+    """Where a run was cut off.
 
+    Attributes:
+        begun: the jobs that it had begun.
+        after: the last of them.
+        lost_s: if that is a training or scoring, the seconds of its loop that no file holds.
+    """
+
+    begun: frozenset[str]
     after: str
     lost_s: float | None
 
@@ -104,14 +111,19 @@ def cut_off(project: Project, number: signal.Signals, job: str, delay_s: float) 
     killed_at = time.time()
     os.killpg(process.pid, number)
     process.communicate(timeout=DEADLINE_S)
+    begun = frozenset(map(job_of, (*at_work, *over)))
     if not at_work:
-        return Moment("between jobs", None)
+        return Moment(begun, "between jobs", None)
     last = max(at_work, key=at_work.__getitem__)
     if not last.startswith(LOOPS):
-        return Moment(last.partition("/")[0].removesuffix(".log"), None)
+        return Moment(begun, job_of(last), None)
     saves = (project.folder / "results" / ".resume" / "saves").glob("*.safetensors")
     newest = max((path.stat().st_mtime for path in saves), default=0.0)
-    return Moment(last.partition("/")[0], max(0.0, killed_at - max(newest, at_work[last])))
+    return Moment(begun, job_of(last), max(0.0, killed_at - max(newest, at_work[last])))
+
+
+def job_of(log: str) -> str:
+    return log.partition("/")[0].removesuffix(".log")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +140,7 @@ def test_whatever_is_cut_off_whenever_a_rerun_ends_with_the_same_files(number, c
         project.run("snakemake", "--unlock", "--configfile", "killed.yaml")
         lost = "" if moment.lost_s is None else f", {moment.lost_s:.1f} s of its work lost"
         print(f"{number.name} during {moment.after}{lost}")
-    assert {moment.after for moment in moments} >= {job for job, _ in cuts}
+    assert frozenset().union(*(moment.begun for moment in moments)) >= {job for job, _ in cuts}
     assert all(moment.lost_s is None or moment.lost_s < 10 for moment in moments)
     project.snakemake("--configfile", "killed.yaml", "--rerun-incomplete")
     assert results(project) == undisturbed
