@@ -1,11 +1,10 @@
 """How long a training or scoring will take, from the timing files of earlier ones or, on request, by a trial.
 
 A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
-one that differs in `steps` alone, in proportion. A scoring takes the time per image of the
-same method and parameters on the same model, for as many images, and what fitting took. What has no match is tried, if
-trials are given; methods that are fitted without a network, or join scores, take seconds and are not, so they stay
-unknown. It is the time inside the loops; starting a job adds some seconds. Image folders of one plug-in count as one
-dataset, though larger images take longer.
+one that differs in `steps` alone, in proportion. A scoring takes the time per image of the same method and parameters
+on the same model, for as many images, and what fitting took. What has no match is tried, on request; methods that are
+fitted, or join scores, mostly take seconds and are not, so they stay unknown. It is the time inside the loops; starting
+a job adds some seconds. Image folders of one plug-in count as one dataset, though larger images take longer.
 """
 
 import json

@@ -43,8 +43,6 @@ class Trials:
         """
         image = image_shape(prepared)
         params = spec["params"] | {"refit": 0.0}
-        if "pretraining" in params:
-            params["pretraining"] = 0
         print(f"timing a few steps of {spec['model']}", file=sys.stderr)
         importlib.import_module("torch._dynamo")  # as an optimiser's first step would
         with reproducible(spec["threads"]):
