@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from heldout import randomness, registry
+from heldout.errors import HeldoutError
 from heldout.images import to_unit_range
 from heldout.laplacian import laplacian_distance
 from heldout.methods import adgan, anogan
@@ -174,6 +175,26 @@ def test_anogan_stops_where_its_loss_is_lower_than_at_the_start(gan):
         return anogan.AnoGAN(params).score(gan, IMAGES, KEYS)["score"]
 
     assert (score(50) < score(0)).all()
+
+
+@pytest.mark.parametrize("steps", [0, 30])
+def test_a_search_in_half_precision_ends_near_that_in_full_and_is_read_in_full(gan, steps):
+    def found(precision: str) -> dict[str, Tensor]:
+        params = anogan.Params(steps=steps, z_lr=0.05, precision=precision)
+        return anogan.AnoGAN(params).score(gan, IMAGES, KEYS)
+
+    half, full = found("bfloat16"), found("float32")
+    if steps == 0:
+        torch.testing.assert_close(half, full, rtol=0, atol=0)
+    else:
+        assert not torch.equal(half["score"], full["score"])
+        torch.testing.assert_close(half["score"], full["score"], rtol=0.05, atol=0)
+
+
+def test_half_precision_is_refused_where_the_weights_move(gan):
+    method = registry.create("method", "adgan", {"precision": "bfloat16"})
+    with pytest.raises(HeldoutError, match="theta_lr: 0, or precision: float32"):
+        method.score(gan, IMAGES, KEYS)
 
 
 def literal_restricted_search(generator, image, z, steps, z_lr, penalty, restriction, bound):

@@ -10,6 +10,7 @@ Source: ADGAN Algorithm 1 and section 3.1 (joint search, many starts); Schlegl e
 restrictions answer the review's obstacle 3 (Anomaly Detection using GANs, SIGKDD Explorations 2024).
 Every point is searched in a block of fixed size (`blocks.py`), with an optimiser state of its own, from starts that
 only its image's key determines: a result depends on neither the neighbours, nor their order, nor their number.
+Where z alone moves, the generator is first put into a faster form (`networks/fixing.py`).
 On a CPU the joint search of a squared error runs by a C++ kernel (`native/joint_search.py`), in a fraction of the time.
 """
 
@@ -22,23 +23,23 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from heldout import backends, registry
+from heldout import backends, randomness, registry
 from heldout.blocks import in_blocks
 from heldout.errors import HeldoutError
 from heldout.native import joint_search
 from heldout.native.compiling import Unavailable
-from heldout.randomness import starting_points
+from heldout.networks.fixing import fixed
 
 Loss = Callable[..., Tensor]  # made images (N, C, H, W) and the targets, N rows each -> (N,)
 Weights = dict[str, Tensor]  # a generator's parameters, each with a leading dimension: one private copy per point
 
 
 def squared_error(made: Tensor, images: Tensor) -> Tensor:
-    return (made - images).square().flatten(1).sum(1)  # (N, C, H, W) -> (N,)
+    return (made.float() - images).square().flatten(1).sum(1)  # (N, C, H, W) -> (N,)
 
 
 def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
-    return (made - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
+    return (made.float() - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
 
 
 class LatentParams(registry.MethodParams):
@@ -49,6 +50,10 @@ class LatentParams(registry.MethodParams):
         "none", description="after each step: z as it is, put to length sqrt(latent), or clipped to [-bound, bound]"
     )
     bound: float = Field(3.0, gt=0, description="of every dimension of z, for `restriction: clip`")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="of the steps, where z alone moves: bfloat16 takes half the time; ends are read in float32",
+    )
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Settings:
         update: whether z and the weights move in the same step (`together`) or z first and then, from the new
             gradient, the weights (`in_turn`).
         read_loss: the loss `after_last_step`, or the one that the last step saw (`at_last_step`); never the penalty.
-        penalty, restriction, bound: as LatentParams.
+        penalty, restriction, bound, precision: as LatentParams.
         backend: what moves the weights: PyTorch, the native kernel, or the kernel where it can (`auto`).
     """
 
@@ -80,6 +85,7 @@ class Settings:
     penalty: float = 0.0
     restriction: Literal["none", "shell", "clip"] = "none"
     bound: float = 3.0
+    precision: Literal["float32", "bfloat16"] = "float32"
     backend: Literal["auto", "native", "torch"] = "auto"
 
 
@@ -123,17 +129,25 @@ def latent_search(
         with_path: whether to keep where z was at every step.
 
     Raises:
-        HeldoutError: the settings ask for the native kernel, which cannot do this search.
+        HeldoutError: the settings ask for the native kernel, which cannot do this search, or for half precision while
+            the weights move.
     """
+    if settings.precision != "float32" and settings.theta_lr > 0:
+        raise HeldoutError(
+            f"precision: {settings.precision} is for a search of z alone, since steps of the weights are smaller than "
+            "what it can tell apart; set theta_lr: 0, or precision: float32"
+        )
     starts = settings.starts
     if starts_at is None:
-        starts_at = starting_points(keys, starts, generator.latent).to(targets[0].device)
+        starts_at = randomness.starting_points(keys, starts, generator.latent).to(targets[0].device)
     if _is_native(generator, targets[0], loss, settings):
         reduces = loss is mean_squared_error
         return Found(*joint_search.search(generator, targets[0], starts_at, settings, reduces, with_path))
     z = starts_at.flatten(0, 1)  # (N * starts, latent)
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
     move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
+    if settings.theta_lr == 0:
+        generator = fixed(generator)
 
     def search(z: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
         visited: list[Tensor] = []
@@ -183,7 +197,8 @@ def _with_shared_weights(
     adam = _adam([z], settings.z_lr, settings)
     before_step = None
     for _ in range(settings.steps):
-        losses = loss(generator(z), *targets)
+        with randomness.autocast(settings.precision, z.device):
+            losses = loss(generator(z), *targets)
         lowered = losses + _penalty(z, settings)
         (z.grad,) = torch.autograd.grad(lowered.sum(), z)  # of z alone: the weights' gradients would be half the work
         before_step = losses.detach()

@@ -35,7 +35,7 @@ class SearchParams(LatentParams):
     update: Literal["together", "in_turn"] = Field(
         "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"
     )
-    block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better")
+    block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better, and theta_lr 0")
     backend: Literal["auto", "native", "torch"] = Field(
         "auto", description="of the joint search: a C++ kernel or PyTorch; auto takes the kernel where it can"
     )

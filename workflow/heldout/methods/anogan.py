@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.blocks import in_blocks
+from heldout.networks.fixing import fixed
 from heldout.search import Found, LatentParams, Settings, latent_search
 
 
@@ -81,7 +82,7 @@ class AnoGAN:
         return latent_search(model.generator, (images, wanted), keys, loss, settings, with_path=with_path)
 
     def _wanted(self, model: nn.Module, images: Tensor) -> Tensor:
-        return in_blocks(model.discriminator.features, images, size=self.params.block)[0]
+        return in_blocks(fixed(model.discriminator).features, images, size=self.params.block)[0]
 
     def _combined(self, residual: Tensor, feature: Tensor) -> Tensor:
         return (1 - self.params.weight) * residual + self.params.weight * feature
@@ -89,9 +90,9 @@ class AnoGAN:
 
 def _parts(model: nn.Module) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return the function that gives L_R and L_D of made images, the images, and the features wanted of them."""
-    features = model.discriminator.features
+    features = fixed(model.discriminator).features
     return lambda made, images, wanted: (_distance(made, images), _distance(features(made), wanted))
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b).abs().flatten(1).sum(1)  # (N, ...) -> (N,)
+    return (a.float() - b).abs().flatten(1).sum(1)  # (N, ...) -> (N,)

@@ -24,6 +24,7 @@ from heldout.search import Found
 class Params(SearchParams):
     steps: int = Field(20, ge=0, description="Adam steps from each starting point")
     theta_lr: float = Field(0, ge=0, description="Adam's step size on the weights; 0 searches z alone")
+    block: int = Field(64, ge=1, description="starting points in one forward; 8 where the weights move, on a CPU")
 
     small: ClassVar[dict[str, Any]] = {"starts": 3, "steps": 2, "block": 4}
 
