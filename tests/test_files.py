@@ -1,5 +1,6 @@
 """A file is whole or absent."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_a_file_that_cannot_be_read_is_not_called_unwritable(tmp_path):
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "results" / "a.csv"):
         (tmp_path / "elsewhere").read_text()
+
+
+def test_a_copy_that_finds_no_room_names_what_it_was_writing(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device", "/elsewhere/source")
+    for whole in (whole_file, whole_folder):
+        refusal = pytest.raises(HeldoutError, match="cannot write .*copied: No space left on device; make room")
+        with refusal, whole(tmp_path / "copied"):
+            raise full
 
 
 def test_others_may_read_what_a_library_made_private(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from heldout.errors import HeldoutError
@@ -33,7 +33,7 @@ class Checkpoint:
 def write(path: Path, spec: dict[str, Any], weights: dict[str, Tensor], failed: str | None = None) -> None:
     """Write a checkpoint; the same arguments give the same bytes."""
     metadata = {METADATA_KEY: canonical({"spec": spec, "failed": failed})}
-    save_file({name: weight.cpu().contiguous() for name, weight in weights.items()}, path, metadata)
+    path.write_bytes(save({name: weight.cpu().contiguous() for name, weight in weights.items()}, metadata))
 
 
 def load(path: Path, expected: str) -> Checkpoint:

@@ -1,10 +1,12 @@
-"""What Snakemake prints when a run ends early: the end of each failed job's log, and how to go on."""
+"""What is printed when a run ends early: the end of each failed job's log, who else runs here, and how to go on."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 TAIL_LINES = 15
+LOCKS = Path(".snakemake", "locks")
 _LOG_OF_A_FAILED_JOB = re.compile(r"^ +log: (.+?) \(check log file", re.MULTILINE)
 
 
@@ -20,6 +22,27 @@ def explain(snakemake_logs: Iterable[str | Path], command: str) -> str:
     parts = [_tail(Path(name)) for name in dict.fromkeys(_LOG_OF_A_FAILED_JOB.findall(text))]
     parts.append(f"Files that are finished stay valid. Resume with:\n    {command}")
     return "\n".join(["", *parts])
+
+
+def already_running() -> str | None:
+    """Return a line about another run in this folder, or None; Snakemake refuses this one where they share a file."""
+    if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
+        return None
+    import psutil  # Snakemake's own requirement; only where there is a lock
+
+    related = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        is_here = process.info["cwd"] == str(Path.cwd()) and process.pid not in related
+        if is_here and "snakemake" in map(_name, (process.info["cmdline"] or [])[:2]):
+            return (
+                f"process {process.pid} is running snakemake in this folder; if this run is refused, wait for it, "
+                "or put both experiments into one file, or give each a clone of its own"
+            )
+    return None
+
+
+def _name(word: str) -> str:
+    return Path(word).name
 
 
 def _tail(log: Path) -> str:

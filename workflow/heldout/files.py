@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written to a temporary name outside what DVC tracks, then renamed."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ SCRATCH = ".resume"
 # The outputs of the stage in dvc.yaml.
 VERSIONED = ("data/raw", "data/prepared", "data/splits", "results/checkpoints", "results/scores")
 READABLE = 0o666
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def temporary_for(path: Path) -> Path:
@@ -77,7 +79,8 @@ def _clear_about(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = Path(error.filename or temporary)
+        # A copy that runs out of room names what it was reading.
+        named = Path(temporary if error.errno in NO_ROOM else error.filename or temporary)
         if temporary not in (named, *named.parents) and named not in (path, *path.parents, *temporary.parents):
             raise
         raise HeldoutError(

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from heldout.files import SCRATCH, whole_file
 from heldout.identity import canonical, digest
@@ -54,7 +54,7 @@ class Saves:
         content = _apart(state, tensors)
         metadata = {METADATA_KEY: json.dumps({"identity": self._identity, "state": content})}
         with whole_file(self.path) as temporary:
-            save_file(tensors, temporary, metadata)
+            temporary.write_bytes(save(tensors, metadata))
         self._saved_at = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from heldout.config import read
 from heldout.errors import HeldoutError
-from heldout.failures import explain
+from heldout.failures import already_running, explain
 from heldout.files import VERSIONED, make_folder
 from heldout.plan import Plan
 from heldout.resources import of_evaluation, of_figures, of_files, of_step
@@ -26,6 +26,10 @@ try:
         make_folder(Path(folder))  # DVC wants every output of its stage, even where an experiment puts nothing there
 except HeldoutError as error:
     sys.exit(f"heldout: error: {error}")
+
+
+if "--nolock" not in sys.argv and (other_run := already_running()):
+    print(f"heldout: {other_run}", file=sys.stderr)  # before Snakemake says that it cannot lock the folder
 
 
 wildcard_constraints:
