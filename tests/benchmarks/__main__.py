@@ -1,0 +1,43 @@
+"""Measure how fast things are, against literal loops: python -m tests.benchmarks [NAME ...]
+
+Each file here without an underscore is a benchmark. Every one runs its baseline and ours in turn, checks that both
+compute the same, and prints medians and ratios; results/performance/ keeps all figures, and a drawing of the ratios.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import pkgutil
+
+import tests.benchmarks
+from heldout.running import reproducible
+from tests.benchmarks import _measuring
+
+NAMES = [module.name for module in pkgutil.iter_modules(tests.benchmarks.__path__) if not module.name.startswith("_")]
+
+
+def main() -> None:
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command `heldout` does
+    arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    arguments.add_argument("names", nargs="*", default=NAMES, choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    arguments.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch; all processors by default")
+    arguments.add_argument("--rounds", type=int, default=5)
+    asked = arguments.parse_args()
+    with reproducible(asked.threads):
+        print(json.dumps(_measuring.machine()), flush=True)
+        rows: list[_measuring.Row] = []
+        for name in asked.names:
+            results = importlib.import_module(f"tests.benchmarks.{name}").measure(asked.rounds)
+            _measuring.write(name, results)
+            print(f"\n{name}\n{_measuring.text(results)}", flush=True)
+            rows += [result for result in results if isinstance(result, _measuring.Row)]
+    for row in rows:
+        for error, value in row.errors.items():
+            print(f"{row.what}: {error} {value:.2g}")
+    if rows:
+        _measuring.draw_ratios(rows, _measuring.FOLDER / "ratios.svg")
+
+
+if __name__ == "__main__":
+    main()

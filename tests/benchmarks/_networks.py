@@ -1,0 +1,26 @@
+"""Networks and images for the benchmarks: the papers' size, random weights, which take as long as trained ones."""
+
+import torch
+from torch import Tensor, nn
+
+from heldout import registry, steps
+
+IMAGE = registry.ImageShape(1, 32)
+
+
+def built(model: str, image: registry.ImageShape = IMAGE, **params: object) -> nn.Module:
+    """Return a model with its first weights and other than trivial statistics, as methods read it."""
+    network = steps.build({"model": model, "params": params, "seed": 0}, image)
+    rng = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            module.weight.data *= 2  # first weights alone make images all but grey
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=rng)
+            module.running_var.uniform_(0.5, 2, generator=rng)
+    return steps.ready(network)
+
+
+def images(count: int, image: registry.ImageShape = IMAGE) -> Tensor:
+    """Return noise in the place of images, `(count, C, H, W)` in [-1, 1]."""
+    return torch.rand(count, image.channels, image.side, image.side, generator=torch.Generator().manual_seed(2)) * 2 - 1
