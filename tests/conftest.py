@@ -79,12 +79,12 @@ def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: obje
 
 
 @pytest.fixture
-def task(tmp_path, monkeypatch):
-    """A planned run on 100 images of noise instead of mnist5k's, split but not trained."""
+def task(tmp_path, monkeypatch, request):
+    """A planned run on 100 images of noise instead of mnist5k's, split but not trained; grey ones, 16 pixels wide."""
     monkeypatch.chdir(tmp_path)
     plan = Plan(config.read(EXPERIMENT, where="trial.yaml"))
     run = plan.runs[0]
-    images = noise(100, 1, 16).numpy()
+    images = noise(100, *getattr(request, "param", (1, 16))).numpy()
     for path in (run.prepared.path, run.split.path):
         (tmp_path / path).parent.mkdir(parents=True)
     np.save(run.prepared.path, images)
@@ -98,11 +98,11 @@ def task(tmp_path, monkeypatch):
         parent = tmp_path / training.path if name != "dcgan" else None
         return train(step.spec, run.prepared.path, run.split.path, tmp_path / step.path, device, parent, **options)
 
-    def scored(name, checkpoint=None, **options):
+    def scored(name, checkpoint=None, device="cpu", **options):
         step = run.scorings[name]
         read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec["checkpoint"] else None
         sources = Sources(read, [tmp_path / other.path for key, other in step.inputs.items() if key.startswith("join")])
-        failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, "cpu", **options)
+        failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, device, **options)
         return failed, read_scores(tmp_path / step.path)
 
     manifest = json.loads((tmp_path / run.split.path).read_text())

@@ -118,6 +118,8 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ({"seeds": [0, 0]}, "trial.yaml, seeds: "),
         ({"calibration": -0.1}, "trial.yaml, calibration: Input should be greater than or equal to 0"),
         ({"test_items": -5}, "trial.yaml, test_items: "),
+        ({"jobs_per_gpu": 0}, "trial.yaml, jobs_per_gpu: Input should be greater than or equal to 1 (it is 0)"),
+        ({"memory": "2 GB"}, "trial.yaml, memory: "),
         ({"device": "gpu"}, "trial.yaml, device: auto, cpu, cuda or cuda:N is wanted (it is 'gpu')"),
         ({"experiment": "../elsewhere"}, "trial.yaml, experiment: "),
         ({"models": {"wgan": {"learning_rate": float("nan")}}}, "models.wgan.learning_rate: nan is no number"),

@@ -50,6 +50,8 @@ def with_method(name: str, **params: object) -> dict[str, dict[str, object]]:
         ({"experiment": "other"}, set()),
         ({"bootstrap": 2000}, set()),
         ({"device": "cpu"}, set()),
+        ({"jobs_per_gpu": 1}, set()),
+        ({"memory": 1000}, set()),
         ({"mirror": "/elsewhere"}, set()),
         ({"held_out": [8, 1]}, set()),
         ({"held_out": ["1", "8"]}, set()),
@@ -165,6 +167,16 @@ def test_a_scoring_without_a_model_asks_for_no_gpu():
     run = plan.runs[0]
     gpus = {name: plan.gpus_to_score(SimpleNamespace(digest=step.digest)) for name, step in run.scorings.items()}
     assert gpus == {"adgan": 1, "anogan": 1, "prior": 1, "isolation_forest": 0, "mean_image": 0}
+
+
+def test_a_scoring_without_a_network_runs_on_the_cpu_whatever_the_device():
+    plan = Plan(config.read(BASE | {"device": "cuda:1"}, where="trial.yaml"))
+    steps = plan.runs[0].scorings
+    devices = {name: plan.device_to_score(SimpleNamespace(digest=step.digest)) for name, step in steps.items()}
+    assert devices == {
+        **dict.fromkeys(("adgan", "anogan", "prior"), "cuda:1"),
+        **dict.fromkeys(("isolation_forest", "mean_image"), "cpu"),
+    }
 
 
 def test_jobs_ask_for_a_gpu_only_where_one_would_be_used(monkeypatch):

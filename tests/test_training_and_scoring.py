@@ -407,3 +407,26 @@ def test_a_training_takes_huge_pages_unless_the_user_says_no(task):
     asked = task.checkpoint.read_bytes()
     assert in_a_process(*arguments, THP_MEM_ALLOC_ENABLE="0")[1] == "0"
     assert task.checkpoint.read_bytes() == asked  # where tensors lie changes no bit
+
+
+POOLS = """
+import json
+from heldout.cli import main
+try:
+    main()
+finally:
+    from threadpoolctl import threadpool_info
+    print(json.dumps([[pool["user_api"], pool["num_threads"]] for pool in threadpool_info()]))
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blas_and_openmp_keep_to_the_planned_threads_whatever_the_environment_says(task, threads):
+    step = task.run.scorings["isolation_forest"]  # scikit-learn is loaded on the way
+    step.spec["threads"] = threads
+    other = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(3 - threads))
+    command = [sys.executable, "-c", POOLS, "score", *inputs_of(task, step), "--scores", step.path, "--device", "cpu"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, env=os.environ | other)
+    pools = json.loads(result.stdout)
+    few = min(threads, os.cpu_count() or 1)  # OpenBLAS starts no more than there are cores
+    assert len(pools) > 2 and {tuple(pool) for pool in pools} == {("blas", few), ("openmp", threads)}

@@ -8,14 +8,25 @@ from typing import Annotated, Any
 
 import typer
 
-from heldout.config import MIRROR_VARIABLE, SAVE_EVERY_S
+from heldout.config import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.errors import HeldoutError
+
+# What OpenMP and the libraries behind NumPy and scikit-learn read when they are loaded; Snakemake sets the same.
+THREADS_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; Snakemake prints it")]
 File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+JobsPerGpu = Annotated[int, typer.Option(help="trainings and scorings that share a GPU; further ones wait", min=1)]
 SaveEvery = Annotated[int, typer.Option(help="seconds between saves of what is done")]
 Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address that holds the files")]
 Entry = Annotated[str | None, typer.Argument(help="an entry, for its parameters")]
@@ -59,12 +70,14 @@ def train(
     checkpoint: File,
     parent: Annotated[Path | None, typer.Option(help="the checkpoint of the model it is trained on")] = None,
     device: Device = "auto",
+    jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
     save_every: SaveEvery = SAVE_EVERY_S,
 ) -> None:
     """Train a model on the normal images and write its checkpoint."""
+    planned = _on_its_threads(spec)
     from heldout.training import train
 
-    _report_failure(train(json.loads(spec), images, split, checkpoint, device, parent, save_every))
+    _report_failure(train(planned, images, split, checkpoint, device, parent, save_every, jobs_per_gpu))
 
 
 @app.command()
@@ -77,13 +90,18 @@ def score(
     joined: Annotated[list[Path] | None, typer.Option(help="scores of other methods that it joins")] = None,
     weights: Annotated[Path | None, typer.Option(help="folder of fetched weights")] = None,
     device: Device = "auto",
+    jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
+    memory: Annotated[
+        int | None, typer.Option(help="MiB it may hold: on a GPU of its memory, else of RAM", min=1)
+    ] = None,
     save_every: SaveEvery = SAVE_EVERY_S,
 ) -> None:
     """Score the test images with a method."""
+    planned = _on_its_threads(spec)
     from heldout.scoring import Sources, score
 
     sources = Sources(checkpoint, joined or [], weights)
-    _report_failure(score(json.loads(spec), images, split, sources, scores, device, save_every))
+    _report_failure(score(planned, images, split, sources, scores, device, save_every, jobs_per_gpu, memory))
 
 
 @app.command()
@@ -271,6 +289,13 @@ def main() -> None:
         sys.exit(f"heldout: error: {error}")
     except OSError as error:
         sys.exit(f"heldout: error: {error.filename or 'a file'}: {error.strerror or error}")
+
+
+def _on_its_threads(spec: str) -> dict[str, Any]:
+    """Return a training's or scoring's spec, after telling the libraries that are loaded from here on its threads."""
+    planned = json.loads(spec)
+    os.environ.update(dict.fromkeys(THREADS_VARIABLES, str(planned["threads"])))
+    return planned
 
 
 def _report_failure(failed: str | None) -> None:

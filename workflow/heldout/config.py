@@ -18,6 +18,7 @@ from heldout.tasks import WHOLE
 
 MIRROR_VARIABLE = "HELDOUT_MIRROR"
 SAVE_EVERY_S = 60
+JOBS_PER_GPU = 4
 
 SHARED_FOLDERS = ("checkpoints", "scores", "logs", "benchmarks")  # below results/, beside the experiments
 
@@ -41,6 +42,10 @@ class Experiment(SplitSettings):
     models: Entries = Field({}, description="what is trained; `heldout models` lists them")
     methods: Entries = Field(min_length=1, description="what scores the test images; `heldout methods` lists them")
     device: Device = Field("auto", description="auto, cpu, cuda or cuda:N")
+    jobs_per_gpu: int = Field(
+        JOBS_PER_GPU, ge=1, description="trainings and scorings that share a GPU; further ones wait"
+    )
+    memory: int | None = Field(None, ge=1, description="MiB that a scoring may hold; none: no limit")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the trainings")
     threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of their identity")
     save_every: int = Field(
@@ -67,7 +72,7 @@ class Experiment(SplitSettings):
             raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
         return name
 
-    @field_validator("seeds", "threads", "save_every", "bootstrap", mode="before")
+    @field_validator("seeds", "threads", "jobs_per_gpu", "memory", "save_every", "bootstrap", mode="before")
     @classmethod
     def _integers(cls, values: Any) -> Any:
         """`--config bootstrap=5e3` comes as a string."""

@@ -169,9 +169,11 @@ class Plan:
 
     def gpus_to_score(self, wildcards: Any) -> int:
         """GPUs that a scoring asks for: none where no network takes part."""
-        step = self.step(wildcards)
-        facts = schema.facts("method", step.spec["method"], step.spec["params"])
-        return self.gpus if "checkpoint" in step.inputs or facts["network"] else 0
+        return self.gpus if uses_network(self.step(wildcards).spec) else 0
+
+    def device_to_score(self, wildcards: Any) -> str:
+        """The device of a scoring: without a network the CPU, since it would hold a GPU's place for nothing."""
+        return self.settings.device if uses_network(self.step(wildcards).spec) else "cpu"
 
     def step(self, wildcards: Any) -> Step:
         """Return the step behind a file name.
@@ -454,6 +456,11 @@ def _steps_of(run: Run) -> list[Step]:
 
 def _paths(steps: Any) -> list[str]:
     return list(dict.fromkeys(step.path for step in steps))  # two entries may share a file
+
+
+def uses_network(spec: dict[str, Any]) -> bool:
+    """Whether a network takes part in the scoring of this spec."""
+    return spec["checkpoint"] is not None or schema.facts("method", spec["method"], spec["params"])["network"]
 
 
 def _has_gpu() -> bool:

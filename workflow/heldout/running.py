@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from tqdm import tqdm
 
-from heldout import identity
+from heldout import gpus, identity
 from heldout.errors import HeldoutError
 from heldout.native.compiling import processor
 
@@ -37,6 +38,31 @@ def choose_device(name: str) -> torch.device:
             "check the driver with nvidia-smi, or set device: auto or cpu"
         )
     return device
+
+
+def hold_device(name: str, jobs_per_gpu: int) -> torch.device:
+    """Return the device that `name` names; if it is a GPU, one with a free place, which this process then holds.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`; N counts the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
+        jobs_per_gpu: processes that may hold a place on one GPU; where all are taken, this one waits.
+
+    Raises:
+        HeldoutError: it asks for a GPU that PyTorch does not see, or places cannot be held.
+    """
+    device = choose_device(name)
+    if device.type == "cpu":
+        return device
+    numbers = list(range(torch.cuda.device_count())) if device.index is None else [device.index]
+    place = gpus.take([_identifier(number) for number in numbers], jobs_per_gpu)
+    device = torch.device("cuda", numbers[place])
+    torch.cuda.set_device(device)  # for what a library allocates without being told where
+    return device
+
+
+def _identifier(number: int) -> str:
+    """Return what names a GPU whatever its number is here: its UUID, which old drivers may not tell."""
+    return str(getattr(torch.cuda.get_device_properties(number), "uuid", number))
 
 
 @contextmanager
@@ -105,6 +131,22 @@ def peak_memory_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def held_memory_mib(device: torch.device) -> tuple[float, float]:
+    """Return what this process holds now, and the most it has held: on the GPU with PyTorch's cache, else in RAM.
+
+    The system's own peak would not do for RAM: on Linux a process inherits that of the one it was started from.
+    """
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device) / 2**20, torch.cuda.max_memory_reserved(device) / 2**20
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:  # as on macOS; what is held now then counts as nothing, which errs on the safe side
+        return 0.0, peak_memory_mib(device)
+    told = dict(line.split(":", 1) for line in lines)
+    now, peak = (int(told[name].split()[0]) / 2**10 for name in ("VmRSS", "VmHWM"))  # kB, which are KiB
+    return now, peak
 
 
 def describe(device: torch.device) -> str:

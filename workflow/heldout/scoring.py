@@ -15,20 +15,20 @@ from typing import Any
 import torch
 
 from heldout import backends, checkpoints, registry, steps
-from heldout.config import SAVE_EVERY_S
+from heldout.config import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.files import whole_file, write_json
 from heldout.identity import ALWAYS, check_source, digest, has_checksum
+from heldout.portions import Portions
 from heldout.protocols import read_manifest
 from heldout.resuming import Saves, stoppable
 from heldout.running import (
-    choose_device,
     decides_bits,
     describe,
+    hold_device,
     peak_memory_mib,
     progress,
     reproducible,
-    synchronise,
     what_ran,
 )
 from heldout.scores import Scores, read_scores, write_scores
@@ -60,6 +60,8 @@ def score(
     scores_path: Path,
     device_name: str,
     save_every_s: float = SAVE_EVERY_S,
+    jobs_per_gpu: int = JOBS_PER_GPU,
+    memory_mib: int | None = None,
 ) -> str | None:
     """Score every image that is not trained on, and write the scores, their spec and their timing.
 
@@ -72,6 +74,8 @@ def score(
         scores_path: the Parquet file to write; it appears last.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
         save_every_s: seconds between two saves of what is scored.
+        jobs_per_gpu: how many processes may share a GPU; further ones wait.
+        memory_mib: what the scoring may hold, if there is a limit: on a GPU of its memory, else of RAM.
 
     Returns:
         Why the scoring failed numerically, or None.
@@ -80,7 +84,7 @@ def score(
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
     check_source(spec, f"heldout.methods.{spec['method']}", ALWAYS)
-    device = choose_device(device_name)
+    device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec["split"])
     method = registry.create("method", spec["method"], spec["params"])
     timing = {"fit_s": None, "ms_per_image": None, "images": 0}
@@ -99,7 +103,7 @@ def score(
                     read = trained_model(sources.checkpoint, spec["checkpoint"], images_path).to(device)
                 made_with = {"manifest": manifest["sha256"], "checkpoint_sha256": checkpoint_sha256}
                 saves = Saves(spec, decides_bits(device) | made_with, save_every_s)
-                _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves)
+                _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves, memory_mib)
             failed = None
         except NumericalFailure as failure:
             failed, columns = str(failure), {name: [] for name in columns}
@@ -217,19 +221,19 @@ def _score_parts(
     columns: dict[str, Any],
     timing: dict[str, Any],
     saves: Saves,
+    memory_mib: int | None,
 ) -> None:
     indices = [index for part in SCORED_PARTS for index in manifest[part]]
     images = torch.cat([part_of(images_path, manifest, part) for part in SCORED_PARTS])
     columns["index"] = indices
     columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
 
-    def scored(chunk: slice) -> dict[str, torch.Tensor]:
-        found = steps.score(method, read, images[chunk].to(device), indices[chunk], spec["seed"])
-        synchronise(device)
-        return found
+    def score_portion(portion: slice) -> dict[str, torch.Tensor]:
+        return steps.score(method, read, images[portion].to(device), indices[portion], spec["seed"])
 
+    portions = Portions(method.params, memory_mib, device)
     at_once = method.params.block
-    chunks = [slice(first, first + at_once) for first in range(0, len(images), at_once)]
+    chunks = [slice(first, min(first + at_once, len(images))) for first in range(0, len(images), at_once)]
     done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0, "backends": None}
     results = done["results"]
     if results:
@@ -239,16 +243,19 @@ def _score_parts(
             backends.chose(computation, backend)
     is_warm = len(chunks) == 1
     if is_warm:
-        scored(chunks[0])  # untimed, as the first of several is: first calls compile, allocate and load
+        # Untimed, as the first of several is: first calls compile, allocate and load.
+        portions.score(score_portion, chunks[0])
     left = chunks[len(results) :]
     with stoppable() as stop:
         for chunk in progress(left, len(chunks), f"{spec['method']} {spec['held_out']}", done=len(results)):
             began = time.perf_counter()
-            results.append(scored(chunk))
+            results.append(portions.score(score_portion, chunk))
             if done["backends"] not in (None, backends.so_far()):
                 print("the blocks before were scored by another backend; starting over", file=sys.stderr)
                 saves.drop()
-                return _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves)
+                return _score_parts(
+                    method, read, spec, images_path, manifest, device, columns, timing, saves, memory_mib
+                )
             done["backends"] = backends.so_far()
             if is_warm or (chunk == chunks[-1] and not done["images"]):
                 done["spent_s"] += time.perf_counter() - began

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from heldout import checkpoints, randomness, registry, steps
-from heldout.config import SAVE_EVERY_S
+from heldout.config import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.files import whole_file, write_json
 from heldout.identity import ALWAYS, check_source
@@ -25,9 +25,9 @@ from heldout.images import to_unit_range
 from heldout.protocols import content_sha256, read_manifest
 from heldout.resuming import Saves, stoppable
 from heldout.running import (
-    choose_device,
     decides_bits,
     describe,
+    hold_device,
     peak_memory_mib,
     progress,
     reproducible,
@@ -67,6 +67,7 @@ def train(
     device_name: str,
     parent: Path | None = None,
     save_every_s: float = SAVE_EVERY_S,
+    jobs_per_gpu: int = JOBS_PER_GPU,
 ) -> str | None:
     """Train one model and write its checkpoint, spec, history and timing.
 
@@ -79,6 +80,7 @@ def train(
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
         parent: the checkpoint of the model it is trained on, if any.
         save_every_s: seconds between two saves of what is done.
+        jobs_per_gpu: how many processes may share a GPU; further ones wait.
 
     Returns:
         Why the training failed numerically, or None.
@@ -87,7 +89,7 @@ def train(
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
     check_source(spec, f"heldout.models.{spec['model']}", ALWAYS)
-    device = choose_device(device_name)
+    device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec["split"])
     images = part_of(images_path, manifest, "train").to(device)
     classes = torch.tensor(manifest["train_classes"], device=device) if "normal_classes" in spec else None

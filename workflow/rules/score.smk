@@ -22,11 +22,14 @@ rule score:
         runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
     params:
         spec=PLAN.spec,
-        device=PLAN.settings.device,
+        device=PLAN.device_to_score,
+        jobs_per_gpu=PLAN.settings.jobs_per_gpu,
+        memory=f"--memory {PLAN.settings.memory}" if PLAN.settings.memory else "",
         save_every=PLAN.settings.save_every,
         sources=lambda wildcards, input: PLAN.sources(input),
     message:
         "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:
         "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.sources}"
-        " --scores {output.scores:q} --device {params.device:q} --save-every {params.save_every} > {log:q} 2>&1"
+        " --scores {output.scores:q} --device {params.device:q} --jobs-per-gpu {params.jobs_per_gpu} {params.memory}"
+        " --save-every {params.save_every} > {log:q} 2>&1"

@@ -23,10 +23,12 @@ rule train:
     params:
         spec=PLAN.spec,
         device=PLAN.settings.device,
+        jobs_per_gpu=PLAN.settings.jobs_per_gpu,
         save_every=PLAN.settings.save_every,
         parent=lambda wildcards, input: f"--parent {shlex.quote(input.parent)}" if input.parent else "",
     message:
         "Train {wildcards.model}-{wildcards.digest} on {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
     shell:
         "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.parent}"
-        " --checkpoint {output.checkpoint:q} --device {params.device:q} --save-every {params.save_every} > {log:q} 2>&1"
+        " --checkpoint {output.checkpoint:q} --device {params.device:q} --jobs-per-gpu {params.jobs_per_gpu}"
+        " --save-every {params.save_every} > {log:q} 2>&1"

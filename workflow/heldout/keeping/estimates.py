@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from heldout.errors import HeldoutError
 from heldout.identity import canonical
 from heldout.keeping.inventory import PLACES
-from heldout.plan import Step
+from heldout.plan import Step, uses_network
 from heldout.resources import images_of_parts
 from heldout.sidecars import SPEC, TIMING
 from heldout.tasks import SCORED_PARTS
@@ -120,7 +120,8 @@ def _timings(step: str, on_gpu: bool) -> Iterator[tuple[dict[str, Any], dict[str
         spec = path.with_name(path.name.replace(TIMING, SPEC))
         try:
             recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (spec, path))
-            counts = not timing["failed"] and timing["device"].startswith("cpu") != on_gpu
+            by_gpu = on_gpu and (step == "train" or uses_network(recorded["spec"]))
+            counts = not timing["failed"] and timing["device"].startswith("cpu") != by_gpu
         except (OSError, ValueError, KeyError, TypeError):
             continue  # an estimate does without it
         if counts:
