@@ -65,6 +65,15 @@ class Growth:
     goal: float | None = None
 
 
+@dataclass
+class Table:
+    """What was measured that is neither a ratio nor a growth: words and figures as they are shown."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
 def in_turn(contenders: dict[str, tuple[Callable[[], Any], float]], rounds: int) -> dict[str, list[float]]:
     """Run each contender once untimed, then all of them in turn in every round; return seconds per unit.
 
@@ -118,30 +127,35 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
 
 
-def text(results: list[Row | Growth]) -> str:
+def text(results: list[Row | Growth | Table]) -> str:
     """Return Markdown tables: of rows medians, the ratio with its range over rounds, its goal; of growths the costs."""
     rows = [result for result in results if isinstance(result, Row)]
-    lines = ["| what | baseline | ours | ratio | goal |", "| --- | --- | --- | --- | --- |"] if rows else []
-    for row in rows:
-        slow, fast = (_time(statistics.median(row.seconds[name])) for name in (row.baseline, row.ours))
-        ratio = spread(row.ratios)
-        lines.append(
-            f"| {row.what} | {row.baseline}: {slow} per {row.unit} | {row.ours}: {fast} "
-            f"| {ratio['median']:.1f} ({ratio['lowest']:.1f} to {ratio['highest']:.1f}) | {row.goal or ''} |"
-        )
-    for growth in results:
-        if isinstance(growth, Growth):
-            sizes = sorted({size for pairs in growth.series.values() for size, _ in pairs})
-            lines += ["", f"{growth.what}, by {growth.along}" + (f"; goal: {growth.goal:g}" if growth.goal else ""), ""]
-            lines += ["| | " + " | ".join(f"{size:g}" for size in sizes) + " |", "| --- " * (len(sizes) + 1) + "|"]
-            for name, pairs in growth.series.items():
-                costs = dict(pairs)
-                cells = [f"{costs[size]:.3g}" if size in costs else "" for size in sizes]
-                lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    parts = [_markdown(["what", "baseline", "ours", "ratio", "goal"], [_cells(row) for row in rows])] if rows else []
+    for result in results:
+        if isinstance(result, Table):
+            parts.append(f"{result.title}\n\n{_markdown(result.header, result.rows)}")
+        if isinstance(result, Growth):
+            sizes = sorted({size for pairs in result.series.values() for size, _ in pairs})
+            costs = {name: dict(pairs) for name, pairs in result.series.items()}
+            cells = [[name, *(f"{of[size]:.3g}" if size in of else "" for size in sizes)] for name, of in costs.items()]
+            title = f"{result.what}, by {result.along}" + (f"; goal: {result.goal:g}" if result.goal else "")
+            parts.append(f"{title}\n\n{_markdown(['', *(f'{size:g}' for size in sizes)], cells)}")
+    return "\n\n".join(parts)
 
 
-def write(name: str, results: list[Row | Growth]) -> None:
+def _cells(row: Row) -> list[str]:
+    slow, fast = (_time(statistics.median(row.seconds[name])) for name in (row.baseline, row.ours))
+    ratio = spread(row.ratios)
+    shown = f"{ratio['median']:.1f} ({ratio['lowest']:.1f} to {ratio['highest']:.1f})"
+    return [row.what, f"{row.baseline}: {slow} per {row.unit}", f"{row.ours}: {fast}", shown, str(row.goal or "")]
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def write(name: str, results: list[Row | Growth | Table]) -> None:
     """Keep a benchmark's results below FOLDER, and draw them."""
     content = [
         asdict(result) | ({"ratio": spread(result.ratios)} if isinstance(result, Row) else {}) for result in results
