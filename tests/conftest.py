@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import config, registry, steps
+from heldout import config, private_weights, registry, steps
 from heldout.labelled import LabelledImages, write_labels
 from heldout.native import joint_search
 from heldout.native.compiling import Unavailable, library
@@ -121,12 +122,29 @@ def compiler() -> None:
         pytest.skip(f"no native code: {reason}")
 
 
-@pytest.fixture(params=["torch", "native"])
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What torch.compile would compile runs as it is written: the same operations, without the minute."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    private_weights._compiled.cache_clear()
+    private_weights._why_not_compiled.cache_clear()
+    yield
+    private_weights._compiled.cache_clear()
+    private_weights._why_not_compiled.cache_clear()
+
+
+def prepared(backend: str, request: pytest.FixtureRequest) -> str:
+    """Return a backend of the joint search, with what a test of it needs."""
+    needed = {"native": "compiler", "compiled": "uncompiled"}
+    if backend in needed:
+        request.getfixturevalue(needed[backend])
+    return backend
+
+
+@pytest.fixture(params=["torch", "native", "compiled"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Each way to do a joint search."""
-    if request.param == "native":
-        request.getfixturevalue("compiler")
-    return request.param
+    return prepared(request.param, request)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The search against a literal one: an image, a starting point and a step at a time, Adam written out."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from heldout.images import to_unit_range
 from heldout.laplacian import laplacian_distance
 from heldout.methods import adgan, anogan
 from heldout.search import Settings, latent_search
-from tests.conftest import noise, trained
+from tests.conftest import noise, prepared, trained
 
 IMAGE = registry.ImageShape(1, 32)
 IMAGES = to_unit_range(noise(3, 1, 32))
@@ -214,22 +215,42 @@ def literal_restricted_search(generator, image, z, steps, z_lr, penalty, restric
     return z.detach(), adgan.squared_error(generator(z[None]), image[None])[0].detach()
 
 
-MOVES = pytest.mark.parametrize(
-    ("by", "theta_lr"), [("auto", 0), ("torch", 1), ("native", 1)], ids=["shared weights", "torch", "native"]
-)
+class OfAnotherKind(nn.Module):
+    """The same generator, which nothing made for DCGAN's takes as such."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator, self.latent = generator, generator.latent
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.generator(z)
 
 
-@MOVES
+@pytest.mark.parametrize(("update", "read_loss"), UPDATES)
+def test_the_joint_search_of_another_generator_equals_the_literal_algorithm(gan, update, read_loss):
+    other = SimpleNamespace(generator=OfAnotherKind(gan.generator))
+    assert_literal(other, Settings(6, 5, 0.25, 1e-3, *BETAS, 4, update, read_loss))
+
+
+@pytest.fixture(params=["shared weights", "torch", "native", "compiled", "another generator"])
+def move(request, gan):
+    """Each way to move z: a generator, the factor of the weights' step size, and a backend."""
+    if request.param == "shared weights":
+        return gan.generator, 0.0, "auto"
+    if request.param == "another generator":
+        return OfAnotherKind(gan.generator), 1.0, "torch"
+    return gan.generator, 1.0, prepared(request.param, request)
+
+
 @pytest.mark.parametrize(
     ("penalty", "restriction", "bound"), [(5.0, "none", 1), (0, "shell", 1), (0, "clip", 0.5), (2.0, "clip", 1)]
 )
-def test_a_restricted_search_is_the_literal_one(gan, penalty, restriction, bound, by, theta_lr, request):
-    """Weights that move by 1e-12 stand still, so both ways of searching must agree with one literal search."""
-    if by == "native":
-        request.getfixturevalue("compiler")
+def test_a_restricted_search_is_the_literal_one(gan, move, penalty, restriction, bound):
+    """Weights that move by 1e-12 stand still, so all ways of searching must agree with one literal search."""
+    generator, rate, backend = move
     restricted = {"penalty": penalty, "restriction": restriction, "bound": bound}
-    settings = Settings(2, 4, 0.25, theta_lr * 1e-12, *BETAS, block=3, **restricted, backend=by)
-    found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
+    settings = Settings(2, 4, 0.25, rate * 1e-12, *BETAS, block=3, **restricted, backend=backend)
+    found = latent_search(generator, (IMAGES,), KEYS, adgan.squared_error, settings)
     free = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, Settings(2, 4, 0.25, 0, *BETAS, block=3))
     starts = randomness.starting_points(KEYS, 2, gan.generator.latent)
     for image in range(3):
@@ -268,16 +289,14 @@ def test_the_laplacian_loss_can_be_searched_with_private_weights(gan):
     torch.testing.assert_close(score, torch.stack(expected), rtol=1e-3, atol=0)
 
 
-@MOVES
 @pytest.mark.parametrize("restriction", ["none", "shell"])
-def test_the_path_is_where_shorter_searches_end_and_costs_no_bit(gan, by, theta_lr, restriction, request):
-    if by == "native":
-        request.getfixturevalue("compiler")
+def test_the_path_is_where_shorter_searches_end_and_costs_no_bit(gan, move, restriction):
+    generator, rate, backend = move
 
     def search(steps: int, with_path: bool = False):
-        rates = (0.25, theta_lr * 1e-3)
-        settings = Settings(3, steps, *rates, *BETAS, block=4, restriction=restriction, backend=by)
-        return latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings, with_path=with_path)
+        rates = (0.25, rate * 1e-3)
+        settings = Settings(3, steps, *rates, *BETAS, block=4, restriction=restriction, backend=backend)
+        return latent_search(generator, (IMAGES,), KEYS, adgan.squared_error, settings, with_path=with_path)
 
     plain, recorded = search(4), search(4, with_path=True)
     assert plain.path is None and recorded.path.shape == (3, 3, 5, gan.generator.latent)

@@ -176,7 +176,7 @@ def draw_ratios(rows: list[Row], path: Path) -> None:
             axes.plot([ratio["lowest"], ratio["highest"]], [place, place], color="black", lw=1)
             if row.goal:
                 axes.plot([row.goal, row.goal], [place - 0.4, place + 0.4], color="#d55e00", lw=2)
-        axes.set_yticks(range(len(rows)), [row.what for row in rows])
+        axes.set_yticks(range(len(rows)), [f"{row.what}: {row.ours}" for row in rows])
         axes.invert_yaxis()
         axes.set_xlabel("times as fast as the baseline; black: range over rounds, orange: goal")
         _save(figure, path)

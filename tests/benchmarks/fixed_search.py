@@ -56,7 +56,7 @@ def _anogan(model: nn.Module, as_trained: nn.Module, given: Tensor, keys: Tensor
     what = f"AnoGAN, {STEPS} steps"
     return [
         Row(what, "naive", "float32", "image", 10, seconds, errors),
-        Row(f"{what}, in half precision", "naive", "bfloat16", "image", None, seconds),
+        Row(what, "naive", "bfloat16", "image", None, seconds),
     ]
 
 
@@ -84,7 +84,7 @@ def _adgan(model: nn.Module, as_trained: nn.Module, given: Tensor, keys: Tensor,
     what = f"ADGAN with fixed weights, {params.starts} starts, {params.steps} steps"
     return [
         Row(what, "naive", "float32", "image", 10, seconds, checked(found[0], naive())),
-        Row(f"{what}, in half precision", "naive", "bfloat16", "image", None, seconds),
+        Row(what, "naive", "bfloat16", "image", None, seconds),
     ]
 
 

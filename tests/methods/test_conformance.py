@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from heldout import checkpoints, randomness, registry, schema, steps
 from heldout.images import to_unit_range
-from tests.conftest import noise, trained
+from tests.conftest import noise, prepared, trained
 
 SHAPES = [registry.ImageShape(1, 16), registry.ImageShape(3, 32)]
 COUNT = 24
@@ -54,8 +54,9 @@ def scored(name: str, image: registry.ImageShape, chosen: list[int], at_once: in
 
 
 def backends_of(name: str) -> list[str]:
-    """What a method is tested with: its own choice, and PyTorch where that might have been a native kernel."""
-    return ["auto", "torch"] if registry.load("method", name).facts["cost_class"] == "joint search" else ["auto"]
+    """What a method is tested with: its own choice, and what that might be elsewhere: PyTorch, compiled or not."""
+    is_joint = registry.load("method", name).facts["cost_class"] == "joint search"
+    return ["auto", "torch", "compiled"] if is_joint else ["auto"]
 
 
 @pytest.fixture(
@@ -64,7 +65,10 @@ def backends_of(name: str) -> list[str]:
 )
 def name(request, monkeypatch):
     name, backend = request.param
-    if backend != "auto":
+    if backend == "compiled":
+        prepared(backend, request)
+        monkeypatch.setattr("heldout.search._by_itself", lambda device: backend)
+    elif backend != "auto":
         small = registry.small("method", name) | {"backend": backend}
         monkeypatch.setattr(registry.load("method", name).params, "small", small)
     return name

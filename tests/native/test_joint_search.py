@@ -1,4 +1,4 @@
-"""The native joint search against a literal one; that nothing else in a call moves a bit; and where it cannot run."""
+"""Backends of the joint search against a literal one; of the native one, what moves no bit and where it cannot run."""
 
 from pathlib import Path
 
@@ -54,10 +54,10 @@ def search(
     ],
 )
 @pytest.mark.parametrize("loss", [squared_error, mean_squared_error])
-def test_kernel_equals_the_literal_algorithm(compiler, channels, side, width, latent, loss):
+def test_every_backend_equals_the_literal_algorithm(backend, channels, side, width, latent, loss):
     generator = generator_of(latent, width, registry.ImageShape(channels, side))
     images = to_unit_range(noise(2, channels, side))
-    found = search(generator, images, [0, 1], loss, backend="native")
+    found = search(generator, images, [0, 1], loss, backend=backend)
     starts = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, latent)
     ends = [
         [literal_search(generator, image, z, loss, 4, 0.25, 1e-3) for z in starts[number]]
@@ -74,12 +74,12 @@ def test_kernel_equals_the_literal_algorithm(compiler, channels, side, width, la
     torch.testing.assert_close(loss(found.made[0], images[:1]), found.loss[0], rtol=1e-5, atol=0)
 
 
-def test_every_parameter_moves_as_adams_first_step_says(compiler):
+def test_every_parameter_moves_as_adams_first_step_says(backend):
     """Which is by theta_lr g / (|g| + 1e-8); leaving out any one parameter would show in the image."""
     generator = generator_of(6, 4, registry.ImageShape(1, 16))
     image = to_unit_range(noise(1, 1, 16))
     begin = randomness.starting_points(randomness.image_keys(0, [0]), 1, 6)[0]
-    found = search(generator, image, [0], starts=1, steps=1, z_lr=1e-12, theta_lr=1e-2, backend="native")
+    found = search(generator, image, [0], starts=1, steps=1, z_lr=1e-12, theta_lr=1e-2, backend=backend)
     weights = {name: weight.clone().requires_grad_() for name, weight in generator.named_parameters()}
     loss = squared_error(functional_call(generator, weights, (begin,)), image)[0]
     gradients = torch.autograd.grad(loss, list(weights.values()))
@@ -136,10 +136,10 @@ def without_compiler(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("layer", [0, 4])
-def test_what_is_not_finite_is_not_hidden(compiler, layer):
+def test_what_is_not_finite_is_not_hidden(backend, layer):
     generator = generator_of(6, 8, registry.ImageShape(1, 16))
     generator.blocks[layer].weight.data[0] = float("nan")
-    found = search(generator, to_unit_range(noise(2, 1, 16)), [0, 1], backend="native")
+    found = search(generator, to_unit_range(noise(2, 1, 16)), [0, 1], backend=backend)
     assert found.loss.isnan().all()
 
 

@@ -11,7 +11,8 @@ restrictions answer the review's obstacle 3 (Anomaly Detection using GANs, SIGKD
 Every point is searched in a block of fixed size (`blocks.py`), with an optimiser state of its own, from starts that
 only its image's key determines: a result depends on neither the neighbours, nor their order, nor their number.
 Where z alone moves, the generator is first put into a faster form (`networks/fixing.py`).
-On a CPU the joint search of a squared error runs by a C++ kernel (`native/joint_search.py`), in a fraction of the time.
+On a CPU the joint search of a squared error runs by a C++ kernel (`native/joint_search.py`), in a fraction of the time,
+and on a GPU by compiled PyTorch (`private_weights.py`).
 """
 
 from collections.abc import Callable
@@ -21,17 +22,16 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad
 
-from heldout import backends, randomness, registry
+from heldout import backends, private_weights, randomness, registry
+from heldout.adam import Adam
 from heldout.blocks import in_blocks
 from heldout.errors import HeldoutError
 from heldout.native import joint_search
 from heldout.native.compiling import Unavailable
 from heldout.networks.fixing import fixed
-
-Loss = Callable[..., Tensor]  # made images (N, C, H, W) and the targets, N rows each -> (N,)
-Weights = dict[str, Tensor]  # a generator's parameters, each with a leading dimension: one private copy per point
+from heldout.private_weights import Loss, PrivateWeights, PrivateWeightsOfDCGAN, Weights
 
 
 def squared_error(made: Tensor, images: Tensor) -> Tensor:
@@ -40,6 +40,9 @@ def squared_error(made: Tensor, images: Tensor) -> Tensor:
 
 def mean_squared_error(made: Tensor, images: Tensor) -> Tensor:
     return (made.float() - images).square().flatten(1).mean(1)  # (N, C, H, W) -> (N,)
+
+
+SQUARED_ERRORS = (squared_error, mean_squared_error)
 
 
 class LatentParams(registry.MethodParams):
@@ -70,7 +73,8 @@ class Settings:
             gradient, the weights (`in_turn`).
         read_loss: the loss `after_last_step`, or the one that the last step saw (`at_last_step`); never the penalty.
         penalty, restriction, bound, precision: as LatentParams.
-        backend: what moves the weights: PyTorch, the native kernel, or the kernel where it can (`auto`).
+        backend: what moves the weights: the native kernel, PyTorch with torch.compile or without; `auto` takes the
+            kernel on a CPU, and compiles on a GPU, where it can.
     """
 
     starts: int
@@ -86,7 +90,7 @@ class Settings:
     restriction: Literal["none", "shell", "clip"] = "none"
     bound: float = 3.0
     precision: Literal["float32", "bfloat16"] = "float32"
-    backend: Literal["auto", "native", "torch"] = "auto"
+    backend: Literal["auto", "native", "compiled", "torch"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,8 @@ def latent_search(
         with_path: whether to keep where z was at every step.
 
     Raises:
-        HeldoutError: the settings ask for the native kernel, which cannot do this search, or for half precision while
-            the weights move.
+        HeldoutError: the settings ask for the native kernel or for compiled PyTorch, which cannot do this search, or
+            for half precision while the weights move.
     """
     if settings.precision != "float32" and settings.theta_lr > 0:
         raise HeldoutError(
@@ -140,13 +144,14 @@ def latent_search(
     starts = settings.starts
     if starts_at is None:
         starts_at = randomness.starting_points(keys, starts, generator.latent).to(targets[0].device)
-    if _is_native(generator, targets[0], loss, settings):
+    backend = _backend(generator, targets[0], loss, settings)
+    if backend == "native":
         reduces = loss is mean_squared_error
         return Found(*joint_search.search(generator, targets[0], starts_at, settings, reduces, with_path))
+    weights = _private(generator, targets[0], loss, settings, backend) if settings.theta_lr > 0 else None
     z = starts_at.flatten(0, 1)  # (N * starts, latent)
     repeated = [rows.repeat_interleave(starts, dim=0) for rows in targets]
-    move = _with_private_weights if settings.theta_lr > 0 else _with_shared_weights
-    if settings.theta_lr == 0:
+    if weights is None:
         generator = fixed(generator)
 
     def search(z: Tensor, *targets: Tensor) -> tuple[Tensor, ...]:
@@ -156,32 +161,49 @@ def latent_search(
             if with_path:
                 visited.append(z.detach().clone())
 
-        ends = move(generator, _restricted(z, settings), targets, loss, settings, visit)
+        if weights is None:
+            ends = _with_shared_weights(generator, _restricted(z, settings), targets, loss, settings, visit)
+        else:
+            ends = _with_private_weights(weights, _restricted(z, settings), targets, settings, visit)
         return (*ends, torch.stack(visited, dim=1)) if with_path else ends
 
     ends = in_blocks(search, z, *repeated, size=settings.block)
     return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))
 
 
-def _is_native(generator: nn.Module, images: Tensor, loss: Loss, settings: Settings) -> bool:
-    """Whether the native kernel does this search; a choice that PyTorch does it is noted with its reason."""
-    if settings.theta_lr == 0 and settings.backend != "native":
-        return False  # there is but one way to move z alone
+def _backend(generator: nn.Module, images: Tensor, loss: Loss, settings: Settings) -> str:
+    """Return which backend does this search, and note it, with a reason where PyTorch does it."""
+    asked = settings.backend
+    if settings.theta_lr == 0 and asked in ("auto", "torch"):
+        return "torch"  # there is but one way to move z alone
+    wanted = _by_itself(images.device) if asked == "auto" else asked
     try:
-        if settings.backend == "torch":
+        if wanted == "torch":
             raise Unavailable("backend: torch asks for it")
         if settings.theta_lr == 0:
-            raise Unavailable("the native kernel moves z and the weights, and theta_lr is 0")
-        if loss not in (squared_error, mean_squared_error):
+            raise Unavailable("it is for searches that move the weights, and theta_lr is 0")
+        if loss not in SQUARED_ERRORS:
             raise Unavailable("the loss is not the squared error")
-        joint_search.check(generator, images)
+        (joint_search if wanted == "native" else private_weights).check(generator, images)
     except Unavailable as reason:
-        if settings.backend == "native":
-            raise HeldoutError(f"backend: native cannot run here: {reason}; set backend: auto") from reason
+        if asked not in ("auto", "torch"):
+            raise HeldoutError(f"backend: {asked} cannot run here: {reason}; set backend: auto") from reason
         backends.chose("joint search", "torch", str(reason))
-        return False
-    backends.chose("joint search", "native")
-    return True
+        return "torch"
+    why = "the device is a GPU" if asked == "auto" else "backend: compiled asks for it"
+    backends.chose("joint search", wanted, f"{why}; its first block compiles" if wanted == "compiled" else None)
+    return wanted
+
+
+def _by_itself(device: torch.device) -> str:
+    """Return the backend that `auto` tries: by the kind of device, never by the work, on which no score may depend."""
+    return "native" if device.type == "cpu" else "compiled"
+
+
+def _private(generator: nn.Module, images: Tensor, loss: Loss, settings: Settings, backend: str) -> Weights:
+    if loss in SQUARED_ERRORS and private_weights.why_not_plain(generator, images) is None:
+        return PrivateWeightsOfDCGAN(generator, settings, loss is mean_squared_error, backend == "compiled")
+    return PrivateWeights(generator, loss, settings)
 
 
 def _with_shared_weights(
@@ -211,55 +233,29 @@ def _with_shared_weights(
         return z.detach(), _reading(before_step, loss(made, *targets), settings), made
 
 
+@torch.no_grad()
 def _with_private_weights(
-    generator: nn.Module,
+    weights: Weights,
     z: Tensor,
     targets: tuple[Tensor, ...],
-    loss: Loss,
     settings: Settings,
     visit: Callable[[Tensor], None],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    def loss_of_one(weights: Weights, z: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
-        made = functional_call(generator, weights, (z.unsqueeze(0),))
-        return loss(made, *(row.unsqueeze(0) for row in target)).squeeze(0), made.squeeze(0)
-
-    def lowered_of_one(weights: Weights, z: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
-        found, _ = loss_of_one(weights, z, *target)
-        return found + _penalty(z.unsqueeze(0), settings).squeeze(0), found
-
-    gradients = vmap(grad_and_value(lowered_of_one, argnums=(0, 1), has_aux=True))
+    penalty = grad(lambda z: _penalty(z, settings).sum())
     z = z.clone()
     visit(z)
-    weights = {
-        name: weight.detach().expand(len(z), *weight.shape).contiguous()
-        for name, weight in generator.named_parameters()
-    }
-    adam_z = _adam([z], settings.z_lr, settings)
-    adam_theta = _adam(list(weights.values()), settings.theta_lr, settings)
-
-    def take(gradient_z: Tensor | None, gradient_theta: Weights | None) -> None:
-        # Contiguous, since the fused Adam pairs elements by position and vmap returns transposed views.
-        if gradient_z is not None:
-            z.grad = gradient_z.contiguous()
-            adam_z.step()
-            z.copy_(_restricted(z, settings))
-        if gradient_theta is not None:
-            for name, weight in weights.items():
-                weight.grad = gradient_theta[name].contiguous()
-            adam_theta.step()
-
+    adam = _adam([z], settings.z_lr, settings)
+    weights.begin(targets)
     before_step = None
     for _ in range(settings.steps):
-        (gradient_theta, gradient_z), (_, before_step) = gradients(weights, z, *targets)
-        if settings.update == "together":
-            take(gradient_z, gradient_theta)
-        else:
-            take(gradient_z, None)
-            (gradient_theta, _), _ = gradients(weights, z, *targets)
-            take(None, gradient_theta)
+        before_step, of_loss = weights.gradient(z, moves=settings.update == "together")
+        z.grad = of_loss + penalty(z)
+        adam.step()
+        z.copy_(_restricted(z, settings))
+        if settings.update == "in_turn":
+            weights.gradient(z, moves=True)
         visit(z)
-    with torch.no_grad():
-        after, made = vmap(loss_of_one)(weights, z, *targets)
+    after, made = weights.end(z)
     return z, _reading(before_step, after, settings), made
 
 
@@ -273,8 +269,8 @@ def _restricted(z: Tensor, settings: Settings) -> Tensor:
     return z.clamp(-settings.bound, settings.bound) if settings.restriction == "clip" else z
 
 
-def _adam(tensors: list[Tensor], learning_rate: float, settings: Settings) -> torch.optim.Adam:
-    return torch.optim.Adam(tensors, learning_rate, (settings.beta1, settings.beta2), fused=True)
+def _adam(tensors: list[Tensor], learning_rate: float, settings: Settings) -> Adam:
+    return Adam(tensors, learning_rate, settings.beta1, settings.beta2)
 
 
 def _reading(before_step: Tensor | None, after: Tensor, settings: Settings) -> Tensor:

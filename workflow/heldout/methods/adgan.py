@@ -36,8 +36,9 @@ class SearchParams(LatentParams):
         "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"
     )
     block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better, and theta_lr 0")
-    backend: Literal["auto", "native", "torch"] = Field(
-        "auto", description="of the joint search: a C++ kernel or PyTorch; auto takes the kernel where it can"
+    backend: Literal["auto", "native", "compiled", "torch"] = Field(
+        "auto",
+        description="of the joint search: a C++ kernel, PyTorch compiled or not; auto: the kernel, on a GPU compiled",
     )
 
     small: ClassVar[dict[str, Any]] = {"starts": 3, "steps": 2, "block": 4}

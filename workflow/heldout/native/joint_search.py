@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 
 from heldout.native.compiling import Unavailable, library
 from heldout.networks.dcgan import FIRST_SIDE, Generator
+from heldout.private_weights import why_not_plain
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 RESTRICTIONS = ("none", "shell", "clip")
@@ -37,10 +37,9 @@ def check(generator: nn.Module, images: Tensor) -> None:
     """Compile the kernel if need be; raise Unavailable, with the reason, if it cannot search this generator."""
     if images.device.type != "cpu":
         raise Unavailable(f"the native kernel runs on a CPU, not on {images.device.type}")
-    if type(generator) is not Generator or any(map(is_parametrized, generator.modules())):
-        raise Unavailable("the generator is not a plain DCGAN")
-    if any(tensor.dtype != torch.float32 for tensor in (images, *generator.parameters())):
-        raise Unavailable("images and weights are not float32")
+    reason = why_not_plain(generator, images)
+    if reason:
+        raise Unavailable(reason)
     library(SOURCE)
 
 
