@@ -239,6 +239,8 @@ def test_a_method_gives_the_components_that_it_is_registered_with(name, image):
         ("combine", {"by": "ecdf"}),
         ("combine", {"by": "ocsvm"}),
         ("kde", {"pca": 20}),
+        ("kde", {"centres": 12}),
+        ("ocsvm", {"solver": "nystroem", "landmarks": 15}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )

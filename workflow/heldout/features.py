@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from heldout import registry
+from heldout import randomness, registry
 from heldout.blocks import in_blocks
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.identity import file_sha256
@@ -222,6 +222,13 @@ def _principal_components(vectors: Vectors, dimensions: int, seed: int) -> PCA:
 def _auroc(detector: Fitted, normal: Tensor, anomalous: Tensor) -> float:
     labels = [False] * len(normal) + [True] * len(anomalous)
     return roc_auc_score(labels, torch.cat([detector(normal), detector(anomalous)]).numpy())
+
+
+def drawn(vectors: Vectors, count: int, seed: int, purpose: str) -> Vectors:
+    """Return `count` of the vectors, drawn by the run's seed for a purpose; all of them where there are no more."""
+    if len(vectors) <= count:
+        return vectors
+    return np.random.default_rng(randomness.derive(seed, purpose)).permutation(vectors)[:count]
 
 
 def _double(rows: Tensor) -> Vectors:

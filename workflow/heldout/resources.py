@@ -170,7 +170,7 @@ def _to_score(step: "Step", images: int | None = None) -> Needs:
         return _needs(0, 0)
     if facts["cost_class"] == "fit":
         features = PER_FEATURES * (trained_on + scored) if facts["network"] else 0
-        compared = trained_on * (COMPARED_AGAIN * trained_on + scored) if "features" in params else 0
+        compared = _kernels(params, trained_on) * (COMPARED_AGAIN * trained_on + scored) if "features" in params else 0
         return _needs(OF_A_FITTED_PIXEL * (trained_on + scored) * pixels, PER_PAIR * compared + features)
     model, image = step.inputs["checkpoint"].spec, image_shape(step.inputs["images"])
     size = _largest(model, image)
@@ -185,6 +185,12 @@ def _to_score(step: "Step", images: int | None = None) -> Needs:
         memory += OF_A_PRIVATE_WEIGHT * size.weights * params["block"]
         seconds += scored * steps * PER_MOVED_WEIGHT * size.weights
     return _needs(memory, seconds * (2 if params.get("update") == "in_turn" else 1))
+
+
+def _kernels(params: dict[str, Any], trained_on: int) -> int:
+    """How many training images a detector compares the others with: all of them, unless it says how many."""
+    some = params["landmarks"] if params.get("solver") == "nystroem" else params.get("centres")
+    return min(trained_on, some or trained_on)
 
 
 def _needs(memory: float, seconds: float) -> Needs:
