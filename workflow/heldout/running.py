@@ -73,10 +73,13 @@ def reproducible(threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     # Not torch.use_deterministic_algorithms: it also imports Inductor, a second of every job, for torch.compile alone.
     torch.set_deterministic_debug_mode("warn")
+    # Else PyTorch writes NaN into every tensor that it allocates, to show a kernel that reads what nobody wrote.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
+        torch.utils.deterministic.fill_uninitialized_memory = True
         torch.set_num_threads(before)
         torch.set_deterministic_debug_mode("default")
 
