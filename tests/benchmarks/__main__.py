@@ -26,17 +26,11 @@ def main() -> None:
     asked = arguments.parse_args()
     with reproducible(asked.threads):
         print(json.dumps(_measuring.machine()), flush=True)
-        rows: list[_measuring.Row] = []
         for name in asked.names:
             results = importlib.import_module(f"tests.benchmarks.{name}").measure(asked.rounds)
             _measuring.write(name, results)
-            print(f"\n{name}\n{_measuring.text(results)}", flush=True)
-            rows += [result for result in results if isinstance(result, _measuring.Row)]
-    for row in rows:
-        for error, value in row.errors.items():
-            print(f"{row.what}: {error} {value:.2g}")
-    if rows:
-        _measuring.draw_ratios(rows, _measuring.FOLDER / "ratios.svg")
+            print(f"\n{name}\n\n{_measuring.text(results)}", flush=True)
+    _measuring.draw_ratios()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the benchmarks share: contenders in turn, the ratio of each round, the machine, tables, figures, a file."""
 
+import json
 import platform
 import statistics
 import time
@@ -131,6 +132,8 @@ def text(results: list[Row | Growth | Table]) -> str:
     """Return Markdown tables: of rows medians, the ratio with its range over rounds, its goal; of growths the costs."""
     rows = [result for result in results if isinstance(result, Row)]
     parts = [_markdown(["what", "baseline", "ours", "ratio", "goal"], [_cells(row) for row in rows])] if rows else []
+    errors = [f"- {row.what}: {row.ours}: {error} {value:.2g}" for row in rows for error, value in row.errors.items()]
+    parts += ["\n".join(errors)] if errors else []
     for result in results:
         if isinstance(result, Table):
             parts.append(f"{result.title}\n\n{_markdown(result.header, result.rows)}")
@@ -166,8 +169,13 @@ def write(name: str, results: list[Row | Growth | Table]) -> None:
         _draw_growths(growths, FOLDER / f"{name}.svg")
 
 
-def draw_ratios(rows: list[Row], path: Path) -> None:
-    """Draw each comparison's ratio, with its range over rounds, and its goal."""
+def draw_ratios() -> None:
+    """Draw the ratios of all results below FOLDER, with their range over rounds and their goals."""
+    rows = []
+    for path in sorted(FOLDER.glob("*.json")):
+        for result in json.loads(path.read_text(encoding="utf-8"))["results"]:
+            if "ratio" in result:
+                rows.append(Row(**{name: value for name, value in result.items() if name != "ratio"}))
     with _style.settings():
         figure, axes = plt.subplots(figsize=(7, 0.32 * len(rows) + 0.9))
         for place, row in enumerate(rows):
@@ -179,7 +187,7 @@ def draw_ratios(rows: list[Row], path: Path) -> None:
         axes.set_yticks(range(len(rows)), [f"{row.what}: {row.ours}" for row in rows])
         axes.invert_yaxis()
         axes.set_xlabel("times as fast as the baseline; black: range over rounds, orange: goal")
-        _save(figure, path)
+        _save(figure, FOLDER / "ratios.svg")
 
 
 def _draw_growths(growths: list[Growth], path: Path) -> None:

