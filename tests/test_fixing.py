@@ -8,9 +8,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.testing import assert_close
 
-from heldout import registry, schema
+from heldout import randomness, registry, schema
+from heldout.images import to_unit_range
 from heldout.networks import dcgan
 from heldout.networks.fixing import fixed
+from heldout.search import Settings, latent_search, squared_error
 from tests.conftest import noise, trained
 
 SHAPES = [registry.ImageShape(1, 16), registry.ImageShape(3, 32)]
@@ -69,9 +71,34 @@ def test_normalisation_behind_an_activation_stays():
     assert_close(fixed(layers)(images), layers(images))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 8])
-def test_the_last_layer_keeps_its_shape_and_its_bias(channels):
-    layers = nn.Sequential(nn.ConvTranspose2d(6, channels, dcgan.KERNEL, dcgan.STRIDE, dcgan.PADDING))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 4, "stride": 2, "padding": 1},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1},
+        {"kernel_size": (4, 2), "stride": (2, 1), "padding": (1, 0), "dilation": 2},
+        {"kernel_size": 4, "groups": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("channels", [2, 8])
+def test_the_last_layer_keeps_its_shape_and_its_bias(channels, settings):
+    layers = nn.Sequential(nn.ConvTranspose2d(6, channels, **settings), nn.BatchNorm2d(channels)).eval()
+    layers[1].running_mean.fill_(0.5)
     maps = torch.randn(2, 6, 5, 7, generator=torch.Generator().manual_seed(4))
     assert_close(fixed(layers)(maps), layers(maps))
-    assert fixed(layers)(maps).shape == (2, channels, 10, 14)
+
+
+@pytest.mark.parametrize(("side", "channels", "width", "latent"), [(8, 1, 5, 6), (8, 1, 8, 10), (16, 3, 16, 10)])
+def test_the_place_in_a_block_moves_no_bit_of_a_search(side, channels, width, latent):
+    image = registry.ImageShape(channels, side)
+    generator = dcgan.initialise(dcgan.Generator(latent, width, image), torch.Generator().manual_seed(5)).eval()
+    keys, images = randomness.image_keys(0, range(7)), to_unit_range(noise(7, channels, side))
+    settings = Settings(starts=3, steps=40, z_lr=0.25, theta_lr=0, beta1=0.5, beta2=0.999, block=8)
+
+    def found(order: list[int]) -> torch.Tensor:
+        return latent_search(generator, (images[order],), keys[order], squared_error, settings).z
+
+    together = found(list(range(7)))
+    for order in ([3, 0, 5, 1, 6, 2, 4], [6], [2, 1]):
+        assert torch.equal(found(order), together[order]), order

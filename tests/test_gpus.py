@@ -150,18 +150,31 @@ def pretended(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"uuid-{number}"))
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    held = list(gpus._held)
-    yield chosen
-    for place in gpus._held[len(held) :]:
+    monkeypatch.setattr(gpus, "_held", {})
+    places = []
+
+    def hold(name: str, share: int) -> torch.device:
+        """Hold a device as another process would, beside those that hold one already."""
+        device = hold_device(name, share)
+        places.extend(gpus._held.values())
+        gpus._held.clear()
+        return device
+
+    yield SimpleNamespace(chosen=chosen, hold=hold)
+    for place in (*places, *gpus._held.values()):
         os.close(place)
-    gpus._held[:] = held
 
 
 def test_jobs_of_auto_and_cuda_and_of_a_number_share_the_same_gpus(pretended):
-    devices = [str(hold_device(name, 3)) for name in ("auto", "cuda:0", "cuda", "cuda:1", "auto", "auto")]
+    devices = [str(pretended.hold(name, 3)) for name in ("auto", "cuda:0", "cuda", "cuda:1", "auto", "auto")]
     assert devices == ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cuda:0", "cuda:1"]
-    assert [str(device) for device in pretended] == devices
-    assert hold_device("cpu", 1) == torch.device("cpu") and len(pretended) == 6
+    assert [str(device) for device in pretended.chosen] == devices
+    assert hold_device("cpu", 1) == torch.device("cpu") and len(pretended.chosen) == 6
+
+
+def test_a_process_that_asks_again_keeps_its_place(pretended):
+    pretended.hold("auto", 1)
+    assert [str(hold_device("auto", 1)) for _ in range(3)] == ["cuda:1"] * 3
 
 
 def test_a_gpu_that_is_insisted_on_is_waited_for(pretended, monkeypatch):
@@ -169,10 +182,10 @@ def test_a_gpu_that_is_insisted_on_is_waited_for(pretended, monkeypatch):
         raise TimeoutError
 
     monkeypatch.setattr("time.sleep", give_up)
-    hold_device("cuda:1", 1)
+    pretended.hold("cuda:1", 1)
     with pytest.raises(TimeoutError):
-        hold_device("cuda:1", 1)
-    assert str(hold_device("auto", 1)) == "cuda:0"
+        pretended.hold("cuda:1", 1)
+    assert str(pretended.hold("auto", 1)) == "cuda:0"
 
 
 def test_what_trains_and_scores_holds_a_place_with_the_share_it_was_given(task, monkeypatch):

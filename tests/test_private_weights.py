@@ -71,6 +71,18 @@ def test_each_kind_of_device_has_a_backend_of_its_own():
     assert _by_itself(torch.device("cuda", 1)) == "compiled"
 
 
+def test_a_long_search_is_not_compiled_and_is_told_so(uncompiled, monkeypatch, capsys):
+    """Its first layer's moments are sums over all steps, which a compiler would write out one by one."""
+    generator = generator_of(6, 4, registry.ImageShape(1, 8))
+    images = to_unit_range(noise(1, 1, 8))
+    with pytest.raises(HeldoutError, match="^backend: compiled cannot run here: it has 21 steps, and 20 at most"):
+        search(generator, images, [0], steps=21, backend="compiled")
+    monkeypatch.setattr("heldout.search._by_itself", lambda device: "compiled")
+    found = search(generator, images, [0], steps=21)
+    assert "joint search: by torch, since it has 21 steps" in capsys.readouterr().err
+    assert torch.equal(found.made, search(generator, images, [0], steps=21, backend="torch").made)
+
+
 @pytest.fixture
 def without_compiling(uncompiled, monkeypatch):
     def fails(function, **_):
@@ -112,7 +124,8 @@ def test_compiling_is_announced_since_the_first_block_waits_for_it(uncompiled, m
 
 def test_a_process_may_search_with_many_settings(monkeypatch):
     """PyTorch stops after eight compilations of a function, and each setting needs three of the longest one."""
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    traced = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", lambda function, options, **more: traced(function, **more))
     private_weights._compiled.cache_clear()
     generator = generator_of(6, 4, registry.ImageShape(1, 8))
     images = to_unit_range(noise(1, 1, 8))

@@ -1,7 +1,7 @@
 """Measure how fast things are, against literal loops: python -m tests.benchmarks [NAME ...]
 
-Each file here without an underscore is a benchmark. Every one runs its baseline and ours in turn, checks that both
-compute the same, and prints medians and ratios; results/performance/ keeps all figures, and a drawing of the ratios.
+Each file here without an underscore is a benchmark. Baseline and ours run in turn, and what is exact is checked to be
+the same; medians and ratios are printed. results/performance/ keeps all figures, and a drawing of the ratios.
 """
 
 import argparse
@@ -9,6 +9,8 @@ import importlib
 import json
 import os
 import pkgutil
+
+from threadpoolctl import threadpool_limits
 
 import tests.benchmarks
 from heldout.running import reproducible
@@ -24,7 +26,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch; all processors by default")
     arguments.add_argument("--rounds", type=int, default=5)
     asked = arguments.parse_args()
-    with reproducible(asked.threads):
+    with reproducible(asked.threads), threadpool_limits(asked.threads):
         print(json.dumps(_measuring.machine()), flush=True)
         for name in asked.names:
             results = importlib.import_module(f"tests.benchmarks.{name}").measure(asked.rounds)

@@ -24,3 +24,10 @@ def built(model: str, image: registry.ImageShape = IMAGE, **params: object) -> n
 def images(count: int, image: registry.ImageShape = IMAGE) -> Tensor:
     """Return noise in the place of images, `(count, C, H, W)` in [-1, 1]."""
     return torch.rand(count, image.channels, image.side, image.side, generator=torch.Generator().manual_seed(2)) * 2 - 1
+
+
+@torch.no_grad()
+def near(generator: nn.Module, count: int) -> Tensor:
+    """Return images that a generator almost makes, `(count, 1, 32, 32)`: of a small loss, rounding shows most."""
+    z = torch.randn(count, generator.latent, generator=torch.Generator().manual_seed(3))
+    return (generator(z) + images(count) / 5).clamp(-1, 1)

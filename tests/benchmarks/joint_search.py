@@ -15,7 +15,7 @@ from heldout import randomness
 from heldout.native import joint_search
 from heldout.search import Settings, latent_search, squared_error
 from tests.benchmarks._measuring import Row, checked, in_turn
-from tests.benchmarks._networks import built, images
+from tests.benchmarks._networks import built, near
 
 SETTINGS = Settings(starts=64, steps=5, z_lr=0.25, theta_lr=5e-5, beta1=0.5, beta2=0.999, block=8, backend="native")
 AVX2 = "x86-64-v3"
@@ -23,12 +23,15 @@ BLOCK = 4  # starting points, and images, at a time by PyTorch
 
 
 def measure(rounds: int) -> list[Row]:
-    generator, given = built("dcgan").generator, images(BLOCK)
+    generator = built("dcgan").generator
+    given = near(generator, BLOCK)
     keys = randomness.image_keys(0, range(BLOCK))
     starts = randomness.starting_points(keys, SETTINGS.starts, generator.latent)
 
+    as_written = copy.deepcopy(generator).to(memory_format=torch.contiguous_format)
+
     def naive() -> Tensor:
-        return torch.stack([naively(generator, given[:1], start) for start in starts[0]])
+        return torch.stack([naively(as_written, given[:1], start) for start in starts[0]])
 
     def native(machine: str, count: int = 1) -> Tensor:
         return joint_search.search(generator, given[:count], starts[:count], SETTINGS, False, machine=machine)[1]

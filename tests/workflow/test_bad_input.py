@@ -112,6 +112,7 @@ def test_a_second_run_in_one_folder_is_told_which_to_wait_for(project):
     try:
         locks = project.folder / ".snakemake" / "locks"
         while not (locks.is_dir() and any(locks.iterdir())):
+            assert first.poll() is None
             time.sleep(0.1)
         printed = project.snakemake("--configfile", name, ok=False)
         assert f"heldout: process {first.pid} is running snakemake in this folder; if this run is refused" in printed

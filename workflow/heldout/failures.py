@@ -30,8 +30,12 @@ def already_running() -> str | None:
         return None
     import psutil  # Snakemake's own requirement; only where there is a lock
 
-    related = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
-    for process in psutil.process_iter(["cmdline", "cwd"]):
+    try:
+        related = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+        processes = list(psutil.process_iter(["cmdline", "cwd"]))
+    except psutil.Error:  # a system may hide the processes of others
+        return None
+    for process in processes:
         is_here = process.info["cwd"] == str(Path.cwd()) and process.pid not in related
         if is_here and "snakemake" in map(_name, (process.info["cmdline"] or [])[:2]):
             return (

@@ -17,11 +17,11 @@ from heldout.errors import HeldoutError
 CHOOSING = "choosing"  # the file whose lock a job holds while it looks for a place
 SECONDS_BETWEEN_LOOKS = 1.0
 
-_held: list[int] = []  # descriptors of the locks, open for as long as the process lives
+_held: dict[str, int] = {}  # by GPU, the descriptor of this process's lock, open for as long as the process lives
 
 
 def take(gpus: list[str], share: int, folder: Path | None = None) -> int:
-    """Take a place on the GPU that holds the fewest jobs; wait while each holds its share.
+    """Take a place on the GPU that holds the fewest jobs, or keep what this process has; wait while there is none.
 
     Args:
         gpus: what identifies each GPU, the same for every process that sees it.
@@ -34,6 +34,9 @@ def take(gpus: list[str], share: int, folder: Path | None = None) -> int:
     Raises:
         HeldoutError: the folder is someone else's, or no lock can be taken in it.
     """
+    for number, gpu in enumerate(gpus):
+        if gpu in _held:
+            return number
     folder = folder or Path(tempfile.gettempdir(), f"heldout-gpus-{os.getuid()}")
     waits = False
     while True:
@@ -69,7 +72,8 @@ def _try(gpus: list[str], share: int, folder: Path) -> int | None:
             held, number = min((held, number) for number, (held, _) in free.items())
             if held >= share:
                 return None
-            _held.append(free[number][1].pop())
+            _held[gpus[number]] = free[number][1].pop()
+            os.utime(_held[gpus[number]])  # a system may tidy up temporary files that look old
             return number
         finally:
             for _, places in free.values():

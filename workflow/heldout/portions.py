@@ -17,7 +17,14 @@ from heldout.errors import HeldoutError
 from heldout.running import held_memory_mib, synchronise
 
 # How the libraries say that there is no room, beside MemoryError and PyTorch's OutOfMemoryError.
-NO_ROOM = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
+NO_ROOM = (
+    "out of memory",
+    "unable to find an engine",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+)
 AIM = 0.95  # of the limit, since memory does not grow quite evenly
 
 
@@ -118,4 +125,4 @@ class Portions:
             self.size = self._measured[-1][0]
             print(f"{took}; going on with {self.size}, same scores", file=sys.stderr)
         else:
-            print(f"{took}, and fewer would hold no less; a lower `block` of the method would", file=sys.stderr)
+            print(f"{took}, as few as fill a block; a lower `block` or fewer threads may hold less", file=sys.stderr)

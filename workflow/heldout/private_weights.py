@@ -44,6 +44,9 @@ Level = tuple[Tensor, Tensor, Tensor]
 Statistics = tuple[Tensor, Tensor]  # of a batch normalisation: mean and 1 / deviation, (C,)
 
 ALIGNED = 16  # numbers in the widest vector of a processor
+# What is read often, or made by many operations, PyTorch's compiler stores by default: here, the first layer's moments.
+ONE_LOOP = {"realize_acc_reads_threshold": 64, "realize_reads_threshold": 64, "realize_opcount_threshold": 400}
+MOST_STEPS = 20  # compiled: each is a term of those sums
 
 
 class Weights(Protocol):
@@ -191,9 +194,12 @@ class Step(NamedTuple):
     divisors: tuple[Tensor, Tensor]  # as adam.divisors: tensors, since a compiled number would be compiled every step
 
 
-def check(generator: nn.Module, images: Tensor) -> None:
-    """Raise Unavailable, with the reason, if the search of this generator cannot be compiled here."""
-    reason = why_not_plain(generator, images) or _why_not_compiled(images.device)
+def check(generator: nn.Module, images: Tensor, steps: int) -> None:
+    """Raise Unavailable, with the reason, if a search of so many steps for this generator cannot be compiled here."""
+    reason = why_not_plain(generator, images)
+    if steps > MOST_STEPS:
+        reason = f"it has {steps} steps, and {MOST_STEPS} at most are compiled"
+    reason = reason or _why_not_compiled(images.device)
     if reason:
         raise Unavailable(reason)
 
@@ -212,7 +218,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # The first step, the last one and those between are compiled apart, for each setting of a process anew: PyTorch
     # gives up after eight. `fullgraph`, so that it says so instead of going on by operators, with other last bits.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-    return torch.compile(function, fullgraph=True, dynamic=False)
+    return torch.compile(function, fullgraph=True, dynamic=False, options=ONE_LOOP)
 
 
 @cache

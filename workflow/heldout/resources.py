@@ -28,7 +28,7 @@ STARTING = 10  # imports from a shared file system, beside other jobs that do th
 # Bytes.
 OF_A_MAP = 50  # per channel and pixel next to the image: the maps of four networks, forward and backward
 OF_A_WEIGHT = 64  # of the generator: four such networks, with a gradient and Adam's two moments
-OF_A_PRIVATE_WEIGHT = 24  # of one start: the weight, its gradient in two layouts, two moments, a passing copy
+OF_A_PRIVATE_WEIGHT = 28  # of one start: the weight and two moments, and copies of a layer while it moves
 OF_A_PIXEL = 6  # an image as stored, and in floating point
 OF_A_FITTED_PIXEL = 32  # copies in double precision
 OF_A_RESAMPLED_IMAGE = 32

@@ -133,23 +133,29 @@ def peak_memory_mib(device: torch.device) -> float:
     """Return the most memory this process has held: on the GPU if it ran there, else in RAM."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1)
+    return round(_ram_mib()[1], 1)
 
 
 def held_memory_mib(device: torch.device) -> tuple[float, float]:
-    """Return what this process holds now, and the most it has held: on the GPU with PyTorch's cache, else in RAM.
-
-    The system's own peak would not do for RAM: on Linux a process inherits that of the one it was started from.
-    """
+    """Return what this process holds now, and the most it has held: on the GPU with PyTorch's cache, else in RAM."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device) / 2**20, torch.cuda.max_memory_reserved(device) / 2**20
+    return _ram_mib()
+
+
+def _ram_mib() -> tuple[float, float]:
+    """Return what this process holds of RAM, and the most it has held.
+
+    Not by getrusage, as far as Linux tells it otherwise: there a process inherits the peak of the one that started it.
+    """
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:  # as on macOS; what is held now then counts as nothing, which errs on the safe side
-        return 0.0, peak_memory_mib(device)
-    told = dict(line.split(":", 1) for line in lines)
-    now, peak = (int(told[name].split()[0]) / 2**10 for name in ("VmRSS", "VmHWM"))  # kB, which are KiB
-    return now, peak
+        told = dict(line.split(":", 1) for line in lines)
+        now, peak = (int(told[name].split()[0]) / 2**10 for name in ("VmRSS", "VmHWM"))  # kB, which are KiB
+        return now, peak
+    except (OSError, KeyError, ValueError):  # as on macOS; nothing held now errs on the safe side
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def describe(device: torch.device) -> str:

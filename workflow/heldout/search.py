@@ -55,7 +55,7 @@ class LatentParams(registry.MethodParams):
     bound: float = Field(3.0, gt=0, description="of every dimension of z, for `restriction: clip`")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="of the steps, where z alone moves: bfloat16 takes half the time; ends are read in float32",
+        description="of the steps, where z alone moves: bfloat16 takes half the time; all after the last is float32",
     )
 
 
@@ -184,7 +184,10 @@ def _backend(generator: nn.Module, images: Tensor, loss: Loss, settings: Setting
             raise Unavailable("it is for searches that move the weights, and theta_lr is 0")
         if loss not in SQUARED_ERRORS:
             raise Unavailable("the loss is not the squared error")
-        (joint_search if wanted == "native" else private_weights).check(generator, images)
+        if wanted == "native":
+            joint_search.check(generator, images)
+        else:
+            private_weights.check(generator, images, settings.steps)
     except Unavailable as reason:
         if asked not in ("auto", "torch"):
             raise HeldoutError(f"backend: {asked} cannot run here: {reason}; set backend: auto") from reason

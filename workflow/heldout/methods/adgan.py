@@ -101,7 +101,8 @@ class ADGAN:
         Returns:
             `score`: `(N,)` float32, the loss over C*H*W pixels, averaged over the starts.
         """
-        return {"score": self.find(model, images, keys).loss.mean(dim=1)}  # (N, starts) -> (N,)
+        # On the CPU, since a GPU adds up in an order that depends on how many images there are.
+        return {"score": self.find(model, images, keys).loss.cpu().mean(dim=1)}  # (N, starts) -> (N,)
 
     def find(self, model: nn.Module, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
         """Return where the searches for each image end, and on request how they went; arguments as `score`'s."""

@@ -68,7 +68,8 @@ class ConditionalSearch:
         Returns:
             `score`: `(N,)` float32, the mean over starts of the squared error, of the class where it is least.
         """
-        of_classes = [found.loss.mean(dim=1) for found in self._searches(model, images, keys)]  # (N, starts) -> (N,)
+        # Means on the CPU, since a GPU adds up in an order that depends on how many images there are.
+        of_classes = [found.loss.cpu().mean(dim=1) for found in self._searches(model, images, keys)]
         return {"score": torch.stack(of_classes).amin(dim=0)}
 
     def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:

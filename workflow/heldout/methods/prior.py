@@ -35,5 +35,6 @@ class Prior:
         Returns:
             `score`: `(N,)` float32, half the squared norm of the final z, averaged over the starts.
         """
-        z = search(model, images, keys, self.params).z  # (N, starts, latent)
+        # On the CPU, since a GPU adds up in an order that depends on how many images there are.
+        z = search(model, images, keys, self.params).z.cpu()  # (N, starts, latent)
         return {"score": z.square().sum(dim=2).mean(dim=1) / 2}

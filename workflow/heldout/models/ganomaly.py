@@ -148,7 +148,8 @@ class GANomaly(nn.Module):
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, retain_graph: bool = False) -> None:
     """Step down a loss by the gradients of the optimiser's own weights, and compute no others."""
-    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, retain_graph=retain_graph), strict=True):
-        weight.grad = gradient
+    optimiser.zero_grad()
+    loss.backward(
+        inputs=[weight for group in optimiser.param_groups for weight in group["params"]], retain_graph=retain_graph
+    )
     optimiser.step()
