@@ -10,14 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from heldout import files
 from heldout.figures import _style
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
 
 FOLDER = Path("results/performance")
 VERSIONS = ("torch", "numpy", "scikit-learn", "snakemake")
@@ -177,7 +175,8 @@ def draw_ratios() -> None:
             if "ratio" in result:
                 rows.append(Row(**{name: value for name, value in result.items() if name != "ratio"}))
     with _style.settings():
-        figure, axes = plt.subplots(figsize=(7, 0.32 * len(rows) + 0.9))
+        figure = Figure(figsize=(7, 0.32 * len(rows) + 0.9))
+        axes = figure.subplots()
         for place, row in enumerate(rows):
             ratio = spread(row.ratios)
             axes.barh(place, ratio["median"], color="#5b8db8", height=0.6)
@@ -194,7 +193,8 @@ def _draw_growths(growths: list[Growth], path: Path) -> None:
     columns = min(len(growths), 3)
     lines = -(-len(growths) // columns)
     with _style.settings():
-        figure, all_axes = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.6 * lines), squeeze=False)
+        figure = Figure(figsize=(3.2 * columns, 2.6 * lines))
+        all_axes = figure.subplots(lines, columns, squeeze=False)
         for axes in all_axes.flat[len(growths) :]:
             axes.remove()
         for axes, growth in zip(all_axes.flat, growths, strict=False):
@@ -206,6 +206,8 @@ def _draw_growths(growths: list[Growth], path: Path) -> None:
             axes.set_yscale("log")
             sizes = sorted({size for pairs in growth.series.values() for size, _ in pairs})
             axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
             axes.set_xlabel(growth.along)
             axes.set_title(growth.what, fontsize=9)
@@ -215,11 +217,10 @@ def _draw_growths(growths: list[Growth], path: Path) -> None:
         _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole_file(path) as temporary:
         figure.savefig(temporary, format="svg", metadata=_style.METADATA["svg"])
-    plt.close(figure)
 
 
 def _time(seconds: float) -> str:

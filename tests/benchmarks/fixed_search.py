@@ -19,7 +19,7 @@ from tests.benchmarks._networks import built, near
 
 STEPS = 100  # of AnoGAN, whose 500 take five times as long
 NAIVELY = 2  # images that AnoGAN's naive loop is timed on
-AT_ONCE = 64
+AT_ONCE = 256
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -28,7 +28,7 @@ def measure(rounds: int) -> list[Row]:
     given = near(model.generator, AT_ONCE)
     keys = randomness.image_keys(0, range(AT_ONCE))
     as_trained = copy.deepcopy(model).requires_grad_(True).to(memory_format=torch.contiguous_format)
-    return [*_anogan(model, as_trained, given, keys, rounds), *_adgan(model, as_trained, given[:4], keys[:4], rounds)]
+    return [*_anogan(model, as_trained, given, keys, rounds), *_adgan(model, as_trained, given[:8], keys[:8], rounds)]
 
 
 def _anogan(model: nn.Module, as_trained: nn.Module, given: Tensor, keys: Tensor, rounds: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What bfloat16 changes: searches in it, and models trained in it, on three digits, several seeds and trained models.
+"""What bfloat16 changes: searches in it, and models trained in it, on three digits and two seeds.
 
 Two experiments, `half-precision-float32` and `half-precision-bfloat16`, which differ in the precision of their
 trainings; in each, every search runs in both. They leave their files in results/, as any experiment does.
@@ -48,7 +48,7 @@ def _experiment(precision: str) -> dict:
         "experiment": f"half-precision-{precision}",
         "datasets": {"mnist5k": {}},
         "held_out": [2, 5, 8],
-        "seeds": [0, 1, 2],
+        "seeds": [0, 1],
         "test_items": 300,
         "models": {"dcgan": {"steps": 400, "width": 32}, "ganomaly": {"steps": 300, "batch": 32, "width": 24}},
         "methods": searches
@@ -78,7 +78,7 @@ def _of_searches(plan: Plan, auroc: pd.DataFrame) -> Table:
         lowest, highest = min(correlations), max(changes)
         rows.append([name, *means, f"{np.mean(correlations):.4f} ({lowest:.4f})", f"{100 * highest:.2g} %"])
     header = ["steps of the search in", *PRECISIONS, "rank correlation, mean (lowest)", "largest change of a score"]
-    return Table("AUROC, mean over three digits and three seeds, of models trained in float32", header, rows)
+    return Table("AUROC, mean over three digits and two seeds, of models trained in float32", header, rows)
 
 
 def _of_trainings(auroc: dict[str, pd.DataFrame]) -> Table:
