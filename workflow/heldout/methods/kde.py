@@ -14,7 +14,7 @@ the best on a holdout set (`pca: oracle`); it does not say how it shuffles, so t
 lie in [-1, 1], as the paper rescales them in section 4.1: a bandwidth has a meaning only with that. The sum is ours and
 exact, where scikit-learn's KernelDensity on a tree of many leaves loses it in rounding (its issues 7492 and 25799): for
 coats of Fashion-MNIST and a bandwidth of 1, logarithms were off by up to 141, and the AUROC was 0.86 for 0.89. A
-tolerance makes that tree neither right nor much faster (docs/performance.md); so `centres`, which the paper does not
+tolerance makes that tree neither right nor as fast (docs/performance.md); so `centres`, which the paper does not
 have, is a sample.
 """
 
