@@ -193,7 +193,7 @@ def _draw_growths(growths: list[Growth], path: Path) -> None:
     columns = min(len(growths), 3)
     lines = -(-len(growths) // columns)
     with _style.settings():
-        figure = Figure(figsize=(3.2 * columns, 2.6 * lines))
+        figure = Figure(figsize=(3.2 * columns, 2.6 * lines), layout="constrained")
         all_axes = figure.subplots(lines, columns, squeeze=False)
         for axes in all_axes.flat[len(growths) :]:
             axes.remove()
@@ -211,9 +211,9 @@ def _draw_growths(growths: list[Growth], path: Path) -> None:
             axes.minorticks_off()
             axes.set_xlabel(growth.along)
             axes.set_title(growth.what, fontsize=9)
-            if len(growth.series) > 1:
-                axes.legend(fontsize=7, frameon=False)
-        figure.tight_layout()
+        if len(growths[0].series) > 1:  # the same in all of them
+            lines_and_names = all_axes[0, 0].get_legend_handles_labels()
+            figure.legend(*lines_and_names, loc="outside lower center", ncols=len(growths[0].series), frameon=False)
         _save(figure, path)
 
 
