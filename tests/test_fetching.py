@@ -1,5 +1,6 @@
 """Fetching: only whole official files are kept, and a failure says what to do."""
 
+import functools
 import gzip
 import hashlib
 import http.server
@@ -88,6 +89,38 @@ def test_a_mirror_may_be_an_address(small_mirror, tmp_path):
             fetching.fetch("fashion_mnist", tmp_path / "other", address)
     finally:
         server.shutdown()
+
+
+@pytest.mark.parametrize("sent", [0, 5], ids=["between two files", "in the middle of one"])
+def test_a_mirror_that_vanishes_leaves_nothing_and_the_next_run_heals(small_mirror, tmp_path, monkeypatch, sent):
+    """The second file is announced in full, and after a few bytes the connection ends."""
+    content = b"a few more digits"
+    facts = registry.load("dataset", "mnist").facts
+    monkeypatch.setitem(facts, "files", facts["files"] | {"more.gz": hashlib.md5(content).hexdigest()})
+
+    class Vanishing(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.endswith("more.gz"):
+                return super().do_GET()
+            if sent:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[:sent])
+            self.close_connection = True
+
+    handler = functools.partial(Vanishing, directory=str(small_mirror))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(HeldoutError, match="mnist/more.gz") as error:
+            fetching.fetch("mnist", tmp_path / "raw", f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+    assert "\n" not in str(error.value) and not (tmp_path / "raw").exists()
+    (small_mirror / "mnist" / "more.gz").write_bytes(content)
+    fetching.fetch("mnist", tmp_path / "raw", str(small_mirror))
+    fetching.check("mnist", tmp_path / "raw")
 
 
 def test_what_an_installed_package_holds_needs_no_mirror(small_mirror, tmp_path):
