@@ -94,6 +94,8 @@ def test_a_results_folder_that_cannot_be_written(project):
 @pytest.mark.parametrize(("until", "kibibytes"), [("fetch", 100), ("split", 1000), ("checkpoints", 40), ("tables", 8)])
 def test_a_disk_that_is_full(project, until, kibibytes):
     """A limit on the size of files stands for it: writing ends in the same way, with an error of the system."""
+    if until in ("fetch", "split"):
+        shutil.rmtree(project.folder / "data", ignore_errors=True)  # of other tests
     model = {"dcgan": {"steps": 2, "width": 16}}
     name = project.write("full.yaml", **FLOOR | {"experiment": "full", "models": model, "held_out": [2]})
     crowded = replace(project, launcher=("prlimit", f"--fsize={1024 * kibibytes}"))
