@@ -56,7 +56,9 @@ def _keep_weight(layer: nn.Module) -> None:
 def _absorb_normalisation(layers: nn.Sequential) -> None:
     for place in reversed(range(1, len(layers))):
         normalisation = layers[place]
-        before = layers[place - (2 if isinstance(layers[place - 1], nn.Unflatten) else 1)]
+        before = layers[place - 1]
+        if isinstance(before, nn.Unflatten) and place > 1:
+            before = layers[place - 2]
         if not isinstance(normalisation, nn.BatchNorm2d) or not isinstance(before, ABSORBING):
             continue
         is_transposed = isinstance(before, nn.ConvTranspose2d)
