@@ -148,6 +148,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [(3, 64)], indirect=True)
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read from Linux's /proc")
 def test_a_limit_on_ram_is_kept_within_a_fifth_and_used_to_the_same_scores(task):
