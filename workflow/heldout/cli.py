@@ -11,7 +11,8 @@ import typer
 from heldout.config import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.errors import HeldoutError
 
-# What OpenMP and the libraries behind NumPy and scikit-learn read when they are loaded; Snakemake sets the same.
+# What OpenMP, the libraries behind NumPy and scikit-learn, and PyTorch's compiler read when they are loaded; Snakemake
+# sets all but the last.
 THREADS_VARIABLES = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",

@@ -22,6 +22,8 @@ from heldout.blocks import in_blocks
 from heldout.networks.fixing import fixed
 from heldout.search import Found, LatentParams, Settings, latent_search
 
+Features = Callable[[Tensor], Tensor]  # images -> f's map
+
 
 class Params(LatentParams):
     steps: int = Field(500, ge=0, description="Adam steps on z (Gamma)")
@@ -58,21 +60,31 @@ class AnoGAN:
         Returns:
             `score`, `residual` and `feature`: `(N,)` float32, L, L_R and L_D, sums over pixels and features.
         """
-        wanted = self._wanted(model, images)
-        made = self._search(model, images, wanted, keys).made.squeeze(1)
-        residual, feature = in_blocks(_parts(model), made, images, wanted, size=self.params.block)
+        features = fixed(model.discriminator).features
+        wanted = self._wanted(features, images)
+        made = self._search(model, features, images, wanted, keys).made.squeeze(1)
+        residual, feature = in_blocks(_parts(features), made, images, wanted, size=self.params.block)
         return {"score": self._combined(residual, feature), "residual": residual, "feature": feature}
 
     def find(self, model: nn.Module, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
         """Return where the search for each image ends, and on request how it went; arguments as `score`'s."""
-        return self._search(model, images, self._wanted(model, images), keys, with_path)
+        features = fixed(model.discriminator).features
+        return self._search(model, features, images, self._wanted(features, images), keys, with_path)
 
     def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
         """Return the reconstruction G(z) of each image, `(N, C, H, W)`."""
         return self.find(model, images, keys).closest
 
-    def _search(self, model: nn.Module, images: Tensor, wanted: Tensor, keys: Tensor, with_path: bool = False) -> Found:
-        parts = _parts(model)
+    def _search(
+        self,
+        model: nn.Module,
+        features: Features,
+        images: Tensor,
+        wanted: Tensor,
+        keys: Tensor,
+        with_path: bool = False,
+    ) -> Found:
+        parts = _parts(features)
         given = self.params.model_dump(include=set(Settings.__dataclass_fields__))
         settings = Settings(starts=1, theta_lr=0.0, **given)
 
@@ -81,16 +93,15 @@ class AnoGAN:
 
         return latent_search(model.generator, (images, wanted), keys, loss, settings, with_path=with_path)
 
-    def _wanted(self, model: nn.Module, images: Tensor) -> Tensor:
-        return in_blocks(fixed(model.discriminator).features, images, size=self.params.block)[0]
+    def _wanted(self, features: Features, images: Tensor) -> Tensor:
+        return in_blocks(features, images, size=self.params.block)[0]
 
     def _combined(self, residual: Tensor, feature: Tensor) -> Tensor:
         return (1 - self.params.weight) * residual + self.params.weight * feature
 
 
-def _parts(model: nn.Module) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _parts(features: Features) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return the function that gives L_R and L_D of made images, the images, and the features wanted of them."""
-    features = fixed(model.discriminator).features
     return lambda made, images, wanted: (_distance(made, images), _distance(features(made), wanted))
 
 
