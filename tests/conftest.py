@@ -11,15 +11,19 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import config, private_weights, registry, steps
-from heldout.labelled import LabelledImages, write_labels
-from heldout.native import joint_search
-from heldout.native.compiling import Unavailable, library
-from heldout.plan import Plan, labels_of
-from heldout.protocols import split
-from heldout.scores import read_scores
-from heldout.scoring import Sources, score
-from heldout.training import train
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import training_steps
+from heldout.planning import experiment
+from heldout.planning.plan import Plan, labels_of
+from heldout.search import private_weights
+from heldout.search.native import joint_search
+from heldout.search.native.compiling import Unavailable, library
+from heldout.stages.score import Sources, score
+from heldout.stages.split import split
+from heldout.stages.train import train
+from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.score_files import read_scores
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -54,7 +58,7 @@ def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
 
 
-def fresh(name: str, image: registry.ImageShape, seed: int = 0, **params: object) -> tuple[nn.Module, dict]:
+def fresh(name: str, image: ImageShape, seed: int = 0, **params: object) -> tuple[nn.Module, dict]:
     """Return a model before its training, and its spec; a parent, if it has one, is trained."""
     facts = registry.load("model", name).facts
     spec = {"model": name, "params": registry.small("model", name) | params, "seed": seed, "precision": "float32"}
@@ -63,18 +67,18 @@ def fresh(name: str, image: registry.ImageShape, seed: int = 0, **params: object
     parent = facts["default_model"]
     if parent:
         spec["parent"] = {"model": parent, "params": registry.small("model", parent)}
-    model = steps.build(spec, image)
+    model = training_steps.build(spec, image)
     if parent:
         model.parent.load_state_dict(trained(parent, image).state_dict())
     return model, spec
 
 
-def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: object) -> nn.Module:
+def trained(name: str, image: ImageShape, seed: int = 0, **params: object) -> nn.Module:
     """Return a model after a training of seconds on noise, in training mode; its parent, if any, is trained first."""
     model, spec = fresh(name, image, seed, **params)
     images = noise(20, image.channels, image.side)
     classes = torch.arange(20) % 3 if "normal_classes" in spec else None
-    for _ in steps.Training(model, images, spec, classes):
+    for _ in training_steps.Training(model, images, spec, classes):
         pass
     return model
 
@@ -83,7 +87,7 @@ def trained(name: str, image: registry.ImageShape, seed: int = 0, **params: obje
 def task(tmp_path, monkeypatch, request):
     """A planned run on 100 images of noise instead of mnist5k's, split but not trained; grey ones, 16 pixels wide."""
     monkeypatch.chdir(tmp_path)
-    plan = Plan(config.read(EXPERIMENT, where="trial.yaml"))
+    plan = Plan(experiment.read(EXPERIMENT, where="trial.yaml"))
     run = plan.runs[0]
     images = noise(100, *getattr(request, "param", (1, 16))).numpy()
     for path in (run.prepared.path, run.split.path):

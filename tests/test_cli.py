@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from heldout import registry
-from heldout.failures import explain
+from heldout.project.failures import explain
 
 
 def heldout(*arguments: str) -> subprocess.CompletedProcess:

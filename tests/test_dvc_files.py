@@ -8,9 +8,9 @@ import sys
 import pytest
 import yaml
 
-from heldout.files import VERSIONED
-from heldout.folders import IGNORED
-from heldout.keeping.save import NUMBERS
+from heldout.project.save import NUMBERS
+from heldout.storage.files import VERSIONED
+from heldout.storage.folders import IGNORED
 from tests.conftest import REPOSITORY
 
 PIPELINE = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())

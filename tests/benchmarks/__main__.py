@@ -13,7 +13,7 @@ import pkgutil
 from threadpoolctl import threadpool_limits
 
 import tests.benchmarks
-from heldout.running import reproducible
+from heldout.numerics.determinism import reproducible
 from tests.benchmarks import _measuring
 
 NAMES = [module.name for module in pkgutil.iter_modules(tests.benchmarks.__path__) if not module.name.startswith("_")]

@@ -14,8 +14,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from heldout import files
 from heldout.figures import _style
+from heldout.storage import files
 
 FOLDER = Path("results/performance")
 VERSIONS = ("torch", "numpy", "scikit-learn", "snakemake")

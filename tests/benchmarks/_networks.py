@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from heldout import registry, steps
+from heldout.networks.shape import ImageShape
+from heldout.numerics import training_steps
 
-IMAGE = registry.ImageShape(1, 32)
+IMAGE = ImageShape(1, 32)
 
 
-def built(model: str, image: registry.ImageShape = IMAGE, **params: object) -> nn.Module:
+def built(model: str, image: ImageShape = IMAGE, **params: object) -> nn.Module:
     """Return a model with its first weights and other than trivial statistics, as methods read it."""
-    network = steps.build({"model": model, "params": params, "seed": 0}, image)
+    network = training_steps.build({"model": model, "params": params, "seed": 0}, image)
     rng = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
@@ -18,10 +19,10 @@ def built(model: str, image: registry.ImageShape = IMAGE, **params: object) -> n
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=rng)
             module.running_var.uniform_(0.5, 2, generator=rng)
-    return steps.ready(network)
+    return training_steps.ready(network)
 
 
-def images(count: int, image: registry.ImageShape = IMAGE) -> Tensor:
+def images(count: int, image: ImageShape = IMAGE) -> Tensor:
     """Return noise in the place of images, `(count, C, H, W)` in [-1, 1]."""
     return torch.rand(count, image.channels, image.side, image.side, generator=torch.Generator().manual_seed(2)) * 2 - 1
 

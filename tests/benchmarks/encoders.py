@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import Tensor
 
-from heldout import randomness
 from heldout.methods.ganomaly import GANomaly, Params
+from heldout.numerics import randomness
 from tests.benchmarks._measuring import Row, in_turn
 from tests.benchmarks._networks import built, images
 

@@ -9,11 +9,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from heldout import randomness
 from heldout.methods.adgan import ADGAN
 from heldout.methods.adgan import Params as ADGANParams
 from heldout.methods.anogan import AnoGAN
 from heldout.methods.anogan import Params as AnoGANParams
+from heldout.numerics import randomness
 from tests.benchmarks._measuring import Row, checked, in_turn
 from tests.benchmarks._networks import built, near
 

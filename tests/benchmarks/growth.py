@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from heldout import config, randomness, registry
-from heldout.labelled import LabelledImages, write_labels
-from heldout.native import joint_search
-from heldout.plan import Plan, labels_of
-from heldout.protocols import split
-from heldout.sidecars import TIMING, sidecar
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.planning.plan import Plan, labels_of
+from heldout.search.native import joint_search
+from heldout.stages.split import split
+from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.sidecars import TIMING, sidecar
 from tests.benchmarks._measuring import Growth, in_turn
 from tests.benchmarks._networks import built, images
 from tests.benchmarks.joint_search import SETTINGS
@@ -43,7 +44,7 @@ def measure(rounds: int) -> list[Growth]:
 
 
 def _search(starts: int, steps: int, width: int, side: int) -> Any:
-    image = registry.ImageShape(1, side)
+    image = ImageShape(1, side)
     generator, given = built("dcgan", image, width=width).generator, images(1, image)
     at = randomness.starting_points(randomness.image_keys(0, [0]), starts, generator.latent)
     settings = replace(SETTINGS, starts=starts, steps=steps)
@@ -65,7 +66,7 @@ def _peak_memory(count: int) -> float:
         "methods": {"adgan": {"model": "dcgan", "steps": 1}},
         "threads": torch.get_num_threads(),
     }
-    (run,) = Plan(config.read(experiment, where="the benchmark")).runs
+    (run,) = Plan(experiment.read(experiment, where="the benchmark")).runs
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         prepared, training, scoring = run.prepared, run.trainings["dcgan"], run.scorings["adgan"]
         for step in (prepared, run.split, training, scoring):

@@ -11,9 +11,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from heldout import randomness
-from heldout.native import joint_search
-from heldout.search import Settings, latent_search, squared_error
+from heldout.numerics import randomness
+from heldout.search.latent import Settings, latent_search, squared_error
+from heldout.search.native import joint_search
 from tests.benchmarks._measuring import Row, checked, in_turn
 from tests.benchmarks._networks import built, near
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, l1_loss, mse_loss
 
-from heldout import randomness, steps
-from heldout.training import History, _watch
+from heldout.numerics import randomness, training_steps
+from heldout.stages.train import History, _watch
 from tests.benchmarks._measuring import Row, in_turn
 from tests.benchmarks._networks import built, images
 
@@ -57,9 +57,9 @@ def measure(rounds: int) -> list[Row]:
     ]
 
 
-def _training(precision: str, given: Tensor) -> steps.Training:
+def _training(precision: str, given: Tensor) -> training_steps.Training:
     model = built("ganomaly").requires_grad_(True)
-    return steps.Training(model, given, {"model": "ganomaly", "seed": 0, "precision": precision})
+    return training_steps.Training(model, given, {"model": "ganomaly", "seed": 0, "precision": precision})
 
 
 def _authors(model: nn.Module, given: Tensor) -> Iterator[float]:

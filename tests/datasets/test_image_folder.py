@@ -15,14 +15,17 @@ import torch
 import yaml
 from PIL import Image
 
-from heldout import config, folders, registry
+from heldout import registry
 from heldout.errors import HeldoutError
-from heldout.identity import IMAGES, source_digest
-from heldout.images import to_unit_range
-from heldout.labelled import read_labels
 from heldout.networks import dcgan
-from heldout.plan import Plan
-from heldout.preparing import prepare
+from heldout.networks.shape import ImageShape
+from heldout.numerics.pixels import to_unit_range
+from heldout.planning import experiment
+from heldout.planning.identity import IMAGES, source_digest
+from heldout.planning.plan import Plan
+from heldout.stages.prepare import prepare
+from heldout.storage import folders
+from heldout.storage.labels import read_labels
 from tests.conftest import REPOSITORY
 
 SCENES = (
@@ -145,7 +148,7 @@ def test_every_orientation_stands_upright(folder, form, orientation):
 def test_every_size_fits_the_networks(folder, size):
     images, _ = prepared(folder, size=size)
     assert images.shape == (5, 1, size, size) and images[2].min() == images[2].max() == 20
-    shape = registry.ImageShape(1, size)
+    shape = ImageShape(1, size)
     seen = to_unit_range(torch.from_numpy(images))
     z = dcgan.Encoder(8, 2, shape)(seen)
     assert z.shape == (5, 8) and dcgan.Generator(8, 2, shape)(z).shape == seen.shape
@@ -348,7 +351,7 @@ ENTRY = {"dataset": "image_folder", "folder": "data/parts", "classes": ["good", 
 
 def plan(held_out=("good",), **changes) -> Plan:
     content = EXPERIMENT | {"held_out": list(held_out), "datasets": {"parts": ENTRY | changes}}
-    return Plan(config.read(content, where="parts.yaml"))
+    return Plan(experiment.read(content, where="parts.yaml"))
 
 
 def test_identity_is_the_content_not_the_place(folder):
@@ -413,7 +416,7 @@ def test_a_mistake_in_the_entry_is_one_line(folder, changes, message):
 def test_a_required_option_is_asked_for(folder):
     content = EXPERIMENT | {"datasets": {"image_folder": {"classes": ["a", "b"]}}}
     with pytest.raises(HeldoutError, match="datasets.image_folder: image_folder needs 'folder', where it lies"):
-        config.read(content, where="parts.yaml")
+        experiment.read(content, where="parts.yaml")
 
 
 def test_slugs_are_what_paths_hold():

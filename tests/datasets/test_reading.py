@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from heldout import fetching, registry, schema
-from heldout.identity import IMAGES, source_digest
-from heldout.images import pad_to_square, padded_side, resized
-from heldout.labelled import read_labels
-from heldout.preparing import prepare
+from heldout import registry
+from heldout.numerics.pixels import pad_to_square, padded_side, resized
+from heldout.planning import schema
+from heldout.planning.identity import IMAGES, source_digest
+from heldout.stages import fetch
+from heldout.stages.prepare import prepare
+from heldout.storage.labels import read_labels
 
 
 def assert_as_registered(name, images, labels):
@@ -25,7 +27,7 @@ def assert_as_registered(name, images, labels):
 
 def prepared(name, tmp_path, mirror=None, **options):
     raw, images, labels = tmp_path / "raw" / name, tmp_path / "images.npy", tmp_path / "labels.csv"
-    fetching.fetch(name, raw, mirror and str(mirror))
+    fetch.fetch(name, raw, mirror and str(mirror))
     source = source_digest(f"heldout.datasets.{name}", IMAGES)
     prepare({"dataset": name, "options": {"size": None, **options}, "source": source}, raw, images, labels)
     return np.load(images, mmap_mode="r"), read_labels(labels)

@@ -14,13 +14,13 @@ from heldout.evaluation.evaluate import evaluate
 from heldout.evaluation.inputs import Inputs
 from heldout.evaluation.manifest import write_manifest
 from heldout.evaluation.tables import latex, markdown, write_tables
-from heldout.files import write_json
-from heldout.identity import digest, file_sha256
-from heldout.labelled import LabelledImages, write_labels
-from heldout.protocols import _sha256
-from heldout.scores import Scores, read_scores, write_scores
-from heldout.sidecars import SPEC, TIMING, sidecar
-from heldout.split_settings import SplitSettings
+from heldout.planning.split_settings import SplitSettings
+from heldout.storage.files import write_json
+from heldout.storage.hashing import digest, file_sha256
+from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.manifests import manifest_sha256
+from heldout.storage.score_files import Scores, read_scores, write_scores
+from heldout.storage.sidecars import SPEC, TIMING, sidecar
 
 CLASSES = ["a", "b"]
 COUNT = 80
@@ -59,7 +59,7 @@ def experiment(tmp_path, monkeypatch):
             "train": list(range(COUNT)),
             **SplitSettings(test_items=COUNT).model_dump(),
         }
-        write_json(split, manifest | {"sha256": _sha256(manifest)})
+        write_json(split, manifest | {"sha256": manifest_sha256(manifest)})
         for seed in (0, 1):
             checkpoint = tmp_path / f"gan-{held_out}-{seed}.safetensors"
             checkpoint.write_text(f"{held_out}{seed}")
@@ -152,7 +152,7 @@ def test_captions_say_what_was_tested_and_how_many_training_images_are_anomalies
         manifest = {key: value for key, value in json.loads(split.read_text()).items() if key != "sha256"}
         counts = manifest["counts"] | {"train": {name: 78 if name == run["held_out"] else 2 for name in CLASSES}}
         manifest |= {"variant": "pooled", "contamination": 0.02, "counts": counts, "test_images_also_in_training": 3}
-        write_json(split, manifest | {"sha256": _sha256(manifest)})
+        write_json(split, manifest | {"sha256": manifest_sha256(manifest)})
     evaluate(path)
     write_tables(path)
     text = (path.parent / "tables" / "auroc.md").read_text()
@@ -173,7 +173,7 @@ def as_folders(path, classes):
     del manifest["sha256"]
     counts = dict(zip("abc", np.bincount(classes).tolist(), strict=True))
     manifest |= {"anomalous": ["b", "c"], "counts": {"test": counts}, "held_out": "all", "protocol": "folders"}
-    write_json(split, manifest | {"sha256": _sha256(manifest)})
+    write_json(split, manifest | {"sha256": manifest_sha256(manifest)})
     write_json(path, content | {"runs": [run | {"held_out": "all", "protocol": "folders"} for run in runs]})
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heldout import config
 from heldout.evaluation.inputs import Inputs
-from heldout.plan import Plan, labels_of
-from heldout.preparing import prepare
-from heldout.protocols import split
-from heldout.scoring import Sources, score
-from heldout.training import train
+from heldout.planning import experiment
+from heldout.planning.plan import Plan, labels_of
+from heldout.stages.prepare import prepare
+from heldout.stages.score import Sources, score
+from heldout.stages.split import split
+from heldout.stages.train import train
 from tests.conftest import noise
 
 TINY = {"steps": 2, "batch": 4, "width": 4}
@@ -52,7 +52,7 @@ def finished(tmp_path_factory):
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "toys" / name / f"{index:02}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        plan = Plan(config.read(EXPERIMENT, where="trial.yaml"))
+        plan = Plan(experiment.read(EXPERIMENT, where="trial.yaml"))
         for step in {step.digest: step for run in plan.runs for step in (run.prepared, run.split)}.values():
             images = step.inputs["images"].path if "images" in step.inputs else step.path
             if step.spec["step"] == "prepare":

@@ -10,8 +10,8 @@ import pandas as pd
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
-from heldout.labelled import read_labels
-from heldout.scores import read_scores
+from heldout.storage.labels import read_labels
+from heldout.storage.score_files import read_scores
 
 OPTED_FOR = ("gallery", "heatmaps", "latent_path")
 FAILED = "failed: dcgan: the "

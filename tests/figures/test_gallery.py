@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from heldout.errors import HeldoutError
 from heldout.figures import gallery
-from heldout.scores import Scores, read_scores, write_scores
+from heldout.storage.score_files import Scores, read_scores, write_scores
 from tests.figures.reading import FAILED, drawn, on_disk, pixels, rows, stored, words
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from heldout import randomness
 from heldout.figures import heatmaps
 from heldout.figures._task import Task
+from heldout.numerics import randomness
 from tests.figures.reading import FAILED, drawn, on_disk, pixels, rows, stored, words
 
 MAPS = "|x - x'|, score"

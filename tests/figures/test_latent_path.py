@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import randomness
 from heldout.figures import latent_path
 from heldout.figures._drawing import draw
 from heldout.figures._task import Task
+from heldout.numerics import randomness
 from tests.figures.reading import FAILED, OPTED_FOR, drawn, on_disk, words
 
 

@@ -2,9 +2,11 @@
 
 import torch
 
-from heldout import randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
 from heldout.methods import adgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
 
@@ -22,7 +24,7 @@ class Fixed(torch.nn.Module):
 
 
 def test_the_score_is_the_least_over_classes_of_adgans():
-    model = trained("cgan", registry.ImageShape(1, 16)).eval().requires_grad_(False)
+    model = trained("cgan", ImageShape(1, 16)).eval().requires_grad_(False)
     images, keys = to_unit_range(noise(6, 1, 16, seed=1)), randomness.image_keys(0, range(6))
     params = {"starts": 3, "steps": 4, "theta_lr": 0, "block": 4}
     of_each = []

@@ -7,20 +7,24 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from heldout import checkpoints, randomness, registry, schema, steps
-from heldout.images import to_unit_range
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness, training_steps
+from heldout.numerics.pixels import to_unit_range
+from heldout.planning import schema
+from heldout.storage import checkpoints
 from tests.conftest import noise, prepared, trained
 
-SHAPES = [registry.ImageShape(1, 16), registry.ImageShape(3, 32)]
+SHAPES = [ImageShape(1, 16), ImageShape(3, 32)]
 COUNT = 24
 
 
 @functools.cache
-def read_by(name: str, image: registry.ImageShape):
+def read_by(name: str, image: ImageShape):
     """What a method reads: a model after two training steps, or what it fits to the training images."""
     entry = registry.load("method", name)
     if entry.facts["reads"] == ["images"]:
-        return steps.fit(create(name), noise(20, image.channels, image.side), seed=0)
+        return training_steps.fit(create(name), noise(20, image.channels, image.side), seed=0)
     if entry.facts["reads"] == ["scores"]:
         return create(name).fit(components(to_unit_range(noise(20, image.channels, image.side))), None, 0)
     return trained(entry.facts["default_model"], image).eval().requires_grad_(False)
@@ -42,7 +46,7 @@ def score(method, read, images: torch.Tensor, keys: torch.Tensor) -> dict[str, t
     return method.score(read, images, keys)
 
 
-def scored(name: str, image: registry.ImageShape, chosen: list[int], at_once: int = COUNT) -> dict[str, torch.Tensor]:
+def scored(name: str, image: ImageShape, chosen: list[int], at_once: int = COUNT) -> dict[str, torch.Tensor]:
     images = to_unit_range(noise(COUNT, image.channels, image.side, seed=1))[chosen]
     keys = randomness.image_keys(0, range(COUNT))[chosen]
     read, method = read_by(name, image), create(name)
@@ -67,7 +71,7 @@ def name(request, monkeypatch):
     name, backend = request.param
     if backend == "compiled":
         prepared(backend, request)
-        monkeypatch.setattr("heldout.search._by_itself", lambda device: backend)
+        monkeypatch.setattr("heldout.search.latent._by_itself", lambda device: backend)
     elif backend != "auto":
         small = registry.small("method", name) | {"backend": backend}
         monkeypatch.setattr(registry.load("method", name).params, "small", small)
@@ -119,10 +123,14 @@ def test_fitting_twice_gives_the_same_scores(name, image):
         pytest.skip("it reads a model")
     images = noise(20, image.channels, image.side)
     torch.manual_seed(1)
-    first = steps.score(create(name), steps.fit(create(name), images, seed=0), images, list(range(20)), seed=0)
+    first = training_steps.score(
+        create(name), training_steps.fit(create(name), images, seed=0), images, list(range(20)), seed=0
+    )
     torch.manual_seed(2)
     np.random.seed(3)
-    again = steps.score(create(name), steps.fit(create(name), images, seed=0), images, list(range(20)), seed=0)
+    again = training_steps.score(
+        create(name), training_steps.fit(create(name), images, seed=0), images, list(range(20)), seed=0
+    )
     assert_close(first, again, rtol=0, atol=0)
 
 
@@ -132,7 +140,7 @@ class Ideal(torch.nn.Module):
     The generator's z is bounded to [-3, 3], so what lies far out has no z; the encoder is the generator's inverse.
     """
 
-    def __init__(self, image: registry.ImageShape, latent: int = 6) -> None:
+    def __init__(self, image: ImageShape, latent: int = 6) -> None:
         super().__init__()
         pixels = image.channels * image.side**2
         directions = torch.randn(latent, pixels, generator=torch.Generator().manual_seed(0)) * 0.01

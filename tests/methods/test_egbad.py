@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from heldout import registry
-from heldout.images import to_unit_range
+from heldout.networks.shape import ImageShape
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def model():

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from heldout import randomness, registry
+from heldout import registry
+from heldout.numerics import randomness
 
 LATENT, SIDE, VARIANCE = 3, 4, 0.3
 PIXELS = SIDE**2

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from heldout import registry
-from heldout.images import to_unit_range
+from heldout.networks.shape import ImageShape
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
 
 def test_the_score_is_the_papers_sum_of_two_mean_squares():
-    model = trained("izi_encoder", registry.ImageShape(1, 16)).eval().requires_grad_(False)
+    model = trained("izi_encoder", ImageShape(1, 16)).eval().requires_grad_(False)
     images = to_unit_range(noise(5, 1, 16))
     found = registry.create("method", "fanogan", {"kappa": 0.3}).score(model, images, torch.arange(5))
     for i, x in enumerate(images):

@@ -6,10 +6,11 @@ import torch
 from scipy.spatial import distance
 
 from heldout import registry
-from heldout.images import to_unit_range
+from heldout.networks.shape import ImageShape
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 METRICS = {
     "mean_squared": lambda a, b: distance.sqeuclidean(a, b) / len(a),
     "l1": distance.cityblock,

@@ -10,8 +10,8 @@ from sklearn.mixture import GaussianMixture
 
 from heldout import registry
 from heldout.errors import NumericalFailure
-from heldout.images import to_unit_range
 from heldout.methods.gmm import GMM, Params
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise
 from tests.methods.real import digits
 

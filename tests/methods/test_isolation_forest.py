@@ -6,8 +6,8 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest as Forest
 
 from heldout import registry
-from heldout.images import to_unit_range
 from heldout.methods.isolation_forest import IsolationForest, Params
+from heldout.numerics.pixels import to_unit_range
 from tests.methods.real import digits
 
 IMAGES, LABELS = digits()

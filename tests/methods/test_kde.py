@@ -9,8 +9,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity
 
 from heldout import registry
-from heldout.images import to_unit_range
 from heldout.methods.kde import KDE, Params
+from heldout.numerics.pixels import to_unit_range
 from tests.methods.real import digits
 
 

@@ -11,8 +11,8 @@ from sklearn.svm import OneClassSVM
 
 from heldout import registry
 from heldout.errors import NumericalFailure
-from heldout.images import to_unit_range
 from heldout.methods.ocsvm import OCSVM, Params, evangelista_gamma
+from heldout.numerics.pixels import to_unit_range
 from tests.methods.real import digits
 
 

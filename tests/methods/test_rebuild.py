@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from heldout import randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise
 from tests.methods.test_conformance import COUNT, SHAPES, create, read_by
 
@@ -18,7 +20,7 @@ def image(request):
     return request.param
 
 
-def images_and_keys(image: registry.ImageShape) -> tuple[torch.Tensor, torch.Tensor]:
+def images_and_keys(image: ImageShape) -> tuple[torch.Tensor, torch.Tensor]:
     return to_unit_range(noise(COUNT, image.channels, image.side, seed=1)), randomness.image_keys(0, range(COUNT))
 
 

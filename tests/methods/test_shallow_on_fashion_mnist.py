@@ -13,7 +13,8 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from heldout import registry, steps
+from heldout import registry
+from heldout.numerics import training_steps
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +85,8 @@ def test_auroc_is_that_of_scikit_learn_called_directly(mirror, held_out):
     train, test, anomalous = drawn(mirror / "fashion_mnist", held_out)
     for name, expected in by_scikit_learn(train, test).items():
         method = registry.create("method", name, {})
-        fitted = steps.fit(method, torch.from_numpy(train)[:, None], seed=0)
-        found = steps.score(method, fitted, torch.from_numpy(test)[:, None], list(range(len(test))), seed=0)["score"]
+        fitted = training_steps.fit(method, torch.from_numpy(train)[:, None], seed=0)
+        found = training_steps.score(method, fitted, torch.from_numpy(test)[:, None], list(range(len(test))), seed=0)[
+            "score"
+        ]
         assert roc_auc_score(anomalous, found) == pytest.approx(roc_auc_score(anomalous, expected), abs=0.01), name

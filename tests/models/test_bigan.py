@@ -5,12 +5,14 @@ import copy
 import torch
 from torch import nn
 
-from heldout import randomness, registry, steps
-from heldout.images import to_unit_range
+from heldout import registry
 from heldout.networks.joint import JointDiscriminator
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness, training_steps
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:
@@ -51,11 +53,11 @@ def test_what_is_kept_is_the_average_of_the_weights_over_the_steps():
     images = noise(20, 1, 16)
     last, kept = fresh(steps=4, ema=0, learning_rate=0.01), fresh(steps=4, ema=decay, learning_rate=0.01)
     wanted: dict[str, torch.Tensor] = {}
-    for _ in steps.Training(last, images, spec):
+    for _ in training_steps.Training(last, images, spec):
         for name, weight in last.named_parameters():
             now = weight.detach().clone()
             wanted[name] = decay * wanted[name] + (1 - decay) * now if name in wanted else now
-    for _ in steps.Training(kept, images, spec):
+    for _ in training_steps.Training(kept, images, spec):
         pass
     for name, weight in kept.named_parameters():
         torch.testing.assert_close(weight.detach(), wanted[name], rtol=1e-5, atol=1e-7)
@@ -64,7 +66,7 @@ def test_what_is_kept_is_the_average_of_the_weights_over_the_steps():
 
 
 def test_the_joint_discriminator_has_the_published_codes_dense_layers():
-    judge = JointDiscriminator(200, 64, registry.ImageShape(1, 32))
+    judge = JointDiscriminator(200, 64, ImageShape(1, 32))
     shapes = [tuple(part.weight.shape) for part in (judge.code_features, judge.joint_features, judge.decision)]
     assert shapes == [(512, 200), (1024, 256 * 4 * 4 + 512), (1, 1024)]
 

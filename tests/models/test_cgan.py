@@ -5,11 +5,13 @@ import copy
 import torch
 from torch.nn.functional import logsigmoid, one_hot
 
-from heldout import randomness, registry, steps
-from heldout.images import to_unit_range
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness, training_steps
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16, classes=3)
+IMAGE = ImageShape(1, 16, classes=3)
 
 
 def fresh(**params: object) -> torch.nn.Module:
@@ -55,7 +57,7 @@ def test_images_come_with_the_class_that_the_split_gives_them():
 
 
 def test_without_a_class_the_discriminator_takes_the_one_that_suits_best():
-    model = trained("cgan", registry.ImageShape(1, 16)).eval()
+    model = trained("cgan", ImageShape(1, 16)).eval()
     images = to_unit_range(noise(5, 1, 16))
     of_each = torch.stack([model.discriminator(images, torch.full((5,), c)) for c in range(3)])
     torch.testing.assert_close(model.discriminator(images), of_each.max(0).values, rtol=0, atol=0)
@@ -68,8 +70,8 @@ def test_two_classes_are_drawn_apart_after_training():
     images = torch.cat([torch.zeros(32, 1, 16, 16), torch.full((32, 1, 16, 16), 255)]).to(torch.uint8)
     spec = {"model": "cgan", "seed": 0, "precision": "float32", "normal_classes": 2}
     spec["params"] = registry.small("model", "cgan") | {"steps": 250, "batch": 16, "learning_rate": 1e-3, "width": 8}
-    model = steps.build(spec, registry.ImageShape(1, 16))
-    for _ in steps.Training(model, images, spec, torch.arange(64) // 32):
+    model = training_steps.build(spec, ImageShape(1, 16))
+    for _ in training_steps.Training(model, images, spec, torch.arange(64) // 32):
         pass
     z = torch.randn(50, model.params.latent, generator=torch.Generator().manual_seed(0))
     made = [model.eval().conditional_generator(z, torch.full((50,), number)).mean() for number in (0, 1)]

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from heldout import registry, schema
-from heldout.samples import sample
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.planning import schema
+from heldout.stages.samples import sample
 from tests.conftest import fresh, trained
 
-SHAPES = [registry.ImageShape(1, 32), registry.ImageShape(3, 64)]
+SHAPES = [ImageShape(1, 32), ImageShape(3, 64)]
 
 
 @pytest.fixture(params=registry.names("model"))

@@ -6,11 +6,13 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from heldout import randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import randomness, registry
+from heldout import registry
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:
@@ -57,7 +59,7 @@ def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_i
 @pytest.mark.parametrize("side", [16, 32, 64])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_networks_fit_any_power_of_two_in_grey_and_colour(side, channels):
-    image = registry.ImageShape(channels, side)
+    image = ImageShape(channels, side)
     generator, discriminator = dcgan.Generator(10, 4, image), dcgan.Discriminator(4, image, batch_norm=True)
     made = generator(torch.randn(2, 10))
     assert made.shape == (2, channels, side, side)
@@ -66,8 +68,8 @@ def test_networks_fit_any_power_of_two_in_grey_and_colour(side, channels):
 
 
 def test_batch_normalisation_is_everywhere_but_next_to_the_image():
-    generator = dcgan.Generator(10, 4, registry.ImageShape(1, 32))
-    discriminator = dcgan.Discriminator(4, registry.ImageShape(1, 32), batch_norm=True)
+    generator = dcgan.Generator(10, 4, ImageShape(1, 32))
+    discriminator = dcgan.Discriminator(4, ImageShape(1, 32), batch_norm=True)
     kinds = [type(module).__name__ for module in generator.blocks]
     assert kinds == ["Linear", "Unflatten", *["BatchNorm2d", "ReLU", "ConvTranspose2d"] * 3, "Tanh"]
     kinds = [type(module).__name__ for module in discriminator.features]
@@ -75,13 +77,13 @@ def test_batch_normalisation_is_everywhere_but_next_to_the_image():
 
 
 def test_the_size_at_width_64_is_that_of_the_published_generators():
-    generator = dcgan.Generator(256, 64, registry.ImageShape(1, 32))
+    generator = dcgan.Generator(256, 64, ImageShape(1, 32))
     # 256x4096 + 256x128x16 + 128x64x16 + 64x16, and two per normalised channel
     assert sum(weight.numel() for weight in generator.parameters()) == 1_705_856
 
 
 def test_first_weights_are_normal_with_deviation_002():
-    generator = dcgan.initialise(dcgan.Generator(256, 16, registry.ImageShape(1, 32)), randomness.generator(0, "w"))
+    generator = dcgan.initialise(dcgan.Generator(256, 16, ImageShape(1, 32)), randomness.generator(0, "w"))
     weights = generator.blocks[0].weight.flatten()
     assert abs(weights.std() - 0.02) < 4 * 0.02 / (2 * len(weights)) ** 0.5  # standard error of a deviation
     assert abs(weights.mean()) < 4 * 0.02 / len(weights) ** 0.5

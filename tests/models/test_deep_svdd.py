@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:
@@ -34,7 +36,7 @@ def moved_away_from_zero(mean: torch.Tensor, least: float = 0.1) -> torch.Tensor
     return torch.tensor([value if abs(value) >= least else (least if value >= 0 else -least) for value in mean])
 
 
-@pytest.mark.parametrize("image", [IMAGE, registry.ImageShape(3, 64)])
+@pytest.mark.parametrize("image", [IMAGE, ImageShape(3, 64)])
 def test_nothing_trained_can_shift_an_embedding(image):
     params = registry.small("model", "deep_svdd")
     model = registry.create("model", "deep_svdd", params, image, randomness.generator(0, "weights"))

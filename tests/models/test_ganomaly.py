@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from heldout import randomness, registry, steps
-from heldout.images import to_unit_range
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness, training_steps
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:
@@ -118,12 +120,12 @@ def test_finish_runs_once_after_the_last_step_in_eval_mode_without_gradients(mon
 
     monkeypatch.setattr(model, "finish", finish)
     spec = {"model": "ganomaly", "seed": 0, "precision": "float32"}
-    yielded = [len(seen) for _ in steps.Training(model, noise(20, 1, 16), spec)]
+    yielded = [len(seen) for _ in training_steps.Training(model, noise(20, 1, 16), spec)]
     assert yielded == [0, 0, 0] and seen == [(20, False, False)]
 
 
 def test_the_decoder_and_encoders_are_the_codes_networks_at_32_pixels():
-    model = registry.create("model", "ganomaly", {}, registry.ImageShape(1, 32), randomness.generator(0, "weights"))
+    model = registry.create("model", "ganomaly", {}, ImageShape(1, 32), randomness.generator(0, "weights"))
     normalised = 2 * (128 + 256)
     encoder = 16 * (64 + 64 * 128 + 128 * 256 + 256 * 100) + normalised
     biases = 64  # of the first convolution, a deviation

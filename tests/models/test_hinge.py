@@ -5,12 +5,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
-from heldout import checkpoints, randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
+from heldout.storage import checkpoints
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 
-from heldout import randomness, registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 from tests.conftest import fresh, noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 @pytest.mark.parametrize("objective", ["izi", "izi_f", "ziz"])

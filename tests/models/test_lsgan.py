@@ -5,10 +5,12 @@ import copy
 import torch
 from torch import nn
 
-from heldout import randomness, registry
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:

@@ -6,11 +6,13 @@ import math
 import torch
 from torch import nn
 
-from heldout import randomness, registry
+from heldout import registry
 from heldout.models.mmd import squared_mmd
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:

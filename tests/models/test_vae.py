@@ -7,12 +7,14 @@ import torch
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from heldout import randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
 from heldout.networks.gaussian import divergence_from_prior, moved
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:

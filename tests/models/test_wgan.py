@@ -5,11 +5,13 @@ import copy
 import torch
 from torch import Tensor
 
-from heldout import randomness, registry
-from heldout.images import to_unit_range
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise, trained
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 class LiteralRMSProp:

@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heldout import randomness, registry
+from heldout import registry
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 from tests.conftest import noise
 
-IMAGE = registry.ImageShape(1, 16)
+IMAGE = ImageShape(1, 16)
 
 
 def fresh(**params: object) -> nn.Module:

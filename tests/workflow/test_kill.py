@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from heldout.identity import file_sha256
+from heldout.storage.hashing import file_sha256
 from tests.workflow.conftest import TRIAL, Project, copy_repository
 
 pytestmark = pytest.mark.slow

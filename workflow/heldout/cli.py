@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from heldout.config import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.errors import HeldoutError
+from heldout.planning.experiment import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 
 # What OpenMP, the libraries behind NumPy and scikit-learn, and PyTorch's compiler read when they are loaded; Snakemake
 # sets all but the last.
@@ -42,7 +42,7 @@ def fetch(
     mirror: Mirror = "",
 ) -> None:
     """Bring the official files of a dataset, or of weights, to a folder, each with its published checksum."""
-    from heldout.fetching import fetch
+    from heldout.stages.fetch import fetch
 
     fetch(dataset, folder, mirror or None)
 
@@ -50,7 +50,7 @@ def fetch(
 @app.command()
 def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
     """Write a dataset as one uint8 array and a table of labels."""
-    from heldout.preparing import prepare
+    from heldout.stages.prepare import prepare
 
     prepare(json.loads(spec), raw, images, labels)
 
@@ -58,8 +58,8 @@ def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
 @app.command()
 def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
     """Write which image plays which part in a task."""
-    from heldout.identity import digest
-    from heldout.protocols import split
+    from heldout.stages.split import split
+    from heldout.storage.hashing import digest
 
     split(json.loads(spec), digest(json.loads(spec)), images, labels, manifest)
 
@@ -77,7 +77,7 @@ def train(
 ) -> None:
     """Train a model on the normal images and write its checkpoint."""
     planned = _on_its_threads(spec)
-    from heldout.training import train
+    from heldout.stages.train import train
 
     _report_failure(train(planned, images, split, checkpoint, device, parent, save_every, jobs_per_gpu))
 
@@ -100,7 +100,7 @@ def score(
 ) -> None:
     """Score the test images with a method."""
     planned = _on_its_threads(spec)
-    from heldout.scoring import Sources, score
+    from heldout.stages.score import Sources, score
 
     sources = Sources(checkpoint, joined or [], weights)
     _report_failure(score(planned, images, split, sources, scores, device, save_every, jobs_per_gpu, memory))
@@ -141,8 +141,8 @@ def manifest(inputs: File) -> None:
 @app.command()
 def status(experiments: Experiments = None) -> None:
     """Show what of each experiment is present, missing or failed, and what no experiment names."""
-    from heldout.keeping import inventory
-    from heldout.keeping.status import status
+    from heldout.project import inventory
+    from heldout.project.status import status
 
     print(status(inventory.experiments(experiments or [])))
 
@@ -153,8 +153,8 @@ def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] 
 
     By earlier timings, or where nothing like it has run by a trial of a few steps.
     """
-    from heldout.keeping import inventory
-    from heldout.keeping.cost import cost
+    from heldout.project import inventory
+    from heldout.project.cost import cost
 
     print(cost(inventory.experiment(experiment)))
 
@@ -162,8 +162,8 @@ def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] 
 @app.command()
 def timeline(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
     """Draw what an experiment's last run did on each core; say which share was spent training and scoring."""
-    from heldout.keeping import inventory
-    from heldout.keeping.timeline import timeline
+    from heldout.project import inventory
+    from heldout.project.timeline import timeline
 
     print(timeline(inventory.experiment(experiment)))
 
@@ -173,7 +173,7 @@ def splits(
     manifests: Annotated[list[Path] | None, typer.Argument(help="split manifests; none: all here")] = None,
 ) -> None:
     """List split manifests: who is normal, how many images in each part. Two are compared as well."""
-    from heldout.keeping import splits
+    from heldout.project import splits
 
     found = splits.manifests(manifests or [])
     print(splits.table(found))
@@ -188,8 +188,8 @@ def prune(
     failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead: a run tries them anew")] = False,
 ) -> None:
     """List what no experiment names, and delete it with --yes."""
-    from heldout.keeping import inventory
-    from heldout.keeping.prune import delete, failures, superfluous
+    from heldout.project import inventory
+    from heldout.project.prune import delete, failures, superfluous
 
     if failed and experiments:
         raise HeldoutError("--failed is about every recorded failure here; leave out the experiment files")
@@ -208,19 +208,19 @@ def prune(
 @app.command()
 def verify() -> None:
     """Hash every checkpoint and score anew, against its spec and DVC's records; exit with 1 if one is damaged."""
-    from heldout.keeping import records
-    from heldout.keeping.inventory import require_project
-    from heldout.keeping.verify import remedy, verify
+    from heldout.project import dvc_records
+    from heldout.project.inventory import require_project
+    from heldout.project.verify import remedy, verify
 
     require_project()
     try:
-        recorded = records.recorded()
+        recorded = dvc_records.recorded()
     except HeldoutError as error:
         recorded = {}
         print(f"left out, DVC's records: {error}", file=sys.stderr)
     result = verify(recorded)
     for path in result.unsaved:
-        print(f"{path}: not as {records.LOCK} records it; made anew, and not saved")
+        print(f"{path}: not as {dvc_records.LOCK} records it; made anew, and not saved")
     for path, problem in result.damaged.items():
         print(f"{path}: {problem}")
     print(f"{len(result.checked)} files checked, {len(recorded)} recorded by DVC, {len(result.damaged)} damaged")
@@ -232,8 +232,8 @@ def verify() -> None:
 @app.command()
 def save() -> None:
     """Have DVC record every dataset, checkpoint and score here, without forgetting what it has recorded."""
-    from heldout.keeping import inventory
-    from heldout.keeping.save import save
+    from heldout.project import inventory
+    from heldout.project.save import save
 
     saved = save()
     if saved.brought:
@@ -254,10 +254,10 @@ def save() -> None:
 @app.command()
 def schema() -> None:
     """Renew what is generated from the plug-ins' files: the stored schema of all parameters, and README's tables."""
-    from heldout import listing
-    from heldout.files import write_text
-    from heldout.schema import PATH
-    from heldout.schema_from_code import text
+    from heldout.planning.schema import PATH
+    from heldout.planning.schema_from_code import text
+    from heldout.project import listing
+    from heldout.storage.files import write_text
 
     write_text(PATH, text())
     write_text(listing.README, listing.renewed(listing.README.read_text(encoding="utf-8")))
@@ -306,12 +306,12 @@ def _report_failure(failed: str | None) -> None:
 
 
 def _describe(kind: str, entry: str | None) -> None:
-    from heldout import schema
     from heldout.errors import unknown
+    from heldout.planning import schema
 
     plugins: dict[str, Any] = schema.plugins(kind)
     if entry is None:
-        from heldout.listing import text
+        from heldout.project.listing import text
 
         print(text(kind))
         return

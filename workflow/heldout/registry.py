@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from heldout.errors import HeldoutError, unknown
 
+PACKAGE = Path(__file__).resolve().parent
 KINDS = {
     "dataset": "heldout.datasets",
     "weight": "heldout.weights",
@@ -28,15 +29,6 @@ KINDS = {
 
 
 COST_CLASSES = ("fit", "forward", "search", "joint search", "join")
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """Channels and side of square images, as networks see them, and how many normal classes they come from."""
-
-    channels: int
-    side: int
-    classes: int = 1
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from heldout.config import read
+from heldout.planning.experiment import read
 from heldout.errors import HeldoutError
-from heldout.failures import already_running, explain
-from heldout.files import VERSIONED, make_folder
-from heldout.plan import Plan
-from heldout.resources import of_evaluation, of_figures, of_files, of_step
+from heldout.project.failures import already_running, explain
+from heldout.storage.files import VERSIONED, make_folder
+from heldout.planning.plan import Plan
+from heldout.planning.resources import of_evaluation, of_figures, of_files, of_step
 
 
 def is_forced():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from heldout import registry
-from heldout.labelled import LabelledImages
+from heldout.storage.labels import LabelledImages
 
 FOLDER = "cifar-10-batches-py"
 

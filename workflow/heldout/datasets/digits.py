@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from heldout import registry
-from heldout.labelled import LabelledImages
+from heldout.storage.labels import LabelledImages
 
 FILE = "digits.csv.gz"
 WHITE = 16
@@ -34,7 +34,7 @@ class Digits:
         return Path(str(files("sklearn.datasets") / "data"))
 
     def read(self, raw: Path) -> LabelledImages:
-        from heldout.images import resized  # PyTorch, which takes seconds, so only where it is used
+        from heldout.numerics.pixels import resized
 
         rows = np.loadtxt(raw / FILE, delimiter=",", dtype=np.int64)  # 64 pixels and the digit
         grey = np.rint(rows[:, :-1] * (255 / WHITE)).astype(np.uint8).reshape(-1, 1, SIDE, SIDE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from heldout import registry
 from heldout.datasets._idx import read_idx
-from heldout.labelled import LabelledImages
+from heldout.storage.labels import LabelledImages
 
 # When the official files were packed, 2017-08-31 10:50 UTC: seconds in their gzip headers.
 PACKED_AT = {"train": 1504176606, "t10k": 1504176627}

@@ -24,9 +24,9 @@ from pydantic import Field
 from heldout import registry
 from heldout.datasets._photographs import DAMAGED, FolderOptions, square
 from heldout.errors import HeldoutError, unknown
-from heldout.folders import files_in
-from heldout.identity import file_sha256
-from heldout.labelled import LabelledImages
+from heldout.storage.folders import files_in
+from heldout.storage.hashing import file_sha256
+from heldout.storage.labels import LabelledImages
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TRAIN, TESTS = "train", ("test", "val")

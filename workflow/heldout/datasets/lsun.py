@@ -27,7 +27,7 @@ from pydantic import Field
 from heldout import registry
 from heldout.datasets._photographs import DAMAGED, FolderOptions, square
 from heldout.errors import HeldoutError
-from heldout.labelled import LabelledImages
+from heldout.storage.labels import LabelledImages
 
 ADDRESS = "http://dl.yf.io/lsun/scenes/"
 SCENES = (

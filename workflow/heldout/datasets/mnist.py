@@ -7,7 +7,7 @@ from pathlib import Path
 
 from heldout import registry
 from heldout.datasets._idx import read_idx
-from heldout.labelled import LabelledImages
+from heldout.storage.labels import LabelledImages
 
 
 @registry.dataset(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from heldout import registry
-from heldout.labelled import LabelledImages
+from heldout.storage.labels import LabelledImages
 
 FILE = "mnist_5k.csv.gz"
 

@@ -16,9 +16,9 @@ import pandas as pd
 from heldout.errors import HeldoutError
 from heldout.evaluation import metrics
 from heldout.evaluation.inputs import Inputs, write_table
-from heldout.identity import digest
-from heldout.sidecars import SPEC, sidecar
-from heldout.tasks import OVERALL, WHOLE
+from heldout.planning.tasks import OVERALL, WHOLE
+from heldout.storage.hashing import digest
+from heldout.storage.sidecars import SPEC, sidecar
 
 MEAN = "mean"  # the row over all classes
 BINS = 20

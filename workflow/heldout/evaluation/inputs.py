@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from heldout.errors import HeldoutError
-from heldout.files import whole_file
-from heldout.identity import digest
-from heldout.labelled import read_labels
-from heldout.protocols import read_manifest
-from heldout.scores import Scores, read_scores
+from heldout.storage.files import whole_file
+from heldout.storage.hashing import digest
+from heldout.storage.labels import read_labels
+from heldout.storage.manifests import read_manifest
+from heldout.storage.score_files import Scores, read_scores
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Inputs:
 
     Attributes:
         path: `inputs.json` itself.
-        content: what it holds; `heldout.plan` writes it.
+        content: what it holds; `heldout.planning.plan` writes it.
     """
 
     path: Path

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from heldout.evaluation.inputs import Inputs
-from heldout.files import write_json
-from heldout.identity import file_sha256
-from heldout.sidecars import SPEC, sidecar
+from heldout.storage.files import write_json
+from heldout.storage.hashing import file_sha256
+from heldout.storage.sidecars import SPEC, sidecar
 
 NAME = "manifest.json"
 

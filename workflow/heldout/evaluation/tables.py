@@ -9,9 +9,10 @@ import pandas as pd
 from heldout.evaluation.evaluate import FAILED
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.evaluation.metrics import METRICS
-from heldout.files import write_json, write_text
-from heldout.protocols import OWN_TEST_SHARE, anomalies_trained_on
-from heldout.sidecars import TIMING, sidecar
+from heldout.planning.tasks import OWN_TEST_SHARE
+from heldout.storage.files import write_json, write_text
+from heldout.storage.manifests import anomalies_trained_on
+from heldout.storage.sidecars import TIMING, sidecar
 
 TABLES = {"auroc": "auroc", "auprc": "average_precision"}
 MEANINGS = {

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _style
-from heldout.files import whole_file
-from heldout.plan import FIGURE_FORMATS
+from heldout.planning.plan import FIGURE_FORMATS
+from heldout.storage.files import whole_file
 
 
 def draw(kind: str, inputs_path: Path) -> None:

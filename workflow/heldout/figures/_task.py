@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from heldout import randomness, registry
+from heldout import registry
 from heldout.evaluation.inputs import Inputs
-from heldout.images import to_unit_range
-from heldout.running import reproducible
-from heldout.scoring import trained_model
-from heldout.tasks import title
-from heldout.training import part_of
+from heldout.numerics import randomness
+from heldout.numerics.determinism import reproducible
+from heldout.numerics.pixels import to_unit_range
+from heldout.planning.tasks import title
+from heldout.stages.score import trained_model
+from heldout.storage.prepared import part_of
 
 
 class Task:

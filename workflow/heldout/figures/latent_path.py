@@ -19,10 +19,10 @@ from matplotlib.patches import Circle
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _strip
 from heldout.figures._task import Task
+from heldout.numerics.blocks import in_blocks
 
 STARTS = 8  # paths that are drawn
 LEAST_REACH = 3.0  # standard deviations of the prior on each side

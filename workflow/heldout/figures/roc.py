@@ -15,7 +15,7 @@ from heldout import registry
 from heldout.evaluation.evaluate import MEAN
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _style
-from heldout.tasks import title
+from heldout.planning.tasks import title
 
 LEGEND = "method (AUROC)\nshaded: 95 % interval\nover test images"
 

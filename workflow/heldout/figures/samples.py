@@ -11,15 +11,16 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from heldout import randomness, registry
+from heldout import registry
 from heldout.errors import NumericalFailure
 from heldout.evaluation.inputs import Inputs
-from heldout.identity import digest
-from heldout.images import to_unit_range
-from heldout.samples import sample
-from heldout.scoring import trained_model
-from heldout.sidecars import SPEC, sidecar
-from heldout.training import part_of
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
+from heldout.stages.samples import sample
+from heldout.stages.score import trained_model
+from heldout.storage.hashing import digest
+from heldout.storage.prepared import part_of
+from heldout.storage.sidecars import SPEC, sidecar
 
 REAL, MADE = 4, 12
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
-from heldout.tasks import title
+from heldout.planning.tasks import title
 
 COLUMNS = 3
 NORMAL, ANOMALOUS = "#0072b2", "#d55e00"

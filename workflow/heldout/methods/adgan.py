@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
-from heldout.laplacian import laplacian_distance
-from heldout.randomness import starting_points
-from heldout.search import Found, LatentParams, Loss, Settings, latent_search, mean_squared_error, squared_error
+from heldout.numerics.blocks import in_blocks
+from heldout.numerics.randomness import starting_points
+from heldout.search.laplacian import laplacian_distance
+from heldout.search.latent import Found, LatentParams, Loss, Settings, latent_search, mean_squared_error, squared_error
 
 
 class SearchParams(LatentParams):

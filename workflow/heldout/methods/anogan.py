@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
-from heldout.networks.fixing import fixed
-from heldout.search import Found, LatentParams, Settings, latent_search
+from heldout.numerics.blocks import in_blocks
+from heldout.search.fixing import fixed
+from heldout.search.latent import Found, LatentParams, Settings, latent_search
 
 Features = Callable[[Tensor], Tensor]  # images -> f's map
 

@@ -23,8 +23,8 @@ from pydantic import Field
 from torch import Tensor
 
 from heldout import registry
-from heldout.blocks import in_blocks
 from heldout.errors import NumericalFailure
+from heldout.numerics.blocks import in_blocks
 
 
 class Params(registry.MethodParams):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.methods.adgan import SearchParams, search
-from heldout.search import Found
+from heldout.search.latent import Found
 
 
 class Params(SearchParams):

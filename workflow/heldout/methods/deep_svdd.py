@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
+from heldout.numerics.blocks import in_blocks
 
 
 class Params(registry.MethodParams):

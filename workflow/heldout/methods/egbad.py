@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from heldout import registry
-from heldout.blocks import in_blocks
+from heldout.numerics.blocks import in_blocks
 
 
 class Params(registry.MethodParams):

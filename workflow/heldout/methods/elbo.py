@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
 from heldout.networks.gaussian import divergence_from_prior, moved
-from heldout.randomness import posterior_noise
+from heldout.numerics.blocks import in_blocks
+from heldout.numerics.randomness import posterior_noise
 
 
 class Params(registry.MethodParams):

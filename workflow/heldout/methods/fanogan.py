@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
+from heldout.numerics.blocks import in_blocks
 
 
 class Params(registry.MethodParams):

@@ -21,8 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
-from heldout.latent_distance import DISTANCES
+from heldout.numerics.blocks import in_blocks
+from heldout.numerics.latent_distance import DISTANCES
 
 
 class Params(registry.MethodParams):

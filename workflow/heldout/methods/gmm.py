@@ -22,8 +22,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from heldout import features, registry
+from heldout import registry
 from heldout.errors import NumericalFailure
+from heldout.numerics import features
 
 FEWEST, MOST = 2, 20  # Gaussians
 

@@ -13,7 +13,8 @@ from pydantic import Field
 from sklearn.ensemble import IsolationForest as Forest
 from torch import Tensor
 
-from heldout import features, registry
+from heldout import registry
+from heldout.numerics import features
 
 
 class Params(features.FeatureParams):

@@ -26,7 +26,8 @@ from sklearn.metrics import euclidean_distances
 from sklearn.model_selection import KFold
 from torch import Tensor
 
-from heldout import features, registry
+from heldout import registry
+from heldout.numerics import features
 
 BANDWIDTHS = [2 ** (half / 2) for half in range(9)]
 LEFT_OUT_AT_ONCE = 64  # images whose distances are held: to 50,000 others 25 MB

@@ -33,8 +33,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from heldout import features, registry
+from heldout import registry
 from heldout.errors import NumericalFailure
+from heldout.numerics import features
 
 EXPONENTS = [quarter / 4 for quarter in range(-32, 33)]  # of 2, times 1 / (median squared distance)
 

@@ -26,6 +26,7 @@ from heldout import registry
 from heldout.models._descent import descend, frozen, minus_log
 from heldout.networks import dcgan
 from heldout.networks.joint import JointDiscriminator
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -46,7 +47,7 @@ class Params(registry.ModelParams):
 
 @registry.model("bigan", provides=("encoder", "generator", "joint_discriminator", "autoencoder"))
 class BiGAN(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)

@@ -22,6 +22,7 @@ from torch.nn.functional import one_hot
 from heldout import registry
 from heldout.models._descent import descend, frozen, minus_log
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -37,7 +38,7 @@ class Params(registry.ModelParams):
 class ConditionalGenerator(nn.Module):
     """z `(N, latent)` and class numbers `(N,)` -> images `(N, C, side, side)` in [-1, 1]."""
 
-    def __init__(self, latent: int, width: int, image: registry.ImageShape) -> None:
+    def __init__(self, latent: int, width: int, image: ImageShape) -> None:
         super().__init__()
         self.latent, self.classes = latent, image.classes
         self.network = dcgan.Generator(latent + image.classes, width, image)
@@ -49,10 +50,10 @@ class ConditionalGenerator(nn.Module):
 class ConditionalDiscriminator(nn.Module):
     """Images and class numbers -> `(N,)`; without class numbers, of the class that suits each image best."""
 
-    def __init__(self, width: int, image: registry.ImageShape) -> None:
+    def __init__(self, width: int, image: ImageShape) -> None:
         super().__init__()
         self.classes = image.classes
-        seen = registry.ImageShape(image.channels + image.classes, image.side)
+        seen = ImageShape(image.channels + image.classes, image.side)
         self.network = dcgan.Discriminator(width, seen, batch_norm=True)
 
     def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -76,7 +77,7 @@ class ConditionalDiscriminator(nn.Module):
 
 @registry.model("cgan", provides=("conditional_generator", "discriminator"), conditional=True)
 class CGAN(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.conditional_generator = ConditionalGenerator(params.latent, params.width, image)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from heldout import registry
 from heldout.models._descent import descend, tenfold_lower
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -39,7 +40,7 @@ class Params(registry.ModelParams):
 
 @registry.model("dcae", provides=("autoencoder", "encoder", "decoder"))
 class DCAE(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)

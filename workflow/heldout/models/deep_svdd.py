@@ -25,10 +25,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
-from heldout.images import to_unit_range
 from heldout.models._descent import descend, tenfold_lower
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics.blocks import in_blocks
+from heldout.numerics.pixels import to_unit_range
 
 
 class Params(registry.ModelParams):
@@ -57,7 +58,7 @@ class Params(registry.ModelParams):
 
 @registry.model("deep_svdd", provides=("embedding", "centre"))
 class DeepSVDD(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.embedding = dcgan.Encoder(params.latent, params.width, image, biases=False)

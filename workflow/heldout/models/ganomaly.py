@@ -29,11 +29,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.blocks import in_blocks
-from heldout.images import to_unit_range
-from heldout.latent_distance import DISTANCES, all_distances
 from heldout.models._descent import minus_log
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
+from heldout.numerics.blocks import in_blocks
+from heldout.numerics.latent_distance import DISTANCES, all_distances
+from heldout.numerics.pixels import to_unit_range
 
 
 class Params(registry.ModelParams):
@@ -66,7 +67,7 @@ class GANomaly(nn.Module):
             last step, in eval mode, a row for each of DISTANCES: `mean_squared`, `l1`, `l2`.
     """
 
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.encoder = dcgan.Encoder(params.latent, params.width, image, bounded=params.bounded)

@@ -22,6 +22,7 @@ from torch.nn.functional import relu
 from heldout import registry
 from heldout.models._descent import descend, frozen
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -37,7 +38,7 @@ class Params(registry.ModelParams):
 
 @registry.model("hinge", provides=("generator", "discriminator"))
 class HingeGAN(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.generator = dcgan.Generator(params.latent, params.width, image)

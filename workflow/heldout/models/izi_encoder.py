@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from heldout import registry
 from heldout.models._descent import descend
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -41,7 +42,7 @@ class Params(registry.ModelParams):
     default_parent="wgan_gp",
 )
 class IziEncoder(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator, parent: nn.Module) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator, parent: nn.Module) -> None:
         super().__init__()
         self.params = params
         self.encoder = dcgan.Encoder(parent.generator.latent, params.width, image, bounded=params.bounded)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from heldout import registry
 from heldout.models._descent import descend
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 SMALLEST = 1e-10  # of MMD^2 under the root, whose slope at 0 is infinite and whose argument rounding may turn negative
 
@@ -44,7 +45,7 @@ class Params(registry.ModelParams):
 
 @registry.model("mmd", provides=("generator",))
 class MMD(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.generator = dcgan.Generator(params.latent, params.width, image)

@@ -28,6 +28,7 @@ from heldout import registry
 from heldout.models._descent import descend
 from heldout.networks import dcgan
 from heldout.networks.gaussian import divergence_from_prior, moved
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -47,7 +48,7 @@ class Params(registry.ModelParams):
 
 @registry.model("vae", provides=("generator", "encoder", "autoencoder", "posterior", "log_likelihood"))
 class VAE(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.generator = dcgan.Generator(params.latent, params.width, image)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from heldout import registry
 from heldout.models._descent import descend, frozen
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -33,7 +34,7 @@ class Params(registry.ModelParams):
 
 @registry.model("wgan", provides=("generator", "discriminator"))
 class WGAN(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.generator = dcgan.Generator(params.latent, params.width, image)

@@ -24,6 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from heldout import registry
 from heldout.models._descent import descend, frozen
 from heldout.networks import dcgan
+from heldout.networks.shape import ImageShape
 
 
 class Params(registry.ModelParams):
@@ -40,7 +41,7 @@ class Params(registry.ModelParams):
 
 @registry.model("wgan_gp", provides=("generator", "discriminator"))
 class WGANGP(nn.Module):
-    def __init__(self, params: Params, image: registry.ImageShape, rng: torch.Generator) -> None:
+    def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.generator = dcgan.Generator(params.latent, params.width, image)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from heldout.registry import ImageShape
+from heldout.networks.shape import ImageShape
 
 FIRST_SIDE = 4
 KERNEL, STRIDE, PADDING = 4, 2, 1  # doubles or halves a side exactly

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from heldout.networks import dcgan
-from heldout.registry import ImageShape
+from heldout.networks.shape import ImageShape
 
 SLOPE = 0.1
 

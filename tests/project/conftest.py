@@ -1,0 +1,52 @@
+"""A project folder in which some trainings and scorings of an experiment are there, written as the steps write them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from heldout.planning import experiment
+from heldout.planning.plan import Plan, Step
+from heldout.storage import checkpoints
+from heldout.storage.files import write_json, write_text
+from heldout.storage.score_files import Scores, write_scores
+from heldout.storage.sidecars import HISTORY, TIMING, sidecar, write_spec
+
+EXPERIMENT = {
+    "experiment": "quickstart",
+    "datasets": {"mnist5k": {}},
+    "held_out": [1, 8],
+    "test_items": 100,
+    "models": {"wgan": {"steps": 10, "width": 4}},
+    "methods": {"mean_image": {}, "adgan": {"starts": 2}},
+}
+
+
+def planned(**changes: object) -> Plan:
+    return Plan(experiment.read(EXPERIMENT | changes, where="config.yaml"))
+
+
+def make(step: Step, failed: str | None = None, wall_s: float = 20.0, ms_per_image: float = 5.0) -> Path:
+    """Write a training or a scoring with all that belongs beside it."""
+    path = Path(step.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if step.spec["step"] == "train":
+        checkpoints.write(path, step.spec, {} if failed else {"weight": torch.arange(100.0)}, failed)
+        timing = {"wall_s": wall_s, "device": "cpu (toy)", "steps": step.spec["params"]["steps"]}
+        write_text(sidecar(path, HISTORY), "epoch,step\n")
+        made = {}
+    else:
+        write_scores(path, Scores(step.spec, {"index": [0], "part": ["test"], "score": [1.0]}, failed))
+        timing = {"fit_s": None, "device": "cpu (toy)", "ms_per_image": ms_per_image, "images": 50}
+        made = {"checkpoint_sha256": None}
+    write_json(sidecar(path, TIMING), {**timing, "threads": step.spec["threads"], "failed": failed})
+    write_spec(path, path, step.spec, failed=failed, **made)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(EXPERIMENT, sort_keys=False))
+    return tmp_path

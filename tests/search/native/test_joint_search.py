@@ -1,0 +1,199 @@
+"""Backends of the joint search against a literal one; of the native one, what moves no bit and where it cannot run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from heldout.errors import HeldoutError
+from heldout.networks.dcgan import Generator, initialise
+from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
+from heldout.numerics.pixels import to_unit_range
+from heldout.search import backends
+from heldout.search.laplacian import laplacian_distance
+from heldout.search.latent import Found, Loss, Settings, latent_search, mean_squared_error, squared_error
+from heldout.search.native import compiling, joint_search
+from tests.conftest import noise
+from tests.search.test_latent import BETAS, literal_search
+
+
+def generator_of(latent: int, width: int, image: ImageShape) -> Generator:
+    """A generator whose statistics, gains and shifts are all different, and whose images are far from grey."""
+    rng = torch.Generator().manual_seed(0)
+    generator = initialise(Generator(latent, width, image), rng)
+    for layer in generator.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1, generator=rng)
+            layer.running_var.uniform_(0.5, 2, generator=rng)
+            layer.weight.data.normal_(1, 0.2, generator=rng)
+            layer.bias.data.normal_(0, 0.2, generator=rng)
+        elif isinstance(layer, nn.Linear | nn.ConvTranspose2d):
+            layer.weight.data *= 4
+    return generator.eval().requires_grad_(False)
+
+
+def search(
+    generator: nn.Module, images: Tensor, numbers: list[int], loss: Loss = squared_error, **settings: object
+) -> Found:
+    given = {"starts": 3, "steps": 4, "z_lr": 0.25, "theta_lr": 1e-3, "beta1": BETAS[0], "beta2": BETAS[1], "block": 4}
+    keys = randomness.image_keys(0, numbers)
+    return latent_search(generator, (images[numbers],), keys, loss, Settings(**(given | settings)), with_path=True)
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "width", "latent"),
+    [
+        (1, 8, 5, 6),  # no convolution between hidden maps
+        (1, 16, 20, 100),  # an odd number of vectors
+        (3, 16, 32, 16),  # an even one
+        (1, 32, 4, 10),
+        (3, 32, 12, 33),
+        (1, 64, 8, 3),
+        (3, 64, 4, 20),
+    ],
+)
+@pytest.mark.parametrize("loss", [squared_error, mean_squared_error])
+def test_every_backend_equals_the_literal_algorithm(backend, channels, side, width, latent, loss):
+    generator = generator_of(latent, width, ImageShape(channels, side))
+    images = to_unit_range(noise(2, channels, side))
+    found = search(generator, images, [0, 1], loss, backend=backend)
+    starts = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, latent)
+    ends = [
+        [literal_search(generator, image, z, loss, 4, 0.25, 1e-3) for z in starts[number]]
+        for number, image in enumerate(images)
+    ]
+    literal = torch.tensor([[value for _, value in of_image] for of_image in ends])
+    still = torch.tensor([[literal_search(generator, images[0], z, loss, 4, 0.25, 0)[1] for z in starts[0]]])
+    assert ((literal[0] - still).abs() / still).min() > 1e-4  # so that the weights' moves would be missed
+    errors = (found.loss - literal).abs() / literal
+    assert errors.median() <= 1e-6
+    assert ((found.loss.mean(1) - literal.mean(1)).abs() / literal.mean(1)).max() <= 1e-3
+    of_z = torch.stack([torch.stack([z for z, _ in of_image]) for of_image in ends])
+    assert (found.z - of_z).abs().median() < 1e-5
+    torch.testing.assert_close(loss(found.made[0], images[:1]), found.loss[0], rtol=1e-5, atol=0)
+
+
+def test_every_parameter_moves_as_adams_first_step_says(backend):
+    """Which is by theta_lr g / (|g| + 1e-8); leaving out any one parameter would show in the image."""
+    generator = generator_of(6, 4, ImageShape(1, 16))
+    image = to_unit_range(noise(1, 1, 16))
+    begin = randomness.starting_points(randomness.image_keys(0, [0]), 1, 6)[0]
+    found = search(generator, image, [0], starts=1, steps=1, z_lr=1e-12, theta_lr=1e-2, backend=backend)
+    weights = {name: weight.clone().requires_grad_() for name, weight in generator.named_parameters()}
+    loss = squared_error(functional_call(generator, weights, (begin,)), image)[0]
+    gradients = torch.autograd.grad(loss, list(weights.values()))
+    moved = {
+        name: (weight - 1e-2 * gradient / (gradient.abs() + 1e-8)).detach()
+        for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+    }
+    error = (functional_call(generator, moved, (begin,)) - found.made[0]).abs().max()
+    assert len(moved) == 7 and error < 1e-5
+    for name in moved:
+        held = moved | {name: weights[name].detach()}
+        assert (functional_call(generator, held, (begin,)) - found.made[0]).abs().max() > 1e-4, name
+
+
+@pytest.mark.parametrize("update", ["together", "in_turn"])
+def test_a_result_depends_on_nothing_else_in_the_call(compiler, update):
+    generator = generator_of(10, 12, ImageShape(3, 32))
+    images = to_unit_range(noise(6, 3, 32))
+    before = torch.get_num_threads()
+    together = search(generator, images, list(range(6)), update=update, backend="native")
+    try:
+        for threads, numbers in ((1, [3]), (2, [5, 0, 2, 4, 1, 3]), (3, [1, 1]), (2, [0, 1, 2, 3, 4, 5])):
+            torch.set_num_threads(threads)
+            apart = search(generator, images, numbers, update=update, backend="native")
+            for name in ("z", "loss", "made", "path"):
+                assert torch.equal(getattr(apart, name), getattr(together, name)[numbers])
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("machine", ["x86-64", "x86-64-v3"])
+@pytest.mark.parametrize(("channels", "side", "width"), [(1, 16, 12), (3, 32, 8)])
+def test_the_tiles_of_every_instruction_set_find_the_same(compiler, machine, channels, side, width):
+    """Vectors of 4 and of 8 numbers, whatever this machine's own are."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file() or not {"avx2", "fma", "bmi2"} <= set(cpuinfo.read_text(encoding="utf-8").split()):
+        pytest.skip("this processor does not run x86-64-v3")
+    generator = generator_of(10, width, ImageShape(channels, side))
+    images = to_unit_range(noise(2, channels, side))
+    expected = search(generator, images, [0, 1], backend="torch")
+    begin = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, 10)
+    settings = Settings(3, 4, 0.25, 1e-3, *BETAS, block=4)
+    _, loss, _, _ = joint_search.search(generator, images, begin, settings, mean=False, machine=machine)
+    assert ((loss - expected.loss).abs() / expected.loss).median() <= 1e-6
+
+
+@pytest.fixture
+def without_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    compiling._tried.cache_clear()
+    yield
+    compiling._tried.cache_clear()
+
+
+@pytest.mark.parametrize("layer", [0, 4])
+def test_what_is_not_finite_is_not_hidden(backend, layer):
+    generator = generator_of(6, 8, ImageShape(1, 16))
+    generator.blocks[layer].weight.data[0] = float("nan")
+    found = search(generator, to_unit_range(noise(2, 1, 16)), [0, 1], backend=backend)
+    assert found.loss.isnan().all()
+
+
+def test_without_a_compiler_pytorch_searches_and_the_log_says_so_once(without_compiler, capsys):
+    generator = generator_of(6, 4, ImageShape(1, 16))
+    images = to_unit_range(noise(2, 1, 16))
+    with backends.recorded() as chosen:
+        first, second = search(generator, images, [0, 1]), search(generator, images, [0, 1])
+    assert chosen == {"joint search": "torch"}
+    log = capsys.readouterr().err
+    assert log.count("\n") == 1 and "by torch, since there is no C++ compiler 'no-such-compiler'" in log
+    expected = search(generator, images, [0, 1], backend="torch")
+    assert torch.equal(first.loss, expected.loss) and torch.equal(second.loss, expected.loss)
+
+
+def test_without_a_compiler_native_is_an_error_of_one_line(without_compiler):
+    generator = generator_of(6, 4, ImageShape(1, 16))
+    with pytest.raises(HeldoutError, match="^backend: native cannot run here: there is no C.. compiler") as error:
+        search(generator, to_unit_range(noise(1, 1, 16)), [0], backend="native")
+    assert "\n" not in str(error.value)
+
+
+class OtherGenerator(nn.Module):
+    latent = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 256)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z).view(-1, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("generator", "loss", "settings", "why"),
+    [
+        (OtherGenerator(), squared_error, {}, "the generator is not a plain DCGAN"),
+        (generator_of(6, 4, ImageShape(1, 16)), laplacian_distance, {}, "the loss is not the squared error"),
+        (generator_of(6, 4, ImageShape(1, 16)), squared_error, {"theta_lr": 0.0}, "theta_lr is 0"),
+        (generator_of(6, 4, ImageShape(1, 16)).double(), squared_error, {}, "not float32"),
+    ],
+    ids=["generator", "loss", "theta_lr", "dtype"],
+)
+def test_what_the_kernel_cannot_do_is_named(generator, loss, settings, why):
+    with pytest.raises(HeldoutError, match=why):
+        search(generator, to_unit_range(noise(1, 1, 16)), [0], loss, backend="native", **settings)
+
+
+def test_auto_takes_the_kernel_in_silence(compiler, capsys):
+    generator = generator_of(6, 4, ImageShape(1, 16))
+    with backends.recorded() as chosen:
+        by_itself = search(generator, to_unit_range(noise(1, 1, 16)), [0])
+    assert chosen == {"joint search": "native"} and capsys.readouterr().err == ""
+    asked_for = search(generator, to_unit_range(noise(1, 1, 16)), [0], backend="native")
+    assert torch.equal(by_itself.made, asked_for.made)

@@ -1,0 +1,1 @@
+"""Rules that combine the scores of several methods, one file each."""

@@ -1,0 +1,1 @@
+"""What shapes numbers in every training and scoring: updates, blocks, random draws, pixels, determinism."""

@@ -1,0 +1,26 @@
+"""Threads and kernels: what else could change the bits of a result."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def reproducible(threads: int) -> Iterator[None]:
+    """Fix what else could change a result's bits: the number of threads, and kernels that add up in any order."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    # Not torch.use_deterministic_algorithms: it also imports Inductor, a second of every job, for torch.compile alone.
+    torch.set_deterministic_debug_mode("warn")
+    # Else PyTorch writes NaN into every tensor that it allocates, to show a kernel that reads what nobody wrote.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = True
+        torch.set_num_threads(before)
+        torch.set_deterministic_debug_mode("default")

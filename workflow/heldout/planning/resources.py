@@ -1,0 +1,235 @@
+"""What a job asks a cluster for, by the work in its spec: memory in MiB and run time in minutes, for its first attempt.
+
+    memory   = what every process loads + images + weights with their gradients + the feature maps of a batch or block
+    run time = starting up + (updates, or images x steps of a search) x what one takes
+
+Sizes and rates are those that runs have recorded, rounded up so that a core several times slower will do. Asking for
+too little costs a second attempt, which gets twice as much. No number of a result depends on anything here; that is why
+the threads of a job, which shape the last bits of its result, are not here but in the experiment.
+"""
+
+import math
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from heldout.networks.shape import ImageShape
+from heldout.planning import schema
+from heldout.storage.folders import files_in
+
+if TYPE_CHECKING:  # the plan imports this module
+    from heldout.planning.plan import Plan, Step
+
+# MiB, and minutes.
+LOADED = 1200  # Python, PyTorch, scikit-learn; the smallest networks held 720 to 910
+STARTING = 10  # imports from a shared file system, beside other jobs that do the same
+
+# Bytes.
+OF_A_MAP = 50  # per channel and pixel next to the image: the maps of four networks, forward and backward
+OF_A_WEIGHT = 64  # of the generator: four such networks, with a gradient and Adam's two moments
+OF_A_PRIVATE_WEIGHT = 28  # of one start: the weight and two moments, and copies of a layer while it moves
+OF_A_PIXEL = 6  # an image as stored, and in floating point
+OF_A_FITTED_PIXEL = 32  # copies in double precision
+OF_A_RESAMPLED_IMAGE = 32
+OF_A_CURVE = 2000  # of one resample, kept until the tables are written
+
+# Seconds.
+PER_MULTIPLICATION = 5e-10  # of the generator, for all that an update or a step does
+PER_MOVED_WEIGHT = 15e-9  # gradient and Adam step on a start's private weights
+PER_UPDATE = 0.01  # whatever the size
+PER_PAIR = 2e-7  # of images that a detector compares
+PER_FEATURES = 0.1  # of an image, by a published network
+PER_READ_IMAGE = 0.02  # decoded and scaled
+PER_RESAMPLED_IMAGE = 2e-7
+PER_FILE = 0.3
+
+COMPARED_AGAIN = 10  # how often a detector compares the training images with each other, to choose its parameters
+SEARCHED_AGAIN = 16  # images of each run and method, by figures that show what a method makes of them
+SIDE_UNKNOWN, WIDTH_UNKNOWN = 32, 64  # of a dataset that registers no shape, of networks of another kind
+SIZE_UNKNOWN = 10_000  # images of a folder that is not here
+
+
+class Needs(NamedTuple):
+    """Memory in MiB, and run time in minutes."""
+
+    mem_mb: int
+    runtime: int
+
+
+class Size(NamedTuple):
+    """Of a generator: its weights, and the multiplications of one image's forward."""
+
+    weights: int
+    multiplications: int
+
+
+def of_step(step: "Step") -> Needs:
+    """Return what preparing, splitting, training or scoring asks for."""
+    return {"prepare": _to_prepare, "split": _to_split, "train": _to_train, "score": _to_score}[step.spec["step"]](step)
+
+
+def of_evaluation(plan: "Plan") -> Needs:
+    """Return what `evaluate` asks for: it resamples every score file, and keeps the curves."""
+    resamples, scores = plan.settings.bootstrap, sum(len(run.scorings) for run in plan.runs)
+    images = max(_images(run.split)[1] for run in plan.runs)
+    memory = OF_A_RESAMPLED_IMAGE * resamples * images + OF_A_CURVE * resamples * scores
+    return _needs(memory, PER_RESAMPLED_IMAGE * resamples * images * scores)
+
+
+def of_files(plan: "Plan") -> Needs:
+    """Return what reading every file behind the results asks for: the tables' writing, the manifest."""
+    return _needs(0, PER_FILE * len(plan.trained_and_scored))
+
+
+def of_figures(plan: "Plan", kind: str) -> Needs:
+    """Return what drawing one kind of figure asks for; some show what a method makes of a few images, made anew."""
+    needs = [of_files(plan)]
+    if plan.reads(kind, "checkpoints"):
+        needs += [of_step(step) for run in plan.runs for step in run.trainings.values()]
+    shown = plan.experiment.figures[kind] if schema.plugins("figure")[kind]["shows"] else []
+    again = [_to_score(run.scorings[name], SEARCHED_AGAIN) for run in plan.runs for name in shown]
+    minutes = needs[0].runtime + sum(each.runtime - STARTING for each in again)
+    return Needs(max(each.mem_mb for each in (*needs, *again)), minutes)
+
+
+def image_shape(prepared: "Step") -> ImageShape:
+    """Return what images will be once they are prepared."""
+    options = prepared.spec["options"]
+    shape = schema.plugins("dataset")[prepared.spec["dataset"]]["shape"]
+    channels, side = shape or (options.get("channels", 3), SIDE_UNKNOWN)
+    # As images.padded_side has it, whose module imports PyTorch.
+    return ImageShape(channels, options["size"] or 1 << (side - 1).bit_length())
+
+
+def images_of_parts(split: "Step") -> tuple[int, int] | None:
+    """Return about how many images a split has trained on, and how many scored, by the size of the dataset.
+
+    Its classes are taken as equally large. None where the size is unknown.
+    """
+    from heldout.planning.tasks import OWN_TEST_SHARE
+
+    spec, counts = split.spec, _official(split.inputs["images"])
+    if counts is None:
+        return None
+    train, test = counts
+    if not test:
+        train, test = train * (1 - OWN_TEST_SHARE), train * OWN_TEST_SHARE
+    normal = len(spec["normal"]) / len(spec["classes"])
+    normals = {"official": test, "all_anomalies": test, "pooled": OWN_TEST_SHARE * (train + test)}[spec["variant"]]
+    anomalies = test if spec["variant"] == "official" else train + test
+    tested = normals * normal + anomalies * (1 - normal)
+    calibration = spec["calibration"] * (train + test - normals) * normal
+    trained = (train + test - normals) * normal - calibration
+    scored = min(tested, spec["test_items"] or tested) + calibration
+    return round(min(trained, spec["train_items"] or trained)), round(scored) + spec["labelled_anomalies"]
+
+
+def generator_size(params: dict[str, Any], image: ImageShape) -> Size:
+    """Return the size of DCGAN's generator (`networks/dcgan.py`); the networks beside it are about as large."""
+    levels = image.side.bit_length() - 3  # from 4x4 to the image
+    widths = [params.get("width", WIDTH_UNKNOWN) << level for level in reversed(range(levels))]
+    linear = params.get("latent", widths[0]) * widths[0] * 16
+    kernels = [16 * before * after for before, after in pairwise([*widths, image.channels])]
+    passed_over = [16 << 2 * level for level in range(levels)]  # pixels of the map before each
+    multiplications = linear + sum(kernel * pixels for kernel, pixels in zip(kernels, passed_over, strict=True))
+    return Size(linear + sum(kernels) + 2 * sum(widths), multiplications)
+
+
+def _to_prepare(step: "Step") -> Needs:
+    counts = _official(step)
+    images = sum(counts) if counts else SIZE_UNKNOWN
+    return _needs(OF_A_PIXEL * images * _pixels(step), PER_READ_IMAGE * images)
+
+
+def _to_split(step: "Step") -> Needs:
+    images, prepared = sum(_images(step)), step.inputs["images"]
+    return _needs(OF_A_PIXEL * images * _pixels(prepared), 0)
+
+
+def _to_train(step: "Step") -> Needs:
+    params, image = step.spec["params"], image_shape(step.inputs["images"])
+    size = _largest(step.spec, image)
+    batch = params["batch"] / (1 - params["trim"])
+    in_turn = 1 + params.get("critic_steps", params.get("discriminator_steps", 1))  # networks updated, one at a time
+    updates = (params["steps"] + params.get("pretraining", 0)) * in_turn * (2 if params["refit"] else 1)
+    images, _ = _images(step.inputs["split"])
+    memory = OF_A_PIXEL * images * _pixels(step.inputs["images"]) + OF_A_WEIGHT * size.weights
+    memory += OF_A_MAP * params.get("width", WIDTH_UNKNOWN) * image.side**2 * batch
+    return _needs(memory, updates * (PER_UPDATE + batch * PER_MULTIPLICATION * size.multiplications))
+
+
+def _to_score(step: "Step", images: int | None = None) -> Needs:
+    """What scoring so many images asks for; all that the split wants scored, if no number is given."""
+    spec, params = step.spec, step.spec["params"]
+    facts = schema.facts("method", spec["method"], params)
+    trained_on, scored = _images(step.inputs["split"])
+    scored = images or scored
+    pixels = _pixels(step.inputs["images"])
+    if facts["cost_class"] == "join":
+        return _needs(0, 0)
+    if facts["cost_class"] == "fit":
+        features = PER_FEATURES * (trained_on + scored) if facts["network"] else 0
+        compared = _kernels(params, trained_on) * (COMPARED_AGAIN * trained_on + scored) if "features" in params else 0
+        return _needs(OF_A_FITTED_PIXEL * (trained_on + scored) * pixels, PER_PAIR * compared + features)
+    model, image = step.inputs["checkpoint"].spec, image_shape(step.inputs["images"])
+    size = _largest(model, image)
+    memory = OF_A_PIXEL * scored * pixels + OF_A_WEIGHT * size.weights
+    memory += OF_A_MAP * model["params"].get("width", WIDTH_UNKNOWN) * image.side**2 * params["block"]
+    steps = 1
+    if facts["cost_class"] != "forward":
+        classes = len(step.inputs["split"].spec["normal"]) if "conditional_generator" in facts["reads"] else 1
+        steps += params.get("steps", 0) * params.get("starts", 1) * classes
+    seconds = scored * steps * PER_MULTIPLICATION * size.multiplications
+    if params.get("theta_lr"):
+        memory += OF_A_PRIVATE_WEIGHT * size.weights * params["block"]
+        seconds += scored * steps * PER_MOVED_WEIGHT * size.weights
+    return _needs(memory, seconds * (2 if params.get("update") == "in_turn" else 1))
+
+
+def _kernels(params: dict[str, Any], trained_on: int) -> int:
+    """How many training images a detector compares the others with: all of them, unless it says how many."""
+    some = params["landmarks"] if params.get("solver") == "nystroem" else params.get("centres")
+    return min(trained_on, some or trained_on)
+
+
+def _needs(memory: float, seconds: float) -> Needs:
+    """Return what a process needs that holds so many bytes and works for so long, beside loading and starting."""
+    return Needs(LOADED + math.ceil(memory / 2**20), STARTING + math.ceil(seconds / 60))
+
+
+def _largest(training: dict[str, Any], image: ImageShape) -> Size:
+    """The size of a model's networks, or of those of the model that it was trained on, if they are larger."""
+    parent = [training["parent"]] if "parent" in training else []
+    return max(generator_size(each["params"], image) for each in (training, *parent))
+
+
+def _images(split: "Step") -> tuple[int, int]:
+    spec = split.spec
+    unknown = spec["train_items"] or SIZE_UNKNOWN, spec["test_items"] or SIZE_UNKNOWN
+    return images_of_parts(split) or unknown
+
+
+def _pixels(prepared: "Step") -> int:
+    image = image_shape(prepared)
+    return image.channels * image.side**2
+
+
+def _official(prepared: "Step") -> tuple[int, int] | None:
+    """How many images the official training and test part have; of an image folder, by its files."""
+    spec, options = prepared.spec, prepared.spec["options"]
+    counts = schema.plugins("dataset")[spec["dataset"]]["counts"]
+    if counts is None:
+        return _in_folder(prepared.inputs["raw"].path)
+    train, test = counts
+    return train + options.get("train_images", 0) * len(options.get("train") or []), test
+
+
+@cache
+def _in_folder(name: str) -> tuple[int, int] | None:
+    from heldout.datasets.image_folder import TESTS
+
+    if not Path(name).is_dir():
+        return None
+    tested = [path.parts[0] in TESTS for path in files_in(Path(name))]
+    return tested.count(False), tested.count(True)

@@ -1,0 +1,64 @@
+"""`heldout cost`: how many trainings and scorings an experiment asks for, and about how long they take."""
+
+from heldout.planning.plan import Step
+from heldout.project.estimates import Estimates
+from heldout.project.inventory import Experiment
+from heldout.project.text import aligned, duration
+
+
+def cost(experiment: Experiment) -> str:
+    """Return a row per model and method, and the sum: what there is to do, and how long it takes.
+
+    Where nothing like a step has run, a trial says so, on the experiment's device. Steps that several runs or entries
+    share count once, with the first of them.
+    """
+    plan = experiment.plan
+    estimates = Estimates(plan.gpus > 0, plan.settings.device)
+    entries: dict[tuple[str, str], dict[str, Step]] = {}
+    seen: set[str] = set()
+    for run in plan.runs:
+        for kind, steps in (("train", run.trainings), ("score", run.scorings)):
+            for name, step in steps.items():
+                new = {} if step.digest in seen else {step.digest: step}
+                entries.setdefault((kind, name), {}).update(new)
+                seen.add(step.digest)
+    table = [["step", "entry", "in all", "here", "to do", "each", "together"]]
+    known, unknown = 0.0, 0
+    for (kind, name), steps in entries.items():
+        missing = [step for step in steps.values() if not step.is_made]
+        seconds = [estimates.seconds(step) for step in missing]
+        together = None if None in seconds else sum(seconds)
+        each = together / len(missing) if missing and together is not None else None
+        known += sum(value for value in seconds if value is not None)
+        unknown += seconds.count(None)
+        counts = [str(len(steps)), str(len(steps) - len(missing)), str(len(missing))]
+        table.append([kind, name, *counts, *([duration(each), duration(together)] if missing else ["", ""])])
+    trainings, scorings = (
+        sum(len(steps) for (kind, _), steps in entries.items() if kind == k) for k in ("train", "score")
+    )
+    return "\n".join(
+        [
+            f"{plan.settings.experiment} ({experiment.path}): {trainings} trainings, {scorings} scorings",
+            aligned(table),
+            _summary(known, unknown, "GPU" if plan.gpus else "CPU", _sources(estimates)),
+        ]
+    )
+
+
+def _sources(estimates: Estimates) -> str:
+    timings = [f"earlier timings on {', '.join(sorted(estimates.devices))}"] if estimates.devices else []
+    tried = [f"a trial of a few steps on {estimates.tried}"] if estimates.tried else []
+    return " and ".join([*timings, *tried])
+
+
+def _summary(known: float, unknown: int, kind: str, sources: str) -> str:
+    parts = []
+    if known:
+        hours = known / 3600
+        amount = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+        parts.append(f"to do: about {amount} {kind} hours, one job at a time, by {sources}")
+    if unknown:
+        parts.append(
+            f"{unknown} to do of unknown length: fitted in seconds or minutes, or about images that are not here"
+        )
+    return "; ".join(parts) or "nothing to do"

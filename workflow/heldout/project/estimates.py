@@ -1,0 +1,161 @@
+"""How long a training or scoring will take, from the timing files of earlier ones or, on request, by a trial.
+
+A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
+one that differs in `steps` alone, in proportion. A scoring takes the time per image of the same method and parameters
+on the same model, for as many images, and what fitting took. What has no match is tried, on request; methods that are
+fitted, or join scores, mostly take seconds and are not, so they stay unknown. It is the time inside the loops; starting
+a job adds some seconds. Image folders of one plug-in count as one dataset, though larger images take longer.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from heldout.errors import HeldoutError
+from heldout.planning.plan import Step, uses_network
+from heldout.planning.resources import images_of_parts
+from heldout.project.inventory import PLACES
+from heldout.storage.hashing import canonical
+from heldout.storage.manifests import SCORED_PARTS
+from heldout.storage.sidecars import SPEC, TIMING
+
+if TYPE_CHECKING:  # it imports PyTorch, which takes seconds
+    from heldout.project.trials import Trials
+
+
+class Timed(NamedTuple):
+    seconds: float
+    device: str
+
+
+class Estimates:
+    """The timings that lie here, by what they are about; those of a GPU apart from those of a CPU.
+
+    Args:
+        on_gpu: which of the two are asked for.
+        device_name: where to try what has no timing, `auto`, `cpu`, `cuda` or `cuda:N`; none: nothing is tried.
+
+    Attributes:
+        devices: those whose timings were used.
+        tried: the device on which a trial was, if one was.
+    """
+
+    def __init__(self, on_gpu: bool, device_name: str | None = None) -> None:
+        self.devices: set[str] = set()
+        self.tried: str | None = None
+        self._device_name = device_name
+        self._trials: Trials | None = None
+        self._found: dict[str, float] = {}  # by trials: seconds per step, and per image
+        self._trainings: dict[str, list[Timed]] = {}  # seconds
+        self._steps: dict[str, list[Timed]] = {}  # seconds per step
+        self._scorings: dict[str, list[tuple[Timed, Timed]]] = {}  # seconds to fit, and per image
+        models = {}
+        for recorded, timing in _timings("train", on_gpu):
+            spec, device = recorded["spec"], timing["device"]
+            models[recorded["digest"]] = spec
+            self._trainings.setdefault(_training_key(spec), []).append(Timed(timing["wall_s"], device))
+            per_step = Timed(timing["wall_s"] / _updates(spec["params"]), device)
+            self._steps.setdefault(_step_key(spec), []).append(per_step)
+        for recorded, timing in _timings("score", on_gpu):
+            spec, device = recorded["spec"], timing["device"]
+            key = _scoring_key(spec, models.get(spec["checkpoint"]))
+            each = Timed(timing["ms_per_image"] / 1000, device)
+            self._scorings.setdefault(key, []).append((Timed(timing["fit_s"] or 0, device), each))
+
+    def seconds(self, step: Step) -> float | None:
+        """Return the estimate for a planned training or scoring, or None where it is unknown."""
+        return self._training(step) if step.spec["step"] == "train" else self._scoring(step)
+
+    def _training(self, step: Step) -> float | None:
+        spec, params = step.spec, step.spec["params"]
+        if known := self._trainings.get(_training_key(spec)):
+            return self._mean(known)
+        if per_step := self._steps.get(_step_key(spec)):
+            return self._mean(per_step) * _updates(params)
+        found = self._try(_step_key(spec), step, lambda trials, images: trials.seconds_per_step(spec, images))
+        return None if found is None else found * _updates(params)
+
+    def _scoring(self, step: Step) -> float | None:
+        spec, images = step.spec, images_scored(step)
+        model = step.inputs["checkpoint"].spec if "checkpoint" in step.inputs else None
+        known = self._scorings.get(_scoring_key(spec, model))
+        if images is None:
+            return None
+        if known:
+            return self._mean([fit for fit, _ in known]) + images * self._mean([each for _, each in known])
+        if model is None:
+            return None
+        key = _scoring_key(spec, model)
+        found = self._try(key, step, lambda trials, images: trials.seconds_per_image(spec, model, images))
+        return None if found is None else found * images
+
+    def _try(self, key: str, step: Step, work: Callable[["Trials", Step], float]) -> float | None:
+        """Return what a trial found, running it once; None without trials, or without the device for them."""
+        if self._device_name is None:
+            return None
+        if key not in self._found:
+            from heldout.project.trials import Trials
+
+            try:
+                self._trials = self._trials or Trials(self._device_name)
+            except HeldoutError as error:
+                print(f"nothing is tried: {error}", file=sys.stderr)
+                self._device_name = None
+                return None
+            self._found[key] = work(self._trials, step.inputs["images"])
+            self.tried = self._trials.device
+        return self._found[key]
+
+    def _mean(self, known: list[Timed]) -> float:
+        self.devices |= {timed.device for timed in known}
+        return fmean(timed.seconds for timed in known)
+
+
+def _timings(step: str, on_gpu: bool) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the recorded spec and the timing of each finished training or scoring; a failed one stopped early."""
+    for path in sorted(Path(PLACES[step][0]).rglob(f"*.{TIMING}")):
+        spec = path.with_name(path.name.replace(TIMING, SPEC))
+        try:
+            recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (spec, path))
+            by_gpu = on_gpu and (step == "train" or uses_network(recorded["spec"]))
+            counts = not timing["failed"] and timing["device"].startswith("cpu") != by_gpu
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # an estimate does without it
+        if counts:
+            yield recorded, timing
+
+
+def images_scored(step: Step) -> int | None:
+    """Return how many images a scoring is about: as its split says or, before there is one, about as many as it will.
+
+    None where the size of the dataset is unknown.
+    """
+    split = step.inputs["split"]
+    try:
+        manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
+        return sum(len(manifest[part]) for part in SCORED_PARTS)
+    except (OSError, ValueError):
+        parts = images_of_parts(split)
+        return parts[1] if parts else split.spec["test_items"]
+
+
+def _updates(params: dict[str, Any]) -> int:
+    """All updates of a training, as `ModelParams.updates` has them, and of the second one of a refit."""
+    return (params["steps"] + params.get("pretraining", 0)) * (2 if params.get("refit") else 1)
+
+
+def _training_key(spec: dict[str, Any]) -> str:
+    return canonical([spec[name] for name in ("dataset", "model", "params", "precision", "threads")])
+
+
+def _step_key(spec: dict[str, Any]) -> str:
+    others = {name: value for name, value in spec["params"].items() if name != "steps"}
+    return canonical([spec["dataset"], spec["model"], others, spec["precision"], spec["threads"]])
+
+
+def _scoring_key(spec: dict[str, Any], model: dict[str, Any] | None) -> str:
+    reads = [model["model"], model["params"]] if model else None
+    return canonical([*(spec[name] for name in ("dataset", "method", "params", "threads")), reads])

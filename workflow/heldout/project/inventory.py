@@ -1,0 +1,195 @@
+"""Which experiments there are, which files they name, and which files lie here; a file is known by its digest."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from heldout.errors import HeldoutError, NotThere
+from heldout.planning.experiment import read
+from heldout.planning.plan import Plan
+from heldout.storage.files import SCRATCH
+from heldout.storage.sidecars import SPEC, sidecar
+
+QUICKSTART = "config.yaml"
+EXPERIMENTS = "workflow/experiments"
+# Where each step's files lie, and how its own file ends; the others stand beside it.
+PLACES = {
+    "prepare": ("data/prepared", ".npy"),
+    "split": ("data/splits", ".json"),
+    "train": ("results/checkpoints", ".safetensors"),
+    "score": ("results/scores", ".parquet"),
+}
+# Logs, benchmarks, and what unfinished trainings and scorings have saved.
+OTHERS = ("results/logs", "results/benchmarks", f"results/{SCRATCH}/saves")
+DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{12})\.")
+_KEYS = re.compile(r"^(experiment|datasets|methods|models|held_out) *:", re.MULTILINE)
+_LOCKS = Path(".snakemake/locks")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file and its plan."""
+
+    path: Path
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file with a digest in its name, and what stands beside it.
+
+    Attributes:
+        digest: the one in the name.
+        step: `prepare`, `split`, `train` or `score`; None for a log, a benchmark or a save.
+        own: the step's own file; it may be missing while others are there.
+        files: all that are there.
+    """
+
+    digest: str
+    step: str | None
+    own: Path
+    files: tuple[Path, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(path.stat().st_size for path in self.files)
+
+    @property
+    def name(self) -> str:
+        """The registered dataset, model or method; for a split, its seed."""
+        return self.own.name.partition("-")[0]
+
+    @property
+    def failed(self) -> str | None:
+        return recorded_failure(self.own)
+
+
+def require_project() -> None:
+    """Raise HeldoutError outside the project's folder."""
+    if not Path(QUICKSTART).is_file():
+        raise HeldoutError(f"no {QUICKSTART} here; run this in the project's folder")
+
+
+def refuse_while_snakemake_runs() -> None:
+    """Raise HeldoutError while a Snakemake run may be making or reading what lies here."""
+    if _LOCKS.is_dir() and any(_LOCKS.iterdir()):
+        raise HeldoutError(
+            "a Snakemake run holds this folder; wait until it ends, or, if none runs, type: snakemake --unlock"
+        )
+
+
+def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
+    """Return the experiments of this folder: config.yaml, the published ones, others at the top, and the given ones.
+
+    A published one whose image folder was never here is left out, with a line on stderr: it has nothing here. If its
+    folder has gone since, the record of its results still says what it names.
+
+    Raises:
+        HeldoutError: one has a mistake: what it names is unknown then, and so is what nobody names.
+    """
+    require_project()
+    published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
+    others = [path for path in sorted(Path().glob("*.y*ml")) if _KEYS.search(_text(path))]
+    paths = dict.fromkeys([Path(QUICKSTART), *published, *others, *(Path(os.path.relpath(path)) for path in given)])
+    found, left_out = [], []
+    for path in paths:
+        try:
+            found.append(_experiment(path))
+        except NotThere:
+            if path not in published:
+                raise
+            left_out.append(path.name)
+    if left_out:
+        print(f"left out, since their image folders are not there: {', '.join(left_out)}", file=sys.stderr)
+    return found
+
+
+def experiment(path: Path) -> Experiment:
+    """Return one experiment, planned as if its image folders were there: for questions that need no image.
+
+    Raises:
+        HeldoutError: it cannot be read, or has a mistake.
+    """
+    require_project()
+    return _experiment(path, without_folders=True)
+
+
+def unfinished() -> int:
+    """Return how many trainings and scorings of config.yaml are missing."""
+    return sum(not step.is_made for step in _experiment(Path(QUICKSTART)).plan.trained_and_scored)
+
+
+def named_digests(found: list[Experiment]) -> set[str]:
+    """Return the digests that an experiment file names, or the record of a finished or begun experiment."""
+    named = {digest for experiment in found for digest in experiment.plan.steps}
+    for record in (*Path("results").glob("*/manifest.json"), *Path("results").glob("*/inputs.json")):
+        named |= set(DIGEST_IN_NAME.findall(_text(record)))
+    return named
+
+
+def stored() -> list[Stored]:
+    """Return what lies here, by path."""
+    found = []
+    for step, (folder, ending) in PLACES.items():
+        groups: dict[Path, list[Path]] = {}
+        for path, digest in _with_digest(folder):
+            groups.setdefault(path.with_name(path.name[: digest.end() - 1] + ending), []).append(path)
+        found += [Stored(_digest(own), step, own, tuple(files)) for own, files in groups.items()]
+    logs = (path for folder in OTHERS for path, _ in _with_digest(folder))
+    return found + [Stored(_digest(path), None, path, (path,)) for path in logs]
+
+
+def recorded_failure(path: Path | str) -> str | None:
+    """Return why a training or scoring failed, by the spec beside its file; None if it did not, or is not there."""
+    try:
+        return json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["failed"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def readable(size: int) -> str:
+    """Return bytes as people read them: `4.20kB`."""
+    return tqdm.format_sizeof(size, "B")
+
+
+def _with_digest(folder: str) -> list[tuple[Path, re.Match]]:
+    paths = ((path, DIGEST_IN_NAME.search(path.name)) for path in sorted(Path(folder).rglob("*")) if path.is_file())
+    return [(path, digest) for path, digest in paths if digest]
+
+
+def _digest(path: Path) -> str:
+    return DIGEST_IN_NAME.search(path.name)[1]
+
+
+def _experiment(path: Path, without_folders: bool = False) -> Experiment:
+    return Experiment(path, Plan(read(_content(path), where=str(path)), without_folders=without_folders))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(content, dict):
+        raise HeldoutError(f"{path} is no experiment: keys and values are wanted, as in {QUICKSTART}")
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Any) -> HeldoutError:
+    return HeldoutError(f"{path} cannot be read ({' '.join(str(error).split())})")

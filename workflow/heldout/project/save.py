@@ -1,0 +1,137 @@
+"""`heldout save`: have DVC record every dataset, checkpoint and score that is here, and forget none it has recorded.
+
+A DVC output that is a folder is recorded as a whole: `dvc commit` alone would drop from dvc.lock what a colleague has
+recorded and this folder lacks, and `dvc checkout` and `dvc pull` refuse while it holds what nobody has recorded. So
+what is recorded and not here is brought first, without touching any file that is here; then all of it is recorded.
+Where git could not merge dvc.lock, both sides count as recorded.
+"""
+
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+
+from heldout.errors import HeldoutError
+from heldout.project import dvc_records
+from heldout.project.inventory import DIGEST_IN_NAME, PLACES, refuse_while_snakemake_runs, require_project
+from heldout.project.verify import damage_by_spec
+from heldout.storage.files import VERSIONED, make_folder
+from heldout.storage.hashing import file_md5
+
+STAGE = "snakemake"  # of dvc.yaml
+OWN_ENDINGS = {ending.removeprefix(".") for _, ending in PLACES.values()}
+# What `dvc metrics diff` and `dvc plots diff` compare between commits; small, so git keeps it.
+NUMBERS = ("metrics.json", "tables/metrics.csv", "tables/roc.csv", "tables/runtime.csv")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a saving did.
+
+    Attributes:
+        brought: how many recorded files were not here.
+        added: how many files are recorded for the first time.
+        unmerged: numbers that git could not merge; they were deleted, for Snakemake to make them anew.
+        staged: whether there is a git that has dvc.lock and the numbers staged.
+    """
+
+    brought: int
+    added: int
+    unmerged: list[str]
+    staged: bool
+
+
+def save() -> Saved:
+    """Record all versioned folders in dvc.lock, and stage it with the experiments' numbers where there is a git.
+
+    Raises:
+        HeldoutError: a file here is damaged, a recorded one cannot be had, or DVC refuses.
+    """
+    require_project()
+    refuse_while_snakemake_runs()
+    for folder in VERSIONED:
+        make_folder(Path(folder))
+    before: set[str] = set()
+    brought = 0
+    for side in dvc_records.sides():
+        with dvc_records.as_if(side):
+            recorded = dvc_records.recorded()
+            _refuse_damaged(recorded)
+            before |= recorded.keys()
+            brought += bring_lacking()
+    unmerged = [path for path in _unmerged() if path.endswith(NUMBERS)]
+    for path in unmerged:
+        Path(path).unlink(missing_ok=True)
+        _run("git", "rm", "--cached", "--quiet", path)  # resolved, for git: the next saving adds it anew
+    staged = record()
+    return Saved(brought, len(dvc_records.recorded().keys() - before), unmerged, staged)
+
+
+def bring_lacking(apart_from: Container[str] = ()) -> int:
+    """Bring what is recorded and not here, apart from some digests; return how many files that were."""
+    recorded = {
+        path: md5
+        for path, md5 in dvc_records.recorded().items()
+        if not (digest := DIGEST_IN_NAME.search(path)) or digest[1] not in apart_from
+    }
+    paths = lacking(recorded)
+    dvc_records.bring(paths)
+    return len(paths)
+
+
+def record() -> bool:
+    """Have dvc.lock record the versioned folders as they are; return whether git has that staged."""
+    _run("dvc", "commit", "--force", STAGE)  # with --quiet it would not say why it fails
+    numbers = [str(path) for pattern in NUMBERS for path in sorted(Path("results").glob(f"*/{pattern}"))]
+    inside = _git("rev-parse", "--git-dir").returncode == 0
+    if inside:
+        _run("git", "add", "--force", dvc_records.LOCK, *numbers)
+    return inside
+
+
+def lacking(recorded: dict[str, str]) -> list[str]:
+    """Return the recorded files to bring, by path.
+
+    Files of one digest belong together, so those beside a checkpoint come with it: where it is not here, or where it is
+    the recorded one. One trained here under the same digest stays as it is.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in recorded:
+        digest = DIGEST_IN_NAME.search(path)
+        groups[path[: digest.end()] if digest else path].append(path)
+    return [path for stem, group in groups.items() for path in _lacking_of(stem, group, recorded)]
+
+
+def _lacking_of(stem: str, group: list[str], recorded: dict[str, str]) -> list[str]:
+    own = [path for path in group if path == stem or path.removeprefix(stem) in OWN_ENDINGS]
+    missing = [path for path in group if not Path(path).is_file()]
+    if any(path in missing for path in own):
+        return [path for path in group if path in missing or file_md5(Path(path)) != recorded[path]]
+    if not missing:
+        return []
+    return missing if all(file_md5(Path(path)) == recorded[path] for path in own) else []
+
+
+def _refuse_damaged(recorded: dict[str, str]) -> None:
+    for path, problem in damage_by_spec(recorded).items():
+        raise HeldoutError(f"{path} is damaged: {problem}. Nothing was saved; `heldout verify` tells what to delete")
+
+
+def _unmerged() -> list[str]:
+    return _git("diff", "--name-only", "--diff-filter=U").stdout.splitlines()
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+
+
+def _run(*command: str) -> None:
+    module = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
+    finished = subprocess.run(module, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        said = " ".join(finished.stderr.rpartition("ERROR: ")[2].split())  # DVC draws progress before it
+        if "not a git repository" in said:
+            said += "; without one, type once: dvc config --local core.no_scm true"
+        raise HeldoutError(f"{' '.join(command[:2])} failed: {said}")

@@ -1,0 +1,69 @@
+"""`heldout splits`: split manifests as a table, and two of them side by side."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from heldout.errors import HeldoutError
+from heldout.project.inventory import PLACES
+from heldout.project.text import aligned
+from heldout.storage.manifests import PARTS, STATED, anomalies_trained_on, read_manifest
+
+UNKNOWN = "?"  # what an older manifest does not say
+COLUMNS = ("dataset", "protocol", "variant", "held_out", "split_seed")
+
+
+def manifests(paths: list[Path]) -> dict[Path, dict[str, Any]]:
+    """Return the given manifests, checked to be whole, or all that lie here.
+
+    Raises:
+        HeldoutError: there is none, or one is damaged.
+    """
+    folder, ending = PLACES["split"]
+    paths = paths or sorted(Path(folder).rglob(f"*{ending}"))
+    if not paths:
+        raise HeldoutError(f"no split in {folder} yet; make those of config.yaml with: snakemake --cores all")
+    return {path: read_manifest(path, digest=None) for path in paths}
+
+
+def table(found: dict[Path, dict[str, Any]]) -> str:
+    """Return a row per manifest: the task, the images in each part, the share of anomalies, and duplicates.
+
+    `train` counts contaminating images too; `also in train` are test images that equal a training image.
+    """
+    header = [*COLUMNS, "normal", "train", "contaminating", *PARTS[1:], "anomalies", "also in train", "file"]
+    rows = [header]
+    for path, manifest in found.items():
+        rows.append(
+            [
+                *(str(manifest.get(column, UNKNOWN)) for column in COLUMNS),
+                " ".join(manifest["normal"]),
+                str(len(manifest["train"])),
+                str(anomalies_trained_on(manifest)),
+                *(str(len(manifest[part])) for part in PARTS[1:]),
+                f"{manifest['share_of_anomalies']:.1%}",
+                str(manifest["test_images_also_in_training"]),
+                str(path),
+            ]
+        )
+    return aligned(rows)
+
+
+def comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return what two manifests say differently, and how many images of each part they have in common."""
+    same_images = one.get("prepared", UNKNOWN) == other.get("prepared", UNKNOWN) != UNKNOWN
+    rows = [["", "first", "second", "in common"]]
+    for key in (*STATED, "normal"):
+        said = [json.dumps(each[key]) if key in each else UNKNOWN for each in (one, other)]
+        if said[0] != said[1]:
+            rows.append([key, *said, ""])
+    for part in PARTS:
+        common = str(len({*one[part]} & {*other[part]})) if same_images else "?"
+        if one["content"][part] == other["content"][part]:
+            common = "all, the same pixels"
+        rows.append([part, str(len(one[part])), str(len(other[part])), common])
+    if one["sha256"] == other["sha256"]:
+        return "the same split"
+    return aligned(rows) + (
+        "" if same_images else "\n  ?: they are about other prepared images, so indices say nothing"
+    )

@@ -1,0 +1,74 @@
+"""`heldout status`: what of each experiment is there, what is missing and takes how long, and what nobody names."""
+
+from collections import Counter, defaultdict
+
+from heldout.planning.plan import Step
+from heldout.project.estimates import Estimates
+from heldout.project.inventory import Experiment, Stored, named_digests, readable, recorded_failure, stored
+from heldout.project.text import aligned, duration
+
+PRESENT, MISSING, FAILED, FOREIGN = "present", "missing", "failed", "foreign"
+
+
+def status(found: list[Experiment]) -> str:
+    """Return a table per experiment, a row per run, a column per model and method, and the foreign files by run.
+
+    A cell is `present` with the size on disk, `missing` with the estimated time, or `failed`, a recorded result.
+    """
+    here = stored()
+    estimates = {on_gpu: Estimates(on_gpu) for on_gpu in {experiment.plan.gpus > 0 for experiment in found}}
+    sizes = {str(entry.own): entry.size for entry in here}
+    parts = [_experiment(experiment, sizes, estimates[experiment.plan.gpus > 0]) for experiment in found]
+    return "\n\n".join([*parts, _foreign(here, named_digests(found))])
+
+
+def state(step: Step) -> str:
+    if not step.is_made:
+        return MISSING
+    return FAILED if recorded_failure(step.path) else PRESENT
+
+
+def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estimates) -> str:
+    plan = experiment.plan
+    states = {step.digest: state(step) for step in plan.trained_and_scored}
+    missing = [step for step in plan.trained_and_scored if states[step.digest] == MISSING]
+    seconds = {step.digest: estimates.seconds(step) for step in missing}
+
+    def cell(step: Step) -> str:
+        word = states[step.digest]
+        if word == MISSING:
+            return f"{MISSING} {duration(seconds[step.digest])}"
+        return f"{word} {readable(sizes[step.path])}" if word == PRESENT else word
+
+    experiment_entries = (*plan.experiment.models, *plan.experiment.methods)  # one of each may have the same name
+    table = [["dataset", "held_out", "seed", *experiment_entries]]
+    for run in plan.runs:
+        cells = map(cell, (*run.trainings.values(), *run.scorings.values()))
+        table.append([run.dataset.name, run.held_out, str(run.seed), *cells])
+    counts = Counter(states.values())
+    size = sum(sizes[step.path] for step in plan.trained_and_scored if states[step.digest] != MISSING)
+    known = [value for value in seconds.values() if value is not None]
+    unknown = len(seconds) - len(known)
+    summary = f"{counts[PRESENT]} present and {counts[FAILED]} failed ({readable(size)}), {counts[MISSING]} missing"
+    if known:
+        summary += f": {duration(sum(known))} on one core, by earlier timings"
+    if unknown:
+        summary += f"{', and' if known else ':'} {unknown} of unknown length"
+    title = f"{plan.settings.experiment} ({experiment.path}), {plan.settings.protocol}"
+    return "\n".join([title, aligned(table), summary])
+
+
+def _foreign(here: list[Stored], named: set[str]) -> str:
+    """Count what no experiment names, by run and by model or method."""
+    groups: dict[tuple[str, str], list[Stored]] = defaultdict(list)
+    for entry in here:
+        if entry.digest not in named and entry.step in ("train", "score"):
+            run = "/".join(entry.own.parent.parts[2:])  # below results/checkpoints or results/scores
+            groups[run, entry.name].append(entry)
+    if not groups:
+        return f"{FOREIGN}: none; every checkpoint and score is named by an experiment"
+    table = [["run", "name", FOREIGN, "size"]]
+    for (run, name), entries in sorted(groups.items()):
+        table.append([run, name, str(len(entries)), readable(sum(entry.size for entry in entries))])
+    title = f"{FOREIGN}: named by no experiment; `heldout prune` lists the files"
+    return "\n".join([title, aligned(table)])

@@ -1,0 +1,102 @@
+"""What a training or scoring takes here where nothing like it has run: a few steps of it, on noise, in seconds.
+
+What a step takes does not depend on what the images show, nor on what the model has learnt.
+"""
+
+import importlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from heldout import registry
+from heldout.networks.shape import ImageShape
+from heldout.numerics import training_steps
+from heldout.numerics.determinism import reproducible
+from heldout.planning.plan import Step
+from heldout.planning.resources import image_shape
+from heldout.stages.running import choose_device, describe, synchronise
+
+ENOUGH_S = 2.0  # of timed steps
+FEW_STEPS = 4  # of a search over z
+
+
+class Trials:
+    """Tries trainings and scorings on one device.
+
+    Args:
+        device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        HeldoutError: PyTorch sees no such GPU.
+    """
+
+    def __init__(self, device_name: str) -> None:
+        self._device = choose_device(device_name)
+        self.device = describe(self._device)
+
+    def seconds_per_step(self, spec: dict[str, Any], prepared: Step) -> float:
+        """Return what one update of a training takes; what comes before the first update is left out.
+
+        Args:
+            spec: the training's.
+            prepared: the step that prepares its images.
+        """
+        image = image_shape(prepared)
+        params = spec["params"] | {"refit": 0.0}
+        print(f"timing a few steps of {spec['model']}", file=sys.stderr)
+        importlib.import_module("torch._dynamo")  # as an optimiser's first step would
+        with reproducible(spec["threads"]):
+            model = training_steps.build({**spec, "params": params}, image).to(self._device)
+            images = self._noise(2 * params["batch"], image)
+            classes = torch.zeros(len(images), dtype=torch.int64, device=self._device)
+            updates = training_steps.Training(model, images, spec, classes if "normal_classes" in spec else None)
+            first = self._timed(lambda: next(updates))
+            if first > ENOUGH_S or params["steps"] == 1:
+                return first
+            taken = []
+            while len(taken) < params["steps"] - 1 and sum(taken) < ENOUGH_S:
+                taken.append(self._timed(lambda: next(updates)))
+            return sum(taken) / len(taken)
+
+    def seconds_per_image(self, spec: dict[str, Any], model_spec: dict[str, Any], prepared: Step) -> float:
+        """Return what scoring one image takes, a long search by its first steps.
+
+        Args:
+            spec: the scoring's, of a method that reads a model.
+            model_spec: that model's training's.
+            prepared: the step that prepares its images.
+        """
+        image = image_shape(prepared)
+        params, share = spec["params"], 1.0
+        if params.get("steps", 0) > FEW_STEPS:
+            share = FEW_STEPS / params["steps"]
+            params = params | {"steps": FEW_STEPS}
+        # A forward has `block` rows, starts or images, filled up if need be: so many images make one.
+        count = max(1, params["block"] // params.get("starts", 1))
+        print(f"timing a few images by {spec['method']} on {model_spec['model']}", file=sys.stderr)
+        method = registry.create("method", spec["method"], params)
+        with reproducible(spec["threads"]):
+            model = training_steps.ready(training_steps.build(model_spec, image)).to(self._device)
+            images = self._noise(count, image)
+
+            def score() -> None:
+                training_steps.score(method, model, images, list(range(count)), spec["seed"])
+
+            score()  # untimed: first calls compile, allocate and load
+            return self._timed(score) / count / share
+
+    def _noise(self, count: int, image: ImageShape) -> torch.Tensor:
+        shape = (count, image.channels, image.side, image.side)
+        return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8).to(
+            self._device
+        )
+
+    def _timed(self, work: Callable[[], Any]) -> float:
+        synchronise(self._device)
+        began = time.perf_counter()
+        work()
+        synchronise(self._device)
+        return time.perf_counter() - began

@@ -1,0 +1,1 @@
+"""The search of a generator's latent space, with shared or private weights, in PyTorch and C++."""

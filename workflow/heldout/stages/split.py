@@ -1,0 +1,201 @@
+"""Protocols: how a class makes a task, and the manifest that says which image plays which part.
+
+`one_class`: train on the held-out class alone; every other class is anomalous.
+`leave_one_out`: train on all other classes; the held-out class is anomalous.
+`folders`: train on the classes that the dataset calls normal; every other class is a group of anomalies of its own.
+
+Which images are tested is a variant:
+`official`: the official test part.
+`all_anomalies`: its normal images, and every anomalous image, of the official training part as well.
+`pooled`: the official parts are joined; a random fifth of the normal images, and every anomalous image.
+Contamination replaces a share of the training images by anomalies from outside the official test part or, where all are
+in it, from there; they are not tested, and nothing is told of them.
+Calibration images stay normal ones all the same: a share of contaminated thresholds is not modelled.
+
+Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"); GANomaly's code
+(lib/data.py): `pooled` with a seed, `all_anomalies` without one; EGBAD's code (data/mnist.py) means `pooled`, but draws
+training and test anew, so that most of its test normals were trained on. Contamination: Deep SAD (Ruff et al., ICLR
+2020), whose shares are 0, 0.01, 0.05, 0.1 and 0.2.
+Items are drawn by the hash of (split seed, purpose, image content), so a split depends on no library's generator and on
+no file order; nor on a decoder's version, since the content of a photograph is its file. A dataset without an official
+test part gives a fifth of each class to testing, drawn in the same way. `train_items`, `test_items` and
+`labelled_anomalies` are stratified: each class gives its share, rounded so that the sum is what was asked for.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldout.errors import HeldoutError
+from heldout.planning.identity import check_source
+from heldout.planning.tasks import OWN_TEST_SHARE
+from heldout.storage.files import write_text
+from heldout.storage.labels import Labels, read_labels
+from heldout.storage.manifests import PARTS, STATED, content_sha256, manifest_sha256
+
+FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
+FEWEST_CALIBRATION_IMAGES = 2  # one has no spread
+
+
+def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
+    """Write the manifest of one task: indices into the prepared array, and what they amount to.
+
+    No label of a test image is in it. Those of training images are, for conditional models: `train_classes`.
+
+    Args:
+        spec: `dataset, prepared, protocol, variant, held_out, split_seed, train_items, test_items, calibration,
+            contamination, labelled_anomalies, drop_duplicates`, and of the dataset all `classes` and the `normal` ones.
+        digest: the split's own, by which training and scoring know that they were given the right one.
+        images_path, labels_path: what `prepare` wrote.
+        manifest_path: where the manifest goes.
+
+    Raises:
+        HeldoutError: too few images for the task.
+    """
+    check_source(spec, "heldout.stages.split")
+    images = np.load(images_path, mmap_mode="r", allow_pickle=False)
+    labels = read_labels(labels_path)
+    contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    keys = labels.sources or contents
+    if spec["protocol"] == "folders" and not labels.official_test.any():
+        raise HeldoutError(f"{spec['dataset']}: the protocol folders needs a folder train and a folder test in it")
+    normal = spec["normal"]
+    parts, dropped = _parts(spec, labels, contents, keys)
+    _refuse_small(spec, parts, labels, normal)
+
+    known = {contents[index] for part in PARTS[:-1] for index in parts[part]}
+    is_anomalous = ~np.isin(labels.classes[parts["test"]], normal)
+    manifest = {
+        "digest": digest,
+        **{key: value for key, value in spec.items() if key in STATED},
+        "normal": normal,
+        "anomalous": [name for name in spec["classes"] if name not in normal],
+        "share_of_anomalies": round(float(is_anomalous.mean()), 6),
+        "official_test_part": bool(labels.official_test.any()),
+        "dropped_duplicates": dropped,
+        "test_images_also_in_training": sum(contents[index] in known for index in parts["test"]),
+        "counts": {part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
+        "content": {part: content_sha256(images, parts[part]) for part in PARTS},
+        "train_classes": [_told_class(spec, labels.classes[index], keys[index]) for index in parts["train"]],
+        **parts,
+    }
+    manifest["sha256"] = manifest_sha256(manifest)
+    write_text(manifest_path, json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
+
+
+def _parts(
+    spec: dict[str, Any], labels: Labels, contents: list[str], keys: list[str]
+) -> tuple[dict[str, list[int]], int]:
+    """Return each part's indices, in order, and how many test images `drop_duplicates` has left out."""
+
+    def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
+        ranked = sorted(candidates.tolist(), key=lambda index: (_rank(spec, purpose, keys[index]), index))
+        return np.array(sorted(ranked[:count]), dtype=int)
+
+    def enough(candidates: np.ndarray, key: str, what: str) -> np.ndarray:
+        if spec[key] is None:
+            return candidates
+        if spec[key] > len(candidates):
+            raise HeldoutError(
+                f"{key}: {spec[key]} asked for, but {spec['dataset']} has {len(candidates)} {what}; lower it"
+                + ("" if key == "labelled_anomalies" else ", or leave it out to use all")
+            )
+        purpose, names = key.replace("_", " "), labels.classes[candidates]
+        wanted = shares(Counter(names.tolist()), spec[key])
+        chosen = [index for name in wanted for index in drawn(purpose, candidates[names == name], wanted[name])]
+        return np.array(sorted(chosen), dtype=int)
+
+    is_normal = np.isin(labels.classes, spec["normal"])
+    official = labels.official_test.copy()
+    if not official.any():
+        for name in spec["classes"]:
+            members = np.flatnonzero(labels.classes == name)
+            official[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
+    tested = official if spec["variant"] == "official" else official | ~is_normal
+    if spec["variant"] == "pooled":
+        normals = np.flatnonzero(is_normal)
+        tested = ~is_normal
+        tested[drawn("pooled test part", normals, len(normals) - int(len(normals) * (1 - OWN_TEST_SHARE)))] = True
+
+    train = np.flatnonzero(is_normal & ~tested)
+    calibration = drawn("calibration", train, round(len(train) * spec["calibration"]))
+    train = enough(np.setdiff1d(train, calibration), "train_items", "normal training images")
+    outside = np.flatnonzero(~is_normal & ~official)
+    if not len(outside):  # every anomaly is in the test part: those that are taken leave it
+        outside = np.flatnonzero(~is_normal)
+    wanted = round(len(train) * spec["contamination"])
+    if spec["contamination"] and not wanted:
+        raise HeldoutError(f"contamination: {spec['contamination']} of {len(train)} training images is none; raise it")
+    if wanted > len(outside):
+        raise HeldoutError(
+            f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec['dataset']} "
+            f"has {len(outside)} anomalous images outside the test part; lower it, or train_items"
+        )
+    contaminating = drawn("contamination", outside, wanted)
+    kept = drawn("beside contamination", train, len(train) - len(contaminating))
+    outside = np.setdiff1d(outside, contaminating)
+    labelled = enough(outside, "labelled_anomalies", "anomalous images outside the test part")
+    parts = {"train": np.union1d(kept, contaminating), "calibration": calibration, "labelled_anomalies": labelled}
+
+    taken = np.concatenate(list(parts.values()))
+    test = np.setdiff1d(np.flatnonzero(tested), taken)
+    seen = {contents[index] for index in taken} if spec["drop_duplicates"] else set()
+    fresh = np.array([index for index in test if contents[index] not in seen], dtype=int)
+    parts["test"] = enough(fresh, "test_items", "test images")
+    return {name: part.tolist() for name, part in parts.items()}, len(test) - len(fresh)
+
+
+def shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
+    """Return how many of each class make `wanted` in all, in the proportion of `counts`.
+
+    The largest remainders round up; of equal ones, in the order of the classes' names.
+
+    Args:
+        counts: how many there are of each class.
+        wanted: at most their sum.
+    """
+    there = sum(counts.values())
+    found = {name: counts[name] * wanted // there for name in sorted(counts)}
+    by_remainder = sorted(found, key=lambda name: -(counts[name] * wanted % there))
+    for name in by_remainder[: wanted - sum(found.values())]:
+        found[name] += 1
+    return found
+
+
+def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:
+    task = f"{spec['dataset']}, held_out {spec['held_out']}"
+    if len(parts["train"]) < FEWEST_TRAINING_IMAGES:
+        raise HeldoutError(
+            f"{task}: {len(parts['train'])} training images, but at least {FEWEST_TRAINING_IMAGES} are needed; "
+            + ("put some in train" if spec["protocol"] == "folders" else "choose another class, or lower calibration")
+        )
+    if spec["calibration"] and len(parts["calibration"]) < FEWEST_CALIBRATION_IMAGES:
+        raise HeldoutError(
+            f"{task}: {len(parts['calibration'])} calibration images, but at least {FEWEST_CALIBRATION_IMAGES} are "
+            "needed; raise calibration, or set it to 0"
+        )
+    tested = labels.classes[parts["test"]]
+    remedy = "raise test_items" if spec["test_items"] else "the test part has none"
+    if spec["protocol"] == "folders":  # every group of anomalies has a row of its own
+        remedy = "raise test_items" if spec["test_items"] else "put some in test, or move the folder of the class away"
+        if missing := [name for name in spec["classes"] if name not in normal and name not in tested]:
+            raise HeldoutError(f"{task}: no image of {missing[0]} among {len(tested)} test images; {remedy}")
+    test_normal = np.isin(tested, normal)
+    if test_normal.all() or not test_normal.any():
+        missing = "anomalous" if test_normal.all() else "normal"
+        raise HeldoutError(f"{task}: no {missing} image among {len(tested)} test images; {remedy}")
+
+
+def _told_class(spec: dict[str, Any], name: str, key: str) -> int:
+    """What a conditional model is told: the place of the class in `normal`; of a contaminating image, a random one."""
+    if name in spec["normal"]:
+        return spec["normal"].index(name)
+    return int(_rank(spec, "class", key), 16) % len(spec["normal"])
+
+
+def _rank(spec: dict[str, Any], purpose: str, key: str) -> str:
+    return hashlib.sha256(f"{spec['split_seed']}/{purpose}/{key}".encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""Checkpoints: safetensors, which run no code when read, with the identity in their metadata and nothing else.
+
+A training that failed numerically leaves a checkpoint without tensors that says why.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from heldout.errors import HeldoutError
+from heldout.storage.hashing import canonical, digest
+
+# One key, since safetensors writes several in an order that changes from run to run.
+METADATA_KEY = "heldout"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training left: its spec, its weights, and why there are none, if so."""
+
+    spec: dict[str, Any]
+    weights: dict[str, Tensor]
+    failed: str | None
+
+
+def write(path: Path, spec: dict[str, Any], weights: dict[str, Tensor], failed: str | None = None) -> None:
+    """Write a checkpoint; the same arguments give the same bytes."""
+    metadata = {METADATA_KEY: canonical({"spec": spec, "failed": failed})}
+    path.write_bytes(save({name: weight.cpu().contiguous() for name, weight in weights.items()}, metadata))
+
+
+def load(path: Path, expected: str) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        path: the file.
+        expected: the digest of the training that was planned.
+
+    Raises:
+        HeldoutError: the file is damaged, is no checkpoint of ours, or is another training's.
+    """
+    with _opened(path) as file:
+        content = _content(file)
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    found = digest(content["spec"])
+    if found != expected:
+        raise HeldoutError(f"{path} holds training {found}, but {expected} was planned; delete it and run again")
+    return Checkpoint(content["spec"], weights, content["failed"])
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """Return the spec inside a checkpoint; reads its header alone.
+
+    Raises:
+        HeldoutError: the file is damaged, or is no checkpoint of ours.
+    """
+    with _opened(path) as file:
+        return _content(file)["spec"]
+
+
+def restore(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Load the weights into a freshly built model.
+
+    Raises:
+        HeldoutError: names or shapes differ.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    if wanted != given:
+        name = min(name for name in wanted | given if wanted.get(name) != given.get(name))
+        raise HeldoutError(
+            f"{path}: {name} is {given.get(name, 'missing')}, the model has {wanted.get(name, 'no such tensor')}; "
+            "delete the file and run again"
+        )
+    model.load_state_dict(checkpoint.weights)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise HeldoutError(f"{path} is damaged or no checkpoint ({error}); delete it and run again") from error
+
+
+def _content(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {})[METADATA_KEY])

@@ -1,0 +1,96 @@
+"""The hash by which an experiment pins a folder of a user's own images.
+
+It is the one that `dvc add FOLDER` writes into FOLDER.dvc: the MD5 of the list of files, each with its MD5.
+"""
+
+import hashlib
+import json
+from fnmatch import fnmatch
+from pathlib import Path
+
+from heldout.errors import HeldoutError, NotThere
+from heldout.storage.files import write_json
+from heldout.storage.hashing import file_md5
+
+# What tools leave beside images; .dvcignore has the same, so that DVC's hash is ours.
+# LMDB writes lock.mdb whenever somebody looks into a database.
+IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db", "lock.mdb")
+FETCHED = "fetched.json"  # lists the fetched files of a dataset, with checksum and source
+KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
+
+
+def md5_of(folder: Path) -> str:
+    """Return the hash of a folder's files, reading them all."""
+    return _listed({name: file_md5(folder / name) for name in _names(folder)})
+
+
+def require(folder: Path, dataset: str, why: str = "") -> None:
+    """Raise NotThere if there is no such folder, HeldoutError if it is a file.
+
+    Args:
+        folder: what the option `folder` names.
+        dataset: the entry that reads it; its description says what must lie there.
+        why: what cannot be done without it.
+    """
+    if folder.is_file():
+        raise HeldoutError(f"{folder} is a file; unpack it if it is an archive, and name the folder as `folder`")
+    if not folder.is_dir():
+        raise NotThere(
+            f"the image folder {folder} is not there{why}; correct `folder`, or bring it: dvc pull {folder}. "
+            f"See: heldout datasets {dataset}"
+        )
+
+
+def known_md5_of(folder: Path) -> str:
+    """Return the same as `md5_of`, reading only files whose size or modification time has changed since."""
+    store = KNOWN / f"md5-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}.json"
+    try:
+        known = json.loads(store.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    found = {}
+    for name in _names(folder):
+        stat = (folder / name).stat()
+        state = [stat.st_size, stat.st_mtime_ns]
+        same = name in known and known[name][:2] == state
+        found[name] = known[name] if same else [*state, file_md5(folder / name)]
+    if found != known:
+        write_json(store, found)
+    return _listed({name: md5 for name, (_, _, md5) in found.items()})
+
+
+def check(folder: Path, md5: str, dataset: str) -> None:
+    """Raise HeldoutError if the folder does not hold what the experiment pins."""
+    require(folder, dataset)
+    if (found := md5_of(folder)) != md5:
+        raise HeldoutError(
+            f"{folder} holds other files than the experiment is about: md5 {found}, pinned {md5}; "
+            f"bring those back (`dvc checkout {folder}`), or pin these (md5: {found})"
+        )
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files below a folder, relative to it, in the order of their names.
+
+    Raises:
+        HeldoutError: a link to a folder is among them: its files would be read, but not hashed.
+    """
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if any(fnmatch(part, pattern) for part in name.parts for pattern in IGNORED):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise HeldoutError(f"{path} is a link to a folder, which DVC does not follow; put the folder itself there")
+        if path.is_file():
+            found.append(name)
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    return [name.as_posix() for name in files_in(folder)]
+
+
+def _listed(md5s: dict[str, str]) -> str:
+    entries = [{"md5": md5s[name], "relpath": name} for name in sorted(md5s)]  # DVC's order: by the whole name
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest()

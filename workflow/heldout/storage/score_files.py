@@ -1,0 +1,64 @@
+"""Score files: Parquet, a row per image, with the identity in the schema's metadata. Raw scores, without labels."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from heldout.errors import HeldoutError
+from heldout.storage.hashing import canonical
+
+METADATA_KEY = b"heldout"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A score file: its spec, its columns (`index, part, score`, then components), and why there are none, if so."""
+
+    spec: dict[str, Any]
+    columns: dict[str, Any]
+    failed: str | None
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write a score file; the same scores give the same bytes."""
+    metadata = {METADATA_KEY: canonical({"spec": scores.spec, "failed": scores.failed}).encode()}
+    arrays = {
+        name: _text(values) if name == "part" else _numbers(values, np.int64 if name == "index" else np.float64)
+        for name, values in scores.columns.items()
+    }
+    pyarrow.parquet.write_table(pyarrow.table(arrays, metadata=metadata), path)
+
+
+def read_scores(path: Path) -> Scores:
+    """Read what `write_scores` wrote.
+
+    Raises:
+        HeldoutError: the file is damaged or is no score file.
+    """
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:  # read_table would import pandas
+            table = file.read()
+        content = json.loads((table.schema.metadata or {})[METADATA_KEY])
+    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+        raise HeldoutError(f"{path} is damaged or no score file ({error}); delete it and run again") from error
+    return Scores(content["spec"], table.to_pydict(), content["failed"])
+
+
+# By their buffers: pyarrow.array imports pandas, half a second of every scoring, to ask whether the values are its own.
+def _numbers(values: Sequence[float], kind: type) -> pyarrow.Array:
+    numbers = np.asarray(values, kind)
+    buffers = [None, pyarrow.py_buffer(numbers)]  # none is missing
+    return pyarrow.Array.from_buffers(pyarrow.from_numpy_dtype(kind), len(numbers), buffers)
+
+
+def _text(values: Sequence[str]) -> pyarrow.Array:
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(encoded))]
+    return pyarrow.Array.from_buffers(pyarrow.string(), len(encoded), buffers)

@@ -1,0 +1,50 @@
+"""The files beside a checkpoint or a score: its spec and what it ran on, its history, its timing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from heldout.errors import HeldoutError
+from heldout.storage.files import write_json
+from heldout.storage.hashing import digest, file_sha256
+
+SPEC, TIMING, HISTORY, LABELS = "spec.json", "timing.json", "history.csv", "labels.csv"
+# What each step writes beside its own file, as its rule declares it.
+BESIDE = {"fetch": (), "prepare": (LABELS,), "split": (), "train": (SPEC, TIMING, HISTORY), "score": (SPEC, TIMING)}
+
+
+def sidecar(path: Path | str, kind: str) -> Path:
+    """Return the name of a file beside `path`: `wgan-0123456789ab.safetensors` -> `wgan-0123456789ab.spec.json`."""
+    return Path(path).with_suffix(f".{kind}")
+
+
+def write_spec(path: Path, written: Path, spec: dict[str, Any], **ran: Any) -> None:
+    """Record a file's identity, its hash and what it ran on.
+
+    Args:
+        path: the file's final name.
+        written: where its content lies now; it is renamed once everything beside it is there.
+        spec: its identity.
+        ran: what does not belong to the identity.
+    """
+    content = {"digest": digest(spec), "spec": spec, "sha256": file_sha256(written), **ran}
+    write_json(sidecar(path, SPEC), content)
+
+
+def checked_sha256(path: Path, manifest: dict[str, Any]) -> str:
+    """Return the hash of a checkpoint or score, which must be the one recorded beside it, and of this split.
+
+    Raises:
+        HeldoutError: it is another file, or was made from another split.
+    """
+    beside = sidecar(path, SPEC)
+    try:
+        recorded = json.loads(beside.read_text(encoding="utf-8"))
+        sha256 = file_sha256(path)
+    except (OSError, ValueError) as error:
+        raise HeldoutError(f"{beside} cannot be read ({error}); delete {path} and run again") from error
+    if recorded["manifest"] != manifest["sha256"]:
+        raise HeldoutError(f"{path} was made from another split manifest; delete it and run again")
+    if recorded["sha256"] != sha256:
+        raise HeldoutError(f"{path} is damaged: {beside.name} describes another file; delete it and run again")
+    return sha256
