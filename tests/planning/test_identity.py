@@ -58,9 +58,8 @@ def test_code_counts(tmp_path, old, new):
 
 def test_what_a_plugin_says_of_itself_moves_no_number(tmp_path):
     text = """
-@registry.method("toy", reads="images", color="red")
+@registry.method("toy", reads="images", color="red", small={"trees": 5})
 class Toy:
-    small: ClassVar = {"trees": 5}
     size = 3
 """
 

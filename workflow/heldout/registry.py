@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,9 +52,6 @@ class Params(BaseModel):
     """The parameters of one plug-in: names, ranges, defaults and meanings; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    # Values that make a trial of seconds; the conformance tests use them.
-    small: ClassVar[dict[str, Any]] = {}
 
 
 class ModelParams(Params):
@@ -132,6 +129,7 @@ def model(
     *,
     provides: tuple[str, ...],
     reads: tuple[str, ...] = (),
+    small: dict[str, Any],
     default_parent: str | None = None,
     conditional: bool = False,
 ) -> Callable:
@@ -141,11 +139,12 @@ def model(
         name: the entry's name.
         provides: its parts that methods may read; `networks/__init__.py` says what each of them is.
         reads: the parts of another model, its parent, on which it is trained; the parent itself stays as it is.
+        small: parameters for a training of seconds.
         default_parent: the parent where an experiment names none.
         conditional: whether it is told which normal class a training image belongs to.
     """
     facts = {"provides": list(provides), "reads": list(reads), "default_model": default_parent}
-    return _register("model", name, **facts, conditional=conditional)
+    return _register("model", name, **facts, small=small, conditional=conditional)
 
 
 def method(
@@ -155,6 +154,7 @@ def method(
     cost: str,
     cost_class: str,
     color: str,
+    small: dict[str, Any],
     default_model: str | None = None,
     components: tuple[str, ...] = (),
     offers: tuple[str, ...] = (),
@@ -170,6 +170,7 @@ def method(
         cost_class: one of COST_CLASSES: fitted without a network, a few forwards of networks, a search over z, a search
             over z and weights, or a joining of scores that are there.
         color: the method's colour in every figure.
+        small: parameters for a scoring of seconds.
         default_model: the model it reads where an experiment names none, as in its paper.
         components: what it gives beside its score, for each image; `combine` can join them.
         offers: what it has for figures, each of them called as `score` is: `rebuild`, what it makes of an image
@@ -181,7 +182,7 @@ def method(
     assert cost_class in COST_CLASSES, cost_class
     facts = {"cost": cost, "cost_class": cost_class, "color": color, "default_model": default_model}
     facts |= {"components": list(components), "offers": list(offers)}
-    return _register("method", name, reads=list(reads), **facts, when=when or {})
+    return _register("method", name, reads=list(reads), **facts, small=small, when=when or {})
 
 
 def figure(
@@ -264,4 +265,4 @@ def slug(word: str) -> str:
 
 def small(kind: str, name: str) -> dict[str, Any]:
     """Return parameters for a trial of seconds, the plug-in's own choice."""
-    return load(kind, name).params.small
+    return load(kind, name).facts["small"]

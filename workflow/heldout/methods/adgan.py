@@ -11,7 +11,7 @@ Deviations: none. Its n_seed is `starts` here: a seed, in this project, is alway
 a parameter says so (`update`, `read_loss`, `reduction`); batch normalisation stays in eval mode while theta moves.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -40,8 +40,6 @@ class SearchParams(LatentParams):
         "auto",
         description="of the joint search: a C++ kernel, PyTorch compiled or not; auto: the kernel, on a GPU compiled",
     )
-
-    small: ClassVar[dict[str, Any]] = {"starts": 3, "steps": 2, "block": 4}
 
 
 class Params(SearchParams):
@@ -85,6 +83,7 @@ def search(
     default_model="wgan",
     offers=("rebuild", "find"),
     when={"begin=encoder": {"reads": ["encoder"]}},
+    small={"starts": 3, "steps": 2, "block": 4},
 )
 class ADGAN:
     def __init__(self, params: Params) -> None:

@@ -12,7 +12,6 @@ Deviations: none known. One start per image; z, Adam's state and batch normalisa
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -32,8 +31,6 @@ class Params(LatentParams):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "block": 4}
-
 
 @registry.method(
     "anogan",
@@ -44,6 +41,7 @@ class Params(LatentParams):
     default_model="dcgan",
     components=("residual", "feature"),
     offers=("rebuild", "find"),
+    small={"steps": 2, "block": 4},
 )
 class AnoGAN:
     def __init__(self, params: Params) -> None:

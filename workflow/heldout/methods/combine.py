@@ -16,7 +16,7 @@ Deviations: svm and logistic learn from labels of anomalies, taken from outside 
 semi-supervised.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -33,8 +33,6 @@ class Params(registry.MethodParams):
     pool: Literal["mean", "max"] = Field("mean", description="over the components, for zscore and ecdf")
     nu: float = Field(0.1, gt=0, le=1, description="for ocsvm: at most this share of calibration images lies outside")
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
 
 @registry.method(
     "combine",
@@ -43,6 +41,7 @@ class Params(registry.MethodParams):
     cost_class="join",
     color="#000000",
     when={"by=svm": {"supervision": "semi-supervised"}, "by=logistic": {"supervision": "semi-supervised"}},
+    small={"block": 4},
 )
 class Combine:
     def __init__(self, params: Params) -> None:

@@ -10,7 +10,6 @@ Deviations: none.
 """
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -25,8 +24,6 @@ class Params(SearchParams):
     steps: int = Field(20, ge=0, description="Adam steps from each starting point")
     theta_lr: float = Field(0, ge=0, description="Adam's step size on the weights; 0 searches z alone")
     block: int = Field(64, ge=1, description="starting points in one forward; 8 where the weights move, on a CPU")
-
-    small: ClassVar[dict[str, Any]] = {"starts": 3, "steps": 2, "block": 4}
 
 
 class OfOneClass(nn.Module):
@@ -52,6 +49,7 @@ class OfOneClass(nn.Module):
     color="#882255",
     default_model="cgan",
     offers=("rebuild",),
+    small={"starts": 3, "steps": 2, "block": 4},
 )
 class ConditionalSearch:
     def __init__(self, params: Params) -> None:

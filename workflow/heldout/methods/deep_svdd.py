@@ -6,16 +6,10 @@ Source: Ruff, Vandermeulen, Goernitz, Deecke et al., ICML 2018, eq. 5, for the o
 Deviations: none; those of phi and c are the model's.
 """
 
-from typing import Any, ClassVar
-
 from torch import Tensor, nn
 
 from heldout import registry
 from heldout.numerics.blocks import in_blocks
-
-
-class Params(registry.MethodParams):
-    small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
 @registry.method(
@@ -25,9 +19,10 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#1b7f8c",
     default_model="deep_svdd",
+    small={"block": 4},
 )
 class DeepSVDD:
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: registry.MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:

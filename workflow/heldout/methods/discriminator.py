@@ -7,16 +7,10 @@ tells real from made, not normal from anomalous; section 4.3 reports mean AUROC 
 Deviations: none. D's output before any sigmoid, which would not change the order of the images.
 """
 
-from typing import Any, ClassVar
-
 from torch import Tensor, nn
 
 from heldout import registry
 from heldout.numerics.blocks import in_blocks
-
-
-class Params(registry.MethodParams):
-    small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
 @registry.method(
@@ -26,9 +20,10 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#009e73",
     default_model="wgan",
+    small={"block": 4},
 )
 class Discriminator:
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: registry.MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:

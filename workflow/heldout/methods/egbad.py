@@ -15,7 +15,7 @@ pixels and width 64), so the same weight means another mixture at another size; 
 of each sum, which mixes alike at every size.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -35,8 +35,6 @@ class Params(registry.MethodParams):
     )
     reduction: Literal["sum", "mean"] = Field("sum", description="over pixels and features; the code's is the sum")
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
 
 @registry.method(
     "egbad",
@@ -47,6 +45,7 @@ class Params(registry.MethodParams):
     default_model="bigan",
     components=("residual", "discrimination"),
     offers=("rebuild",),
+    small={"block": 4},
 )
 class EGBAD:
     def __init__(self, params: Params) -> None:

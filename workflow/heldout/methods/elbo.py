@@ -9,8 +9,6 @@ other two that it tried, `vae_prior` and `vae_variance`. Eight draws as in its f
 Deviations: none.
 """
 
-from typing import Any, ClassVar
-
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -23,8 +21,6 @@ from heldout.numerics.randomness import posterior_noise
 class Params(registry.MethodParams):
     draws: int = Field(8, ge=1, description="z per image that the expectation is averaged over (ldeecke/vae-torch)")
 
-    small: ClassVar[dict[str, Any]] = {"draws": 3, "block": 4}
-
 
 @registry.method(
     "elbo",
@@ -34,6 +30,7 @@ class Params(registry.MethodParams):
     color="#5e3c99",
     default_model="vae",
     components=("reconstruction", "kl"),
+    small={"draws": 3, "block": 4},
 )
 class ELBO:
     def __init__(self, params: Params) -> None:

@@ -10,8 +10,6 @@ as in the authors' code (tSchlegl/f-AnoGAN).
 Deviations: none known.
 """
 
-from typing import Any, ClassVar
-
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,8 +19,6 @@ from heldout.numerics.blocks import in_blocks
 
 class Params(registry.MethodParams):
     kappa: float = Field(1.0, ge=0, description="weight of the features")
-
-    small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
 @registry.method(
@@ -34,6 +30,7 @@ class Params(registry.MethodParams):
     default_model="izi_encoder",
     components=("residual", "feature", "latent"),
     offers=("rebuild",),
+    small={"block": 4},
 )
 class FAnoGAN:
     def __init__(self, params: Params) -> None:

@@ -15,7 +15,7 @@ image's scaled score is its own; it may lie outside [0, 1], and for an anomaly i
 range of scores gives no `scaled`. The code scores in training mode (batch statistics of the test set); here eval mode.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -33,8 +33,6 @@ class Params(registry.MethodParams):
         "latent", description="what the score is: the distance of the codes, or the L1 distance of the images"
     )
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
 
 @registry.method(
     "ganomaly",
@@ -45,6 +43,7 @@ class Params(registry.MethodParams):
     default_model="ganomaly",
     components=("latent", "contextual", "scaled"),
     offers=("rebuild",),
+    small={"block": 4},
 )
 class GANomaly:
     def __init__(self, params: Params) -> None:

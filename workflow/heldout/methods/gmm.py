@@ -15,7 +15,7 @@ size that does not converge, or whose covariances become singular, is left out.
 """
 
 import warnings
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from sklearn.exceptions import ConvergenceWarning
@@ -38,8 +38,6 @@ class Params(features.FeatureParams):
     )
     iterations: int = Field(1000, ge=1, description="most steps of expectation maximisation for each number (ours)")
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
 
 @registry.method(
     "gmm",
@@ -48,6 +46,7 @@ class Params(features.FeatureParams):
     cost_class="fit",
     color="#c51b7d",
     when=features.WHEN,
+    small={"block": 4},
 )
 class GMM:
     def __init__(self, params: Params) -> None:

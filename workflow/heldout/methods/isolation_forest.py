@@ -7,8 +7,6 @@ the ADGAN paper (section 4.2), which finds it "largely stable to changes in its 
 Deviations: raw pixels in [-1, 1], where the ADGAN paper reduces them by PCA first: `pca: oracle` is its way.
 """
 
-from typing import Any, ClassVar
-
 from pydantic import Field
 from sklearn.ensemble import IsolationForest as Forest
 from torch import Tensor
@@ -22,8 +20,6 @@ class Params(features.FeatureParams):
     samples: int = Field(256, ge=2, description="training images per tree, at most all (Liu et al., section 5)")
     pca: features.PcaRule = Field(None, description=features.PCA_MEANING)
 
-    small: ClassVar[dict[str, Any]] = {"trees": 5}
-
 
 @registry.method(
     "isolation_forest",
@@ -32,6 +28,7 @@ class Params(features.FeatureParams):
     cost_class="fit",
     color="#e69f00",
     when=features.WHEN,
+    small={"trees": 5},
 )
 class IsolationForest:
     def __init__(self, params: Params) -> None:

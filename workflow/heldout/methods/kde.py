@@ -18,8 +18,6 @@ tolerance makes that tree neither right nor as fast (docs/performance.md); so `c
 have, is a sample.
 """
 
-from typing import Any, ClassVar
-
 import numpy as np
 from pydantic import Field
 from sklearn.metrics import euclidean_distances
@@ -41,8 +39,6 @@ class Params(features.FeatureParams):
         description="training images, drawn by the run's seed, that carry a kernel; none: all, the exact estimate",
     )
 
-    small: ClassVar[dict[str, Any]] = {"folds": 3, "block": 4}
-
 
 @registry.method(
     "kde",
@@ -51,6 +47,7 @@ class Params(features.FeatureParams):
     cost_class="fit",
     color="#8c510a",
     when=features.WHEN,
+    small={"folds": 3, "block": 4},
 )
 class KDE:
     def __init__(self, params: Params) -> None:

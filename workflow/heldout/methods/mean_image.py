@@ -5,20 +5,16 @@
 Source: ours; every table shows it first.
 """
 
-from typing import Any, ClassVar
-
 from torch import Tensor
 
 from heldout import registry
 
 
-class Params(registry.MethodParams):
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
-
-@registry.method("mean_image", reads=("images",), cost="one subtraction", cost_class="fit", color="#7f7f7f")
+@registry.method(
+    "mean_image", reads=("images",), cost="one subtraction", cost_class="fit", color="#7f7f7f", small={"block": 4}
+)
 class MeanImage:
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: registry.MethodParams) -> None:
         self.params = params
 
     def fit(self, known: registry.Known) -> Tensor:

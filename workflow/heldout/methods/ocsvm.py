@@ -22,7 +22,7 @@ climbing, and at most `pairs_from` images, drawn by the run's seed, give the mat
 is another detector: docs/performance.md has its AUROC, and the time, beside the exact one's.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -57,8 +57,6 @@ class Params(features.FeatureParams):
         1000, ge=1, description="for nystroem: training images, drawn by the run's seed, whose kernels are the features"
     )
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
 
 @registry.method(
     "ocsvm",
@@ -67,6 +65,7 @@ class Params(features.FeatureParams):
     cost_class="fit",
     color="#35978f",
     when=features.WHEN,
+    small={"block": 4},
 )
 class OCSVM:
     def __init__(self, params: Params) -> None:

@@ -24,6 +24,7 @@ class Params(SearchParams):
     cost_class="joint search",
     color="#cc79a7",
     default_model="wgan",
+    small={"starts": 3, "steps": 2, "block": 4},
 )
 class Prior:
     def __init__(self, params: Params) -> None:

@@ -7,7 +7,7 @@ is the loss of the autoencoders of Ruff et al., ICML 2018 (lukasruff/Deep-SVDD-P
 Deviations: none.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -21,8 +21,6 @@ class Params(registry.MethodParams):
         "squared", description="of the differences that are summed; the ADGAN paper is silent, Deep SVDD's are squared"
     )
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
-
 
 @registry.method(
     "reconstruction",
@@ -32,6 +30,7 @@ class Params(registry.MethodParams):
     color="#7f5539",
     default_model="dcae",
     offers=("rebuild",),
+    small={"block": 4},
 )
 class Reconstruction:
     def __init__(self, params: Params) -> None:

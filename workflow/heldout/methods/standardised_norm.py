@@ -10,8 +10,6 @@ Deviations: none. A pixel that hardly ever changes, such as one of the border, w
 deviation counts as one grey level.
 """
 
-from typing import Any, ClassVar
-
 from pydantic import Field
 from torch import Tensor
 
@@ -25,10 +23,10 @@ class Params(registry.MethodParams):
         1.0, gt=0, description="smallest standard deviation of a pixel, in grey levels of 0..255 (ours)"
     )
 
-    small: ClassVar[dict[str, Any]] = {"block": 4}
 
-
-@registry.method("standardised_norm", reads=("images",), cost="one division", cost_class="fit", color="#4d4d4d")
+@registry.method(
+    "standardised_norm", reads=("images",), cost="one division", cost_class="fit", color="#4d4d4d", small={"block": 4}
+)
 class StandardisedNorm:
     def __init__(self, params: Params) -> None:
         self.params = params

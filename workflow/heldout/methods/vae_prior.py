@@ -7,16 +7,10 @@ space", there found to be much worse than the ELBO.
 Deviations: none known. The paper does not say at which z; ours is the mean of q(z|x), since nothing is drawn for it.
 """
 
-from typing import Any, ClassVar
-
 from torch import Tensor, nn
 
 from heldout import registry
 from heldout.numerics.blocks import in_blocks
-
-
-class Params(registry.MethodParams):
-    small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
 @registry.method(
@@ -26,9 +20,10 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#8073ac",
     default_model="vae",
+    small={"block": 4},
 )
 class VAEPrior:
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: registry.MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:

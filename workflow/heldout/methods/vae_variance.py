@@ -9,16 +9,10 @@ image unlike those of the training the encoder has not learnt to tell one z from
 other way round (AUROC below 0.5); the sign stays, as labels must not choose it.
 """
 
-from typing import Any, ClassVar
-
 from torch import Tensor, nn
 
 from heldout import registry
 from heldout.numerics.blocks import in_blocks
-
-
-class Params(registry.MethodParams):
-    small: ClassVar[dict[str, Any]] = {"block": 4}
 
 
 @registry.method(
@@ -28,9 +22,10 @@ class Params(registry.MethodParams):
     cost_class="forward",
     color="#b8a2d9",
     default_model="vae",
+    small={"block": 4},
 )
 class VAEVariance:
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: registry.MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:

@@ -15,7 +15,6 @@ dropout after its last layer only. One Adam moves G and E, which is the same as 
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -42,10 +41,12 @@ class Params(registry.ModelParams):
     latent: int = Field(200, ge=1, description="dimensions of z (EGBAD's code)")
     width: int = Field(64, ge=1, description="channels next to the image; D's dense layers have 8 and 16 times as many")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("bigan", provides=("encoder", "generator", "joint_discriminator", "autoencoder"))
+@registry.model(
+    "bigan",
+    provides=("encoder", "generator", "joint_discriminator", "autoencoder"),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
+)
 class BiGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

@@ -12,7 +12,6 @@ non-saturating loss of the generator. `steps` fixes the length of training.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -31,8 +30,6 @@ class Params(registry.ModelParams):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2), the class apart")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
-
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
 
 class ConditionalGenerator(nn.Module):
@@ -75,7 +72,12 @@ class ConditionalDiscriminator(nn.Module):
         return torch.cat([images, channels.expand(-1, -1, *images.shape[2:])], dim=1)
 
 
-@registry.model("cgan", provides=("conditional_generator", "discriminator"), conditional=True)
+@registry.model(
+    "cgan",
+    provides=("conditional_generator", "discriminator"),
+    conditional=True,
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
+)
 class CGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

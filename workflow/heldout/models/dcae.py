@@ -10,7 +10,6 @@ the image (the ADGAN paper: batch normalisation and ReLU "in each layer"). `boun
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,10 +34,10 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of the code (ADGAN section 4.2, for its z)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("dcae", provides=("autoencoder", "encoder", "decoder"))
+@registry.model(
+    "dcae", provides=("autoencoder", "encoder", "decoder"), small={"steps": 2, "batch": 4, "latent": 8, "width": 4}
+)
 class DCAE(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

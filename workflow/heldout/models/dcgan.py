@@ -10,7 +10,6 @@ Deviations: `steps` fixes the length of training.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -29,10 +28,10 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2; DCGAN's own are 100)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("dcgan", provides=("generator", "discriminator"))
+@registry.model(
+    "dcgan", provides=("generator", "discriminator"), small={"steps": 2, "batch": 4, "latent": 8, "width": 4}
+)
 class DCGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

@@ -18,7 +18,6 @@ variance 1 when c is computed, as in their code.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -49,14 +48,16 @@ class Params(registry.ModelParams):
     latent: int = Field(128, ge=1, description="dimensions of the embedding (Deep-SVDD-PyTorch: 128, MNIST 32)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4}
-
     @property
     def updates(self) -> int:
         return self.pretraining + self.steps
 
 
-@registry.model("deep_svdd", provides=("embedding", "centre"))
+@registry.model(
+    "deep_svdd",
+    provides=("embedding", "centre"),
+    small={"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4},
+)
 class DeepSVDD(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

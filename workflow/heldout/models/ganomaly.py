@@ -22,7 +22,7 @@ drawn anew keeps Adam's state and its running statistics.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -55,10 +55,12 @@ class Params(registry.ModelParams):
     latent: int = Field(100, ge=1, description="dimensions of z (nz in the code)")
     width: int = Field(64, ge=1, description="channels next to the image (ngf and ndf in the code)")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("ganomaly", provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder"))
+@registry.model(
+    "ganomaly",
+    provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder"),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
+)
 class GANomaly(nn.Module):
     """The five parts, and what the training images' scores range over.
 

@@ -12,7 +12,6 @@ as the matrix of its outputs by all else, as in the paper.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -33,10 +32,12 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "discriminator_steps": 2, "latent": 8, "width": 4}
 
-
-@registry.model("hinge", provides=("generator", "discriminator"))
+@registry.model(
+    "hinge",
+    provides=("generator", "discriminator"),
+    small={"steps": 2, "batch": 4, "discriminator_steps": 2, "latent": 8, "width": 4},
+)
 class HingeGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

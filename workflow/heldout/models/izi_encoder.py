@@ -13,7 +13,7 @@ since what lies beyond 1 could not be found. The encoder is DCGAN's; `steps` fix
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -32,14 +32,13 @@ class Params(registry.ModelParams):
     bounded: bool = Field(False, description="whether tanh bounds z to [-1, 1] (the authors' code)")
     width: int = Field(64, ge=1, description="channels next to the image")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "width": 4}
-
 
 @registry.model(
     "izi_encoder",
     provides=("encoder", "generator", "discriminator", "autoencoder"),
     reads=("generator", "discriminator"),
     default_parent="wgan_gp",
+    small={"steps": 2, "batch": 4, "width": 4},
 )
 class IziEncoder(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator, parent: nn.Module) -> None:

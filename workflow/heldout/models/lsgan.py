@@ -11,7 +11,6 @@ U(-1, 1); means over the batch, where the code has sums, which Adam all but igno
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -32,10 +31,10 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("lsgan", provides=("generator", "discriminator"))
+@registry.model(
+    "lsgan", provides=("generator", "discriminator"), small={"steps": 2, "batch": 4, "latent": 8, "width": 4}
+)
 class LSGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ of 2 on 1000 times the loss; z from N(0, I), which is where methods search, and 
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -40,10 +40,8 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2; the authors' own are 10)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("mmd", provides=("generator",))
+@registry.model("mmd", provides=("generator",), small={"steps": 2, "batch": 4, "latent": 8, "width": 4})
 class MMD(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

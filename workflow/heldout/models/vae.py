@@ -17,7 +17,7 @@ the image (the ADGAN paper: batch normalisation and ReLU "in each layer"), and m
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -43,10 +43,12 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2; ldeecke/vae-torch)")
     width: int = Field(64, ge=1, description="channels next to the image; 64 in ldeecke/vae-torch")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "latent": 8, "width": 4}
 
-
-@registry.model("vae", provides=("generator", "encoder", "autoencoder", "posterior", "log_likelihood"))
+@registry.model(
+    "vae",
+    provides=("generator", "encoder", "autoencoder", "posterior", "log_likelihood"),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
+)
 class VAE(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

@@ -10,7 +10,6 @@ normalisation: clipping bounds each weight, and the batch statistics would undo 
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -29,10 +28,12 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4}
 
-
-@registry.model("wgan", provides=("generator", "discriminator"))
+@registry.model(
+    "wgan",
+    provides=("generator", "discriminator"),
+    small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
+)
 class WGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

@@ -14,7 +14,6 @@ gan_mnist.py, which takes beta1 0.5), where the paper recommends layer normalisa
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -36,10 +35,12 @@ class Params(registry.ModelParams):
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
-    small: ClassVar[dict[str, Any]] = {"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4}
 
-
-@registry.model("wgan_gp", provides=("generator", "discriminator"))
+@registry.model(
+    "wgan_gp",
+    provides=("generator", "discriminator"),
+    small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
+)
 class WGANGP(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

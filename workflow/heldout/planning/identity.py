@@ -85,12 +85,7 @@ def _cpp_digest(path: Path) -> str:
 class _Unregistered(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         node.decorator_list = [item for item in node.decorator_list if not ast.unparse(item).startswith("registry.")]
-        node.body = [item for item in node.body if not _is_small(item)]
         return node
-
-
-def _is_small(node: ast.stmt) -> bool:
-    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "small"
 
 
 @cache
