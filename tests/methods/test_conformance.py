@@ -74,7 +74,7 @@ def name(request, monkeypatch):
         monkeypatch.setattr("heldout.search.latent._by_itself", lambda device: backend)
     elif backend != "auto":
         small = registry.small("method", name) | {"backend": backend}
-        monkeypatch.setattr(registry.load("method", name).params, "small", small)
+        monkeypatch.setitem(registry.load("method", name).facts, "small", small)
     return name
 
 
