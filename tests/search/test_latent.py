@@ -1,7 +1,7 @@
-"""The search against a literal one: an image, a starting point and a step at a time, Adam written out."""
+"""The search against a literal one, and what its results may depend on."""
 
 import copy
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from heldout.numerics.pixels import to_unit_range
 from heldout.search.laplacian import laplacian_distance
 from heldout.search.latent import Settings, latent_search
 from tests.conftest import noise, prepared, trained
+from tests.search.literal import literal_ends, squared_error
 
 IMAGE = ImageShape(1, 32)
 IMAGES = to_unit_range(noise(3, 1, 32))
@@ -28,122 +29,58 @@ def gan() -> nn.Module:
     return trained("dcgan", IMAGE, width=16, latent=32, batch=16, steps=60).eval().requires_grad_(False)
 
 
-class LiteralAdam:
-    """Kingma and Ba, ICLR 2015, Algorithm 1."""
-
-    def __init__(self, tensor: Tensor, rate: float) -> None:
-        self.tensor, self.rate, self.t = tensor, rate, 0
-        self.m, self.v = torch.zeros_like(tensor), torch.zeros_like(tensor)
-
-    def step(self, gradient: Tensor) -> None:
-        self.t += 1
-        self.m = BETAS[0] * self.m + (1 - BETAS[0]) * gradient
-        self.v = BETAS[1] * self.v + (1 - BETAS[1]) * gradient**2
-        m_hat, v_hat = self.m / (1 - BETAS[0] ** self.t), self.v / (1 - BETAS[1] ** self.t)
-        self.tensor.data -= self.rate * m_hat / (v_hat.sqrt() + 1e-8)
-
-
-def literal_search(generator, image, z, loss, steps, z_lr, theta_lr, update="together", read_loss="after_last_step"):
-    """ADGAN's Algorithm 1 for one starting point; returns the final z and loss."""
-    generator = copy.deepcopy(generator)
-    z = z.clone().requires_grad_()
-    theta = [weight.requires_grad_() for weight in generator.parameters()]
-    adam_z, adam_theta = LiteralAdam(z, z_lr), [LiteralAdam(weight, theta_lr) for weight in theta]
-
-    def gradients() -> tuple[Tensor, Tensor, list[Tensor]]:
-        value = loss(generator(z[None]), image[None])[0]
-        by_z, *by_theta = torch.autograd.grad(value, [z, *theta])
-        return value.detach(), by_z, by_theta
-
-    for _ in range(steps):
-        seen, by_z, by_theta = gradients()
-        adam_z.step(by_z)
-        if update == "in_turn":
-            _, _, by_theta = gradients()
-        if theta_lr:
-            for adam, gradient in zip(adam_theta, by_theta, strict=True):
-                adam.step(gradient)
-    after = loss(generator(z[None]), image[None])[0].detach()
-    return z.detach(), (after if read_loss == "after_last_step" else seen)
-
-
 UPDATES = [("together", "after_last_step"), ("in_turn", "at_last_step")]
 
 
 @pytest.mark.parametrize(("update", "read_loss"), UPDATES)
 def test_search_of_z_equals_the_literal_algorithm(gan, update, read_loss):
-    assert_literal(gan, Settings(6, 5, 0.25, 0.0, *BETAS, 4, update, read_loss))
+    assert_literal(gan.generator, gan.generator, Settings(6, 5, 0.25, 0.0, *BETAS, 4, update, read_loss))
 
 
 @pytest.mark.parametrize("theta_lr", [5e-5, 1e-3])
 @pytest.mark.parametrize(("update", "read_loss"), UPDATES)
 def test_joint_search_equals_the_literal_algorithm(gan, theta_lr, update, read_loss, backend):
-    assert_literal(gan, Settings(6, 5, 0.25, theta_lr, *BETAS, 4, update, read_loss, backend=backend))
+    settings = Settings(6, 5, 0.25, theta_lr, *BETAS, 4, update, read_loss, backend=backend)
+    assert_literal(gan.generator, gan.generator, settings)
 
 
-def assert_literal(gan: nn.Module, settings: Settings) -> None:
-    found = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, settings)
-    starts = randomness.starting_points(KEYS, 6, gan.generator.latent)
-    literal = [
-        [
-            literal_search(
-                gan.generator,
-                image,
-                z,
-                adgan.squared_error,
-                settings.steps,
-                settings.z_lr,
-                settings.theta_lr,
-                settings.update,
-                settings.read_loss,
-            )[1]
-            for z in starts[number]
-        ]
-        for number, image in enumerate(IMAGES)
-    ]
-    literal = torch.tensor(literal)  # (images, starts)
-    errors = (found.loss - literal).abs() / literal
+def assert_literal(generator: nn.Module, searched: nn.Module, settings: Settings) -> None:
+    literal = literal_ends(generator, IMAGES, squared_error, settings)
+    found = latent_search(searched, (IMAGES,), literal.keys, adgan.squared_error, settings)
+    errors = (found.loss - literal.loss).abs() / literal.loss
     assert errors.median() <= 1e-6  # Adam's first step is sign-like, so single starts may part
-    score, expected = found.loss.mean(dim=1), literal.mean(dim=1)
+    score, expected = found.loss.mean(dim=1), literal.loss.mean(dim=1)
     assert ((score - expected).abs() / expected).max() <= 1e-3
+
+
+SHORT = Settings(5, 3, 0.25, 5e-5, *BETAS, 4)
 
 
 def test_adgan_score_is_the_mean_of_the_literal_searches(gan, backend):
     method = registry.create("method", "adgan", {"starts": 5, "steps": 3, "backend": backend})
-    starts = randomness.starting_points(KEYS, 5, gan.generator.latent)
-    expected = [
-        sum(literal_search(gan.generator, image, z, adgan.squared_error, 3, 0.25, 5e-5)[1] for z in starts[number]) / 5
-        for number, image in enumerate(IMAGES)
-    ]
-    torch.testing.assert_close(method.score(gan, IMAGES, KEYS)["score"], torch.stack(expected), rtol=1e-3, atol=0)
+    literal = literal_ends(gan.generator, IMAGES, squared_error, SHORT)
+    expected = literal.loss.mean(dim=1)
+    torch.testing.assert_close(method.score(gan, IMAGES, literal.keys)["score"], expected, rtol=1e-3, atol=0)
 
 
 def test_prior_score_is_half_the_squared_norm_where_the_literal_searches_end(gan, backend):
     method = registry.create("method", "prior", {"starts": 5, "steps": 3, "backend": backend})
-    starts = randomness.starting_points(KEYS, 5, gan.generator.latent)
-    ends = [
-        [literal_search(gan.generator, image, z, adgan.squared_error, 3, 0.25, 5e-5)[0] for z in starts[number]]
-        for number, image in enumerate(IMAGES)
-    ]
-    expected = torch.stack([sum(z @ z / 2 for z in of_image) / 5 for of_image in ends])
-    torch.testing.assert_close(method.score(gan, IMAGES, KEYS)["score"], expected, rtol=1e-3, atol=0)
+    literal = literal_ends(gan.generator, IMAGES, squared_error, SHORT)
+    expected = torch.stack([sum(z @ z / 2 for z in of_image) / 5 for of_image in literal.z])
+    torch.testing.assert_close(method.score(gan, IMAGES, literal.keys)["score"], expected, rtol=1e-3, atol=0)
 
 
 def test_anogan_score_equals_the_literal_algorithm(gan):
     method = registry.create("method", "anogan", {"steps": 20, "weight": 0.1, "z_lr": 0.02, "block": 2})
-    starts = randomness.starting_points(KEYS, 1, gan.generator.latent)
-    features = gan.discriminator.features
+    features = copy.deepcopy(gan.discriminator).double().features
 
     def loss(made: Tensor, image: Tensor) -> Tensor:
         residual = (image - made).abs().sum().view(1)
         return 0.9 * residual + 0.1 * (features(image) - features(made)).abs().sum()
 
-    found = method.score(gan, IMAGES, KEYS)
-    expected = [
-        literal_search(gan.generator, image, starts[number, 0], loss, 20, 0.02, 0.0)[1]
-        for number, image in enumerate(IMAGES)
-    ]
-    torch.testing.assert_close(found["score"], torch.cat([value.view(1) for value in expected]), rtol=1e-3, atol=0)
+    literal = literal_ends(gan.generator, IMAGES, loss, Settings(1, 20, 0.02, 0.0, *BETAS, 2))
+    found = method.score(gan, IMAGES, literal.keys)
+    torch.testing.assert_close(found["score"], literal.loss[:, 0], rtol=1e-3, atol=0)
     torch.testing.assert_close(found["score"], 0.9 * found["residual"] + 0.1 * found["feature"], rtol=1e-6, atol=0)
 
 
@@ -200,23 +137,6 @@ def test_half_precision_is_refused_where_the_weights_move(gan):
         method.score(gan, IMAGES, KEYS)
 
 
-def literal_restricted_search(generator, image, z, steps, z_lr, penalty, restriction, bound):
-    """z alone, with the penalty in what is lowered, and z put back after every step."""
-
-    def put_back(z):
-        if restriction == "clip":
-            return z.clip(-bound, bound)
-        return z / z.square().sum().sqrt() * len(z) ** 0.5 if restriction == "shell" else z
-
-    z = put_back(z).clone().requires_grad_()
-    adam = LiteralAdam(z, z_lr)
-    for _ in range(steps):
-        lowered = adgan.squared_error(generator(z[None]), image[None])[0] + penalty * (z @ z) / 2
-        adam.step(*torch.autograd.grad(lowered, z))
-        z.data = put_back(z.data)
-    return z.detach(), adgan.squared_error(generator(z[None]), image[None])[0].detach()
-
-
 class OfAnotherKind(nn.Module):
     """The same generator, which nothing made for DCGAN's takes as such."""
 
@@ -230,8 +150,8 @@ class OfAnotherKind(nn.Module):
 
 @pytest.mark.parametrize(("update", "read_loss"), UPDATES)
 def test_the_joint_search_of_another_generator_equals_the_literal_algorithm(gan, update, read_loss):
-    other = SimpleNamespace(generator=OfAnotherKind(gan.generator))
-    assert_literal(other, Settings(6, 5, 0.25, 1e-3, *BETAS, 4, update, read_loss))
+    settings = Settings(6, 5, 0.25, 1e-3, *BETAS, 4, update, read_loss)
+    assert_literal(gan.generator, OfAnotherKind(gan.generator), settings)
 
 
 @pytest.fixture(params=["shared weights", "torch", "native", "compiled", "another generator"])
@@ -251,18 +171,15 @@ def test_a_restricted_search_is_the_literal_one(gan, move, penalty, restriction,
     """Weights that move by 1e-12 stand still, so all ways of searching must agree with one literal search."""
     generator, rate, backend = move
     restricted = {"penalty": penalty, "restriction": restriction, "bound": bound}
-    settings = Settings(2, 4, 0.25, rate * 1e-12, *BETAS, block=3, **restricted, backend=backend)
-    found = latent_search(generator, (IMAGES,), KEYS, adgan.squared_error, settings)
-    free = latent_search(gan.generator, (IMAGES,), KEYS, adgan.squared_error, Settings(2, 4, 0.25, 0, *BETAS, block=3))
-    starts = randomness.starting_points(KEYS, 2, gan.generator.latent)
-    for image in range(3):
-        for start in range(2):
-            z, loss = literal_restricted_search(
-                gan.generator, IMAGES[image], starts[image, start], 4, 0.25, penalty, restriction, bound
-            )
-            assert (found.z[image, start] - free.z[image, start]).abs().max() > 0.1  # so it makes a difference
-            assert (found.z[image, start] - z).abs().median() < 1e-5
-            torch.testing.assert_close(found.loss[image, start], loss, rtol=1e-3, atol=0)
+    still = Settings(2, 4, 0.25, 0, *BETAS, block=3, **restricted)
+    literal = literal_ends(gan.generator, IMAGES, squared_error, still)
+    settings = replace(still, theta_lr=rate * 1e-12, backend=backend)
+    found = latent_search(generator, (IMAGES,), literal.keys, adgan.squared_error, settings)
+    unrestricted = Settings(2, 4, 0.25, 0, *BETAS, block=3)
+    free = latent_search(gan.generator, (IMAGES,), literal.keys, adgan.squared_error, unrestricted)
+    assert ((found.z - free.z).abs().amax(dim=2) > 0.1).all()  # so it makes a difference
+    assert ((found.z - literal.z).abs().median(dim=2).values < 1e-5).all()
+    torch.testing.assert_close(found.loss, literal.loss, rtol=1e-3, atol=0)
 
 
 def test_a_search_may_begin_at_the_encoders_code(gan):
@@ -280,15 +197,9 @@ def test_a_search_may_begin_at_the_encoders_code(gan):
 
 def test_the_laplacian_loss_can_be_searched_with_private_weights(gan):
     params = adgan.Params(loss="laplacian_pyramid", starts=2, steps=2, block=4)
-    z = randomness.starting_points(KEYS, 2, gan.generator.latent)
-    score = adgan.ADGAN(params).score(gan, IMAGES, KEYS)["score"]
-    expected = [
-        torch.stack(
-            [literal_search(gan.generator, IMAGES[i], z[i, j], laplacian_distance, 2, 0.25, 5e-5)[1] for j in range(2)]
-        ).mean()
-        for i in range(3)
-    ]
-    torch.testing.assert_close(score, torch.stack(expected), rtol=1e-3, atol=0)
+    literal = literal_ends(gan.generator, IMAGES, laplacian_distance, Settings(2, 2, 0.25, 5e-5, *BETAS, 4))
+    score = adgan.ADGAN(params).score(gan, IMAGES, literal.keys)["score"]
+    torch.testing.assert_close(score, literal.loss.mean(dim=1), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("restriction", ["none", "shell"])

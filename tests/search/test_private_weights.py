@@ -1,22 +1,22 @@
 """Private weights of a DCGAN in PyTorch: what their results may depend on, and when they are compiled.
 
-That they give what the literal algorithm gives is in test_search.py and native/test_joint_search.py.
+That they give what the literal algorithm gives is in test_latent.py and native/test_joint_search.py.
 """
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
 
 from heldout.errors import HeldoutError
 from heldout.networks.shape import ImageShape
-from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
 from heldout.search import backends, private_weights
-from heldout.search.latent import _by_itself, squared_error
+from heldout.search.latent import _by_itself, latent_search, squared_error
 from tests.conftest import noise
-from tests.search.native.test_joint_search import generator_of, search
-from tests.search.test_latent import literal_search
+from tests.search.literal import literal_ends
+from tests.search.native.test_joint_search import LITERAL_LOSSES, SETTINGS, generator_of, search
 
 
 def assert_independent(generator: torch.nn.Module, images: torch.Tensor, **settings: object) -> None:
@@ -54,18 +54,13 @@ def test_compiled_weights_find_what_the_literal_algorithm_finds_and_ignore_their
     images = to_unit_range(noise(4, 1, 16))
     settings = {"update": update, "block": 3, "backend": "compiled"}
     assert_independent(generator, images, **settings)
+    wanted = replace(SETTINGS, **settings)
+    literal = literal_ends(generator, images[:2], LITERAL_LOSSES[squared_error], wanted)
     with backends.recorded() as chosen:
-        found = search(generator, images, [0, 1], **settings)
+        found = latent_search(generator, (images[:2],), literal.keys, squared_error, wanted)
     assert chosen == {"joint search": "compiled"}
-    starts = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, 10)
-    literal = torch.tensor(
-        [
-            [literal_search(generator, image, z, squared_error, 4, 0.25, 1e-3, update)[1] for z in starts[number]]
-            for number, image in enumerate(images[:2])
-        ]
-    )
-    assert ((found.loss - literal).abs() / literal).median() <= 1e-6
-    assert ((found.loss.mean(1) - literal.mean(1)).abs() / literal.mean(1)).max() <= 1e-3
+    assert ((found.loss - literal.loss).abs() / literal.loss).median() <= 1e-6
+    assert ((found.loss.mean(1) - literal.loss.mean(1)).abs() / literal.loss.mean(1)).max() <= 1e-3
 
 
 def test_each_kind_of_device_has_a_backend_of_its_own():

@@ -1,5 +1,7 @@
 """Backends of the joint search against a literal one; of the native one, what moves no bit and where it cannot run."""
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,14 @@ from heldout.search.laplacian import laplacian_distance
 from heldout.search.latent import Found, Loss, Settings, latent_search, mean_squared_error, squared_error
 from heldout.search.native import compiling, joint_search
 from tests.conftest import noise
-from tests.search.test_latent import BETAS, literal_search
+from tests.search import literal
+from tests.search.literal import literal_ends, literal_search
+
+SETTINGS = Settings(starts=3, steps=4, z_lr=0.25, theta_lr=1e-3, beta1=0.5, beta2=0.999, block=4)
+LITERAL_LOSSES = {
+    squared_error: literal.squared_error,
+    mean_squared_error: lambda made, images: (made - images).square().flatten(1).mean(1),
+}
 
 
 def generator_of(latent: int, width: int, image: ImageShape) -> Generator:
@@ -35,12 +44,17 @@ def generator_of(latent: int, width: int, image: ImageShape) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
+@functools.cache
+def case(channels: int, side: int, width: int, latent: int) -> tuple[Generator, Tensor]:
+    """Return a generator and two images to compare backends on; not to be changed."""
+    return generator_of(latent, width, ImageShape(channels, side)), to_unit_range(noise(2, channels, side))
+
+
 def search(
     generator: nn.Module, images: Tensor, numbers: list[int], loss: Loss = squared_error, **settings: object
 ) -> Found:
-    given = {"starts": 3, "steps": 4, "z_lr": 0.25, "theta_lr": 1e-3, "beta1": BETAS[0], "beta2": BETAS[1], "block": 4}
     keys = randomness.image_keys(0, numbers)
-    return latent_search(generator, (images[numbers],), keys, loss, Settings(**(given | settings)), with_path=True)
+    return latent_search(generator, (images[numbers],), keys, loss, replace(SETTINGS, **settings), with_path=True)
 
 
 @pytest.mark.parametrize(
@@ -57,22 +71,19 @@ def search(
 )
 @pytest.mark.parametrize("loss", [squared_error, mean_squared_error])
 def test_every_backend_equals_the_literal_algorithm(backend, channels, side, width, latent, loss):
-    generator = generator_of(latent, width, ImageShape(channels, side))
-    images = to_unit_range(noise(2, channels, side))
-    found = search(generator, images, [0, 1], loss, backend=backend)
-    starts = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, latent)
-    ends = [
-        [literal_search(generator, image, z, loss, 4, 0.25, 1e-3) for z in starts[number]]
-        for number, image in enumerate(images)
+    generator, images = case(channels, side, width, latent)
+    literal = literal_ends(generator, images, LITERAL_LOSSES[loss], SETTINGS)
+    still = [
+        literal_search(generator, images[0], z, LITERAL_LOSSES[loss], replace(SETTINGS, theta_lr=0))[1]
+        for z in literal.starts[0]
     ]
-    literal = torch.tensor([[value for _, value in of_image] for of_image in ends])
-    still = torch.tensor([[literal_search(generator, images[0], z, loss, 4, 0.25, 0)[1] for z in starts[0]]])
-    assert ((literal[0] - still).abs() / still).min() > 1e-4  # so that the weights' moves would be missed
-    errors = (found.loss - literal).abs() / literal
+    moved = (literal.loss[0] - torch.stack(still)).abs() / torch.stack(still)
+    assert moved.min() > 1e-4  # so that the weights' moves would be missed
+    found = latent_search(generator, (images,), literal.keys, loss, replace(SETTINGS, backend=backend))
+    errors = (found.loss - literal.loss).abs() / literal.loss
     assert errors.median() <= 1e-6
-    assert ((found.loss.mean(1) - literal.mean(1)).abs() / literal.mean(1)).max() <= 1e-3
-    of_z = torch.stack([torch.stack([z for z, _ in of_image]) for of_image in ends])
-    assert (found.z - of_z).abs().median() < 1e-5
+    assert ((found.loss.mean(1) - literal.loss.mean(1)).abs() / literal.loss.mean(1)).max() <= 1e-3
+    assert (found.z - literal.z).abs().median() < 1e-5
     torch.testing.assert_close(loss(found.made[0], images[:1]), found.loss[0], rtol=1e-5, atol=0)
 
 
@@ -80,8 +91,10 @@ def test_every_parameter_moves_as_adams_first_step_says(backend):
     """Which is by theta_lr g / (|g| + 1e-8); leaving out any one parameter would show in the image."""
     generator = generator_of(6, 4, ImageShape(1, 16))
     image = to_unit_range(noise(1, 1, 16))
-    begin = randomness.starting_points(randomness.image_keys(0, [0]), 1, 6)[0]
-    found = search(generator, image, [0], starts=1, steps=1, z_lr=1e-12, theta_lr=1e-2, backend=backend)
+    settings = replace(SETTINGS, starts=1, steps=1, z_lr=1e-12, theta_lr=1e-2, backend=backend)
+    literal = literal_ends(generator, image, LITERAL_LOSSES[squared_error], settings)
+    begin = literal.starts[0]
+    found = latent_search(generator, (image,), literal.keys, squared_error, settings)
     weights = {name: weight.clone().requires_grad_() for name, weight in generator.named_parameters()}
     loss = squared_error(functional_call(generator, weights, (begin,)), image)[0]
     gradients = torch.autograd.grad(loss, list(weights.values()))
@@ -119,13 +132,10 @@ def test_the_tiles_of_every_instruction_set_find_the_same(compiler, machine, cha
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.is_file() or not {"avx2", "fma", "bmi2"} <= set(cpuinfo.read_text(encoding="utf-8").split()):
         pytest.skip("this processor does not run x86-64-v3")
-    generator = generator_of(10, width, ImageShape(channels, side))
-    images = to_unit_range(noise(2, channels, side))
-    expected = search(generator, images, [0, 1], backend="torch")
-    begin = randomness.starting_points(randomness.image_keys(0, [0, 1]), 3, 10)
-    settings = Settings(3, 4, 0.25, 1e-3, *BETAS, block=4)
-    _, loss, _, _ = joint_search.search(generator, images, begin, settings, mean=False, machine=machine)
-    assert ((loss - expected.loss).abs() / expected.loss).median() <= 1e-6
+    generator, images = case(channels, side, width, 10)
+    literal = literal_ends(generator, images, LITERAL_LOSSES[squared_error], SETTINGS)
+    _, loss, _, _ = joint_search.search(generator, images, literal.starts, SETTINGS, mean=False, machine=machine)
+    assert ((loss - literal.loss).abs() / literal.loss).median() <= 1e-6
 
 
 @pytest.fixture
