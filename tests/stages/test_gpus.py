@@ -15,7 +15,7 @@ import torch
 
 from heldout.errors import HeldoutError
 from heldout.stages import gpus
-from heldout.stages.running import hold_device
+from heldout.stages.device import hold_device
 
 JOB = """
 import sys
@@ -26,7 +26,7 @@ folder, share, *names = sys.argv[1:]
 print(names[gpus.take(names, int(share), Path(folder))], flush=True)
 sys.stdin.read()  # the work
 """
-WAITS = "waiting for a GPU: each of 2 GPUs holds 2 jobs already (jobs_per_gpu)\n"
+WAITS = "waiting for a GPU: each of 2 GPUs has 2 jobs already (jobs_per_gpu)\n"
 LONG_ENOUGH_S = 30  # for a process to start, and to look for a place a few times
 
 
@@ -103,7 +103,7 @@ def test_a_job_goes_where_the_fewest_are_whatever_its_run_calls_the_gpu(jobs):
         jobs.start("two", "one", share=4)
         assert jobs.next_at_work() == expected
     waits = jobs.start("one", share=3)  # three are there, one of them on a place that its own run does not have
-    assert jobs.line_of(waits) == "waiting for a GPU: the GPU holds 3 jobs already (jobs_per_gpu)\n"
+    assert jobs.line_of(waits) == "waiting for a GPU: the GPU has 3 jobs already (jobs_per_gpu)\n"
 
 
 def test_a_line_says_that_a_job_waits_and_it_is_said_once(jobs):

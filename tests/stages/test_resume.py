@@ -88,7 +88,7 @@ def test_a_save_that_will_not_do_is_a_line_and_a_fresh_start(tmp_path, monkeypat
     spoil(saves.path)
     assert saves.load() is None
     (line,) = capsys.readouterr().err.splitlines()
-    assert reason in line and line.endswith("starting over") and str(saves.path) in line
+    assert reason in line and line.endswith("restarting") and str(saves.path) in line
     (tmp_path / FOLDER.parent / f"{saves.path.name}.123.partial").touch()  # of a process killed while it saved
     saves.drop()
     assert [path for path in (tmp_path / FOLDER.parent).rglob("*") if path.is_file()] == []
@@ -148,10 +148,10 @@ def test_a_killed_training_goes_on_from_its_last_save_to_the_same_bytes(task, mo
         with pytest.raises(Killed):
             task.train(save_every_s=0)
     assert not task.checkpoint.exists()
-    saves = list(FOLDER.glob(f"dcgan-{digest(task.training.spec)}.safetensors"))
+    saves = list(FOLDER.glob(f"dcgan-{digest(task.training.spec)}.pt"))
     assert len(saves) == (count > 1)  # the first is saved after the first update
     task.train()
-    assert (f"going on from step {count - 1} of 6" in capsys.readouterr().err) == (count > 1)
+    assert (f"continuing from step {count - 1} of 6" in capsys.readouterr().err) == (count > 1)
     assert task.checkpoint.read_bytes() == expected and history_of(task) == history
     assert not list(FOLDER.glob("*"))
 
@@ -169,7 +169,7 @@ def test_a_training_asked_to_stop_saves_at_once(task, monkeypatch, capsys, asked
         assert ended.value.code == 128 + signal.SIGTERM
     assert "stopped: step 4 of 6 is done and saved" in capsys.readouterr().err
     task.train()
-    assert "going on from step 4 of 6" in capsys.readouterr().err
+    assert "continuing from step 4 of 6" in capsys.readouterr().err
     assert task.checkpoint.read_bytes() == expected
 
 

@@ -117,7 +117,7 @@ def cut_off(project: Project, number: signal.Signals, job: str, delay_s: float) 
     last = max(at_work, key=at_work.__getitem__)
     if not last.startswith(LOOPS):
         return Moment(begun, job_of(last), None)
-    saves = (project.folder / "results" / ".resume" / "saves").glob("*.safetensors")
+    saves = (project.folder / "results" / ".resume" / "saves").glob("*.pt")
     newest = max((path.stat().st_mtime for path in saves), default=0.0)
     return Moment(begun, job_of(last), max(0.0, killed_at - max(newest, at_work[last])))
 

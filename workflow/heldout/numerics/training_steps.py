@@ -106,8 +106,6 @@ class Training:
         trainers = dict(_trainers(self.model))
         for name, content in state["trainers"].items():
             trainers[name].load_state_dict(content)
-            if isinstance(trainers[name], torch.optim.Optimizer):
-                _lay_out_as_weights(trainers[name])
 
     def _begin(self) -> None:
         self._order_at_first = self._order.get_state()
@@ -167,14 +165,6 @@ def _trainers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, value in vars(model).items():
         if not name.startswith("_"):
             yield from walk(name, value)
-
-
-def _lay_out_as_weights(optimiser: torch.optim.Optimizer) -> None:
-    """Give each tensor of an optimiser's state the strides of its weight: the fused Adam pairs elements by position."""
-    for weight, kept in optimiser.state.items():
-        for name, tensor in kept.items():
-            if torch.is_tensor(tensor) and tensor.shape == weight.shape:
-                kept[name] = torch.empty_like(weight).copy_(tensor)
 
 
 def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:

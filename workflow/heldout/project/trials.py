@@ -17,7 +17,7 @@ from heldout.numerics import training_steps
 from heldout.numerics.determinism import reproducible
 from heldout.planning.plan import Step
 from heldout.planning.resources import image_shape
-from heldout.stages.running import choose_device, describe, synchronise
+from heldout.stages.device import choose_device, describe, synchronise
 
 ENOUGH_S = 2.0  # of timed steps
 FEW_STEPS = 4  # of a search over z

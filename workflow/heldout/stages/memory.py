@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from heldout.errors import HeldoutError
-from heldout.stages.running import held_memory_mib, synchronise
+from heldout.stages.device import held_memory_mib, synchronise
 
 # How the libraries say that there is no room, beside MemoryError and PyTorch's OutOfMemoryError.
 NO_ROOM = (

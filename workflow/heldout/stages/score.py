@@ -21,9 +21,11 @@ from heldout.numerics.determinism import reproducible
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.planning.identity import ALWAYS, check_source
 from heldout.search import backends
+from heldout.stages.device import describe, hold_device, peak_memory_mib
 from heldout.stages.memory import Portions
+from heldout.stages.progress import progress
+from heldout.stages.record import decides_bits, what_ran
 from heldout.stages.resume import Saves, stoppable
-from heldout.stages.running import decides_bits, describe, hold_device, peak_memory_mib, progress, what_ran
 from heldout.storage import checkpoints
 from heldout.storage.files import whole_file, write_json
 from heldout.storage.hashing import digest, has_checksum

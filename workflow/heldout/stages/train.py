@@ -21,8 +21,10 @@ from heldout.numerics.determinism import reproducible
 from heldout.numerics.pixels import to_unit_range
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.planning.identity import ALWAYS, check_source
+from heldout.stages.device import describe, hold_device, peak_memory_mib, synchronise
+from heldout.stages.progress import progress
+from heldout.stages.record import decides_bits, what_ran
 from heldout.stages.resume import Saves, stoppable
-from heldout.stages.running import decides_bits, describe, hold_device, peak_memory_mib, progress, synchronise, what_ran
 from heldout.stages.samples import sample
 from heldout.storage import checkpoints
 from heldout.storage.files import whole_file, write_json
@@ -143,7 +145,7 @@ def _restored(training: training_steps.Training, saves: Saves) -> History | None
         return None
     training.restore(state["training"])
     history = History(**state["history"])
-    print(f"going on from step {history.step} of {len(training)}", file=sys.stderr)
+    print(f"continuing from step {history.step} of {len(training)}", file=sys.stderr)
     return history
 
 

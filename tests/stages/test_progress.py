@@ -1,6 +1,6 @@
 """What a step tells while it runs."""
 
-from heldout.stages.running import progress
+from heldout.stages.progress import progress
 
 
 def test_a_log_file_gets_lines_not_redrawn_ones_and_at_most_one_in_ten_seconds(capsys, monkeypatch):

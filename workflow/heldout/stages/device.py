@@ -1,0 +1,93 @@
+"""The device of a training or scoring: which one, what it is called, and how much of its memory this process holds."""
+
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from heldout.errors import HeldoutError
+from heldout.stages import gpus
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:N` names.
+
+    Raises:
+        HeldoutError: the name asks for a GPU that PyTorch does not see.
+    """
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if seen else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= seen:
+        raise HeldoutError(
+            f"device: {name} asks for a GPU, but PyTorch sees {seen} (CUDA build: {torch.version.cuda or 'no'}); "
+            "check the driver with nvidia-smi, or set device: auto or cpu"
+        )
+    return device
+
+
+def hold_device(name: str, jobs_per_gpu: int) -> torch.device:
+    """Return the device that `name` names; on a GPU, this process then holds one of its places.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`; N counts the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
+        jobs_per_gpu: places on each GPU; while all are taken, this process waits.
+
+    Raises:
+        HeldoutError: the name asks for a GPU that PyTorch does not see, or places cannot be locked.
+    """
+    device = choose_device(name)
+    if device.type == "cpu":
+        return device
+    numbers = list(range(torch.cuda.device_count())) if device.index is None else [device.index]
+    place = gpus.take([_identifier(number) for number in numbers], jobs_per_gpu)
+    device = torch.device("cuda", numbers[place])
+    torch.cuda.set_device(device)  # for what a library allocates without being told where
+    return device
+
+
+def _identifier(number: int) -> str:
+    """Return a GPU's UUID, the same in every process; its number where the driver is too old to tell."""
+    return str(getattr(torch.cuda.get_device_properties(number), "uuid", number))
+
+
+def describe(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has finished its work, before a clock is read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return this process's peak memory in MiB: its tensors on a GPU, or its RAM."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return round(_ram_mib()[1], 1)
+
+
+def held_memory_mib(device: torch.device) -> tuple[float, float]:
+    """Return this process's current and peak memory in MiB: on a GPU with PyTorch's cache, or its RAM."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device) / 2**20, torch.cuda.max_memory_reserved(device) / 2**20
+    return _ram_mib()
+
+
+def _ram_mib() -> tuple[float, float]:
+    """Return this process's current and peak RAM in MiB.
+
+    On Linux not by getrusage, whose peak a process inherits from the one that started it.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        told = dict(line.split(":", 1) for line in lines)
+        now, peak = (int(told[name].split()[0]) / 2**10 for name in ("VmRSS", "VmHWM"))  # the file's kB are KiB
+        return now, peak
+    except (OSError, KeyError, ValueError):  # as on macOS; a current use of 0 errs on the safe side
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,35 @@
+"""The record of what produced a result: versions of libraries, device, processor and commit."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from heldout import registry
+from heldout.search.native.compiling import processor
+from heldout.stages.device import describe
+from heldout.storage import hashing
+
+LIBRARIES = ("torch", "numpy", "safetensors", "scikit-learn")
+
+
+def decides_bits(device: torch.device) -> dict[str, Any]:
+    """Return what decides a result's last bits besides its spec: a saved state continues only where this is equal."""
+    versions = {name: version(name) for name in LIBRARIES}
+    return {"versions": versions, "device": describe(device), "processor": hashing.digest(processor())}
+
+
+def what_ran(device: torch.device) -> dict[str, Any]:
+    """Return what produced a result; it is stored beside the result and is no part of its digest."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in ("heldout", *LIBRARIES)}}
+    return {"versions": versions, "device": describe(device), "commit": _commit()}
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(registry.PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None  # an export without .git
