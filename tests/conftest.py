@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from heldout import registry
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
 from heldout.planning import experiment
-from heldout.planning.plan import Plan, labels_of
+from heldout.planning.plan import Plan, Step, labels_of
 from heldout.search import private_weights
 from heldout.search.native import joint_search
 from heldout.search.native.compiling import Unavailable, library
@@ -24,6 +25,7 @@ from heldout.stages.split import split
 from heldout.stages.train import train
 from heldout.storage.labels import LabelledImages, write_labels
 from heldout.storage.score_files import read_scores
+from heldout.storage.specs import Parent, ScoreSpec, TrainSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -58,18 +60,51 @@ def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
 
 
-def fresh(name: str, image: ImageShape, seed: int = 0, **params: object) -> tuple[nn.Module, dict]:
-    """Return a model before its training, and its spec; a parent, if it has one, is trained."""
-    facts = registry.load("model", name).facts
-    spec = {"model": name, "params": registry.small("model", name) | params, "seed": seed, "precision": "float32"}
-    if facts["conditional"]:
-        spec["normal_classes"] = 3
+def train_spec(model: str, seed: int = 0, **params: object) -> TrainSpec:
+    """Return the spec of a training of seconds, on no data set in particular; a conditional model has three classes."""
+    facts = registry.load("model", model).facts
     parent = facts["default_model"]
-    if parent:
-        spec["parent"] = {"model": parent, "params": registry.small("model", parent)}
+    return TrainSpec(
+        dataset="noise",
+        protocol="one_class",
+        held_out="a",
+        model=model,
+        params=registry.small("model", model) | params,
+        parent=parent and Parent(digest="0" * 12, model=parent, params=registry.small("model", parent)),
+        normal_classes=3 if facts["conditional"] else None,
+        split="0" * 12,
+        seed=seed,
+        precision="float32",
+        threads=1,
+        source="0" * 12,
+    )
+
+
+def score_spec(method: str, seed: int = 0, held_out: str = "a", **params: object) -> ScoreSpec:
+    """Return the spec of a scoring on no data set in particular."""
+    return ScoreSpec(
+        dataset="noise",
+        protocol="one_class",
+        held_out=held_out,
+        method=method,
+        params=params,
+        split="0" * 12,
+        checkpoint=None,
+        joins=(),
+        supervision="",
+        weights={},
+        seed=seed,
+        threads=1,
+        source="0" * 12,
+    )
+
+
+def fresh(name: str, image: ImageShape, seed: int = 0, **params: object) -> tuple[nn.Module, TrainSpec]:
+    """Return a model before its training, and its spec; a parent, if it has one, is trained."""
+    spec = train_spec(name, seed, **params)
     model = training_steps.build(spec, image)
-    if parent:
-        model.parent.load_state_dict(trained(parent, image).state_dict())
+    if spec.parent:
+        model.parent.load_state_dict(trained(spec.parent.model, image).state_dict())
     return model, spec
 
 
@@ -77,7 +112,7 @@ def trained(name: str, image: ImageShape, seed: int = 0, **params: object) -> nn
     """Return a model after a training of seconds on noise, in training mode; its parent, if any, is trained first."""
     model, spec = fresh(name, image, seed, **params)
     images = noise(20, image.channels, image.side)
-    classes = torch.arange(20) % 3 if "normal_classes" in spec else None
+    classes = torch.arange(20) % 3 if spec.normal_classes else None
     for _ in training_steps.Training(model, images, spec, classes):
         pass
     return model
@@ -95,7 +130,7 @@ def task(tmp_path, monkeypatch, request):
     np.save(run.prepared.path, images)
     source = LabelledImages(images, np.arange(100) % 10, np.zeros(100, bool))
     write_labels(tmp_path / labels_of(run.prepared.path), source, list("0123456789"))
-    split(run.split.spec, run.split.digest, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
+    split(run.split.spec, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
     training = run.trainings["dcgan"]
 
     def trained(device="cpu", name="dcgan", **options):
@@ -105,7 +140,7 @@ def task(tmp_path, monkeypatch, request):
 
     def scored(name, checkpoint=None, device="cpu", **options):
         step = run.scorings[name]
-        read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec["checkpoint"] else None
+        read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec.checkpoint else None
         sources = Sources(read, [tmp_path / other.path for key, other in step.inputs.items() if key.startswith("join")])
         failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, device, **options)
         return failed, read_scores(tmp_path / step.path)
@@ -115,6 +150,11 @@ def task(tmp_path, monkeypatch, request):
     return SimpleNamespace(
         run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest
     )
+
+
+def respecify(steps: dict[str, Step], name: str, **changes: object) -> None:
+    """Change the spec of a planned step, but not its file's name."""
+    steps[name] = replace(steps[name], spec=replace(steps[name].spec, **changes))
 
 
 @pytest.fixture

@@ -1,17 +1,21 @@
 """Networks and images for the benchmarks: the papers' size, random weights, which take as long as trained ones."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
+from tests.conftest import train_spec
 
 IMAGE = ImageShape(1, 32)
 
 
 def built(model: str, image: ImageShape = IMAGE, **params: object) -> nn.Module:
     """Return a model with its first weights and other than trivial statistics, as methods read it."""
-    network = training_steps.build({"model": model, "params": params, "seed": 0}, image)
+    spec = train_spec(model)
+    network = training_steps.build(replace(spec, params=params), image)
     rng = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):

@@ -76,11 +76,11 @@ def _peak_memory(count: int) -> float:
         np.save(prepared.path, noise)
         source = LabelledImages(noise, numbers % 10, np.zeros(len(numbers), bool))
         write_labels(Path(labels_of(prepared.path)), source, list("0123456789"))
-        split(run.split.spec, run.split.digest, prepared.path, labels_of(prepared.path), run.split.path)
+        split(run.split.spec, prepared.path, labels_of(prepared.path), run.split.path)
         read = ["--images", prepared.path, "--split", run.split.path]
-        _command("train", "--spec", json.dumps(training.spec), *read, "--checkpoint", training.path)
+        _command("train", "--spec", training.spec.canonical, *read, "--checkpoint", training.path)
         written = ["--checkpoint", training.path, "--scores", scoring.path]
-        _command("score", "--spec", json.dumps(scoring.spec), *read, *written)
+        _command("score", "--spec", scoring.spec.canonical, *read, *written)
         return json.loads(sidecar(scoring.path, TIMING).read_text(encoding="utf-8"))["peak_memory_mib"]
 
 

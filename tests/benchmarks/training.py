@@ -6,6 +6,7 @@ the discriminator run again for each loss, gradients of its weights that the gen
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from heldout.numerics import randomness, training_steps
 from heldout.stages.train import History, _watch
 from tests.benchmarks._measuring import Row, in_turn
 from tests.benchmarks._networks import built, images
+from tests.conftest import train_spec
 
 STEPS = 6  # in one timing
 COUNT = 2000
@@ -59,7 +61,7 @@ def measure(rounds: int) -> list[Row]:
 
 def _training(precision: str, given: Tensor) -> training_steps.Training:
     model = built("ganomaly").requires_grad_(True)
-    return training_steps.Training(model, given, {"model": "ganomaly", "seed": 0, "precision": precision})
+    return training_steps.Training(model, given, replace(train_spec("ganomaly"), precision=precision))
 
 
 def _authors(model: nn.Module, given: Tensor) -> Iterator[float]:

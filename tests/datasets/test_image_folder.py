@@ -26,6 +26,7 @@ from heldout.planning.plan import Plan
 from heldout.stages.prepare import prepare
 from heldout.storage import folders
 from heldout.storage.labels import read_labels
+from heldout.storage.specs import PrepareSpec
 from tests.conftest import REPOSITORY
 
 SCENES = (
@@ -58,7 +59,7 @@ def prepared(folder, **options):
     options = {"size": 32, "channels": 1, "classes": ["good", "Hand Gun"], "md5": folders.md5_of(folder)} | options
     source = source_digest("heldout.datasets.image_folder", IMAGES)
     images, labels = folder.parent / "images.npy", folder.parent / "labels.csv"
-    prepare({"dataset": "image_folder", "options": options, "source": source}, folder, images, labels)
+    prepare(PrepareSpec(dataset="image_folder", options=options, files={}, source=source), folder, images, labels)
     return np.load(images), read_labels(labels)
 
 
@@ -437,7 +438,9 @@ def test_real_photographs_are_read_with_their_official_parts(name, test, channel
     options = {"size": 64, "channels": channels, "classes": list(counts), "md5": folders.md5_of(mirror / name)}
     source = source_digest("heldout.datasets.image_folder", IMAGES)
     images, labels = tmp_path / "images.npy", tmp_path / "labels.csv"
-    prepare({"dataset": "image_folder", "options": options, "source": source}, mirror / name, images, labels)
+    prepare(
+        PrepareSpec(dataset="image_folder", options=options, files={}, source=source), mirror / name, images, labels
+    )
     read = read_labels(labels)
     for part, is_test in enumerate((False, True)):
         found = Counter(read.classes[read.official_test == is_test].tolist())

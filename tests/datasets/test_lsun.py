@@ -20,6 +20,7 @@ from heldout.stages.fetch import fetch
 from heldout.stages.prepare import prepare
 from heldout.storage import folders
 from heldout.storage.labels import read_labels
+from heldout.storage.specs import PrepareSpec
 
 SIDE = 32
 
@@ -60,7 +61,7 @@ def prepared(folder, **options):
     options = {"size": SIDE, "classes": ["bedroom", "tower"], "md5": folders.md5_of(folder)} | options
     source = source_digest("heldout.datasets.lsun", IMAGES)
     images, labels = folder.parent / "images.npy", folder.parent / "labels.csv"
-    prepare({"dataset": "lsun", "options": options, "source": source}, folder, images, labels)
+    prepare(PrepareSpec(dataset="lsun", options=options, files={}, source=source), folder, images, labels)
     return np.load(images), read_labels(labels)
 
 

@@ -15,6 +15,7 @@ from heldout.planning.identity import IMAGES, source_digest
 from heldout.stages import fetch
 from heldout.stages.prepare import prepare
 from heldout.storage.labels import read_labels
+from heldout.storage.specs import PrepareSpec
 
 
 def assert_as_registered(name, images, labels):
@@ -29,7 +30,7 @@ def prepared(name, tmp_path, mirror=None, **options):
     raw, images, labels = tmp_path / "raw" / name, tmp_path / "images.npy", tmp_path / "labels.csv"
     fetch.fetch(name, raw, mirror and str(mirror))
     source = source_digest(f"heldout.datasets.{name}", IMAGES)
-    prepare({"dataset": name, "options": {"size": None, **options}, "source": source}, raw, images, labels)
+    prepare(PrepareSpec(dataset=name, options={"size": None, **options}, files={}, source=source), raw, images, labels)
     return np.load(images, mmap_mode="r"), read_labels(labels)
 
 

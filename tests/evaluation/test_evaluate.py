@@ -16,11 +16,12 @@ from heldout.evaluation.manifest import write_manifest
 from heldout.evaluation.tables import latex, markdown, write_tables
 from heldout.planning.split_settings import SplitSettings
 from heldout.storage.files import write_json
-from heldout.storage.hashing import digest, file_sha256
+from heldout.storage.hashing import file_sha256
 from heldout.storage.labels import LabelledImages, write_labels
 from heldout.storage.manifests import manifest_sha256
 from heldout.storage.score_files import Scores, read_scores, write_scores
 from heldout.storage.sidecars import SPEC, TIMING, sidecar
+from tests.conftest import score_spec
 
 CLASSES = ["a", "b"]
 COUNT = 80
@@ -70,8 +71,8 @@ def experiment(tmp_path, monkeypatch):
             for name in METHODS:
                 values = rng.normal(size=COUNT) + is_anomalous
                 known[held_out, seed, name] = (is_anomalous, values)
-                spec = {"method": name, "held_out": held_out, "seed": seed}
-                path = tmp_path / f"{name}-{digest(spec)}.parquet"
+                spec = score_spec(name, seed, held_out)
+                path = tmp_path / f"{name}-{spec.digest}.parquet"
                 columns = {
                     # A calibration image first, and the test images in another order: only the index counts.
                     "index": [999, *reversed(range(COUNT))],

@@ -55,13 +55,13 @@ def finished(tmp_path_factory):
         plan = Plan(experiment.read(EXPERIMENT, where="trial.yaml"))
         for step in {step.digest: step for run in plan.runs for step in (run.prepared, run.split)}.values():
             images = step.inputs["images"].path if "images" in step.inputs else step.path
-            if step.spec["step"] == "prepare":
+            if step.spec.step == "prepare":
                 prepare(step.spec, Path("toys"), Path(images), Path(labels_of(images)))
             else:
-                split(step.spec, step.digest, Path(images), Path(labels_of(images)), Path(step.path))
+                split(step.spec, Path(images), Path(labels_of(images)), Path(step.path))
         for step in plan.trained_and_scored:
             reads = {name: Path(read.path) for name, read in step.inputs.items()}
-            if step.spec["step"] == "train":
+            if step.spec.step == "train":
                 train(step.spec, reads["images"], reads["split"], Path(step.path), "cpu")
             else:
                 sources = Sources(reads.get("checkpoint"))

@@ -10,7 +10,7 @@ from heldout.networks.joint import JointDiscriminator
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness, training_steps
 from heldout.numerics.pixels import to_unit_range
-from tests.conftest import noise
+from tests.conftest import noise, train_spec
 
 IMAGE = ImageShape(1, 16)
 
@@ -49,7 +49,7 @@ def test_a_step_is_the_discriminators_and_then_the_other_twos_against_it():
 
 
 def test_what_is_kept_is_the_average_of_the_weights_over_the_steps():
-    decay, spec = 0.6, {"model": "bigan", "seed": 0, "precision": "float32"}
+    decay, spec = 0.6, train_spec("bigan")
     images = noise(20, 1, 16)
     last, kept = fresh(steps=4, ema=0, learning_rate=0.01), fresh(steps=4, ema=decay, learning_rate=0.01)
     wanted: dict[str, torch.Tensor] = {}

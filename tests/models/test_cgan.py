@@ -1,6 +1,7 @@
 """The conditional GAN: its losses and its step literally, and that the class matters to both networks."""
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch.nn.functional import logsigmoid, one_hot
@@ -9,7 +10,7 @@ from heldout import registry
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness, training_steps
 from heldout.numerics.pixels import to_unit_range
-from tests.conftest import noise, trained
+from tests.conftest import noise, train_spec, trained
 
 IMAGE = ImageShape(1, 16, classes=3)
 
@@ -68,8 +69,7 @@ def test_without_a_class_the_discriminator_takes_the_one_that_suits_best():
 def test_two_classes_are_drawn_apart_after_training():
     """Black images of class 0 and white ones of class 1: the class alone must tell the generator which to draw."""
     images = torch.cat([torch.zeros(32, 1, 16, 16), torch.full((32, 1, 16, 16), 255)]).to(torch.uint8)
-    spec = {"model": "cgan", "seed": 0, "precision": "float32", "normal_classes": 2}
-    spec["params"] = registry.small("model", "cgan") | {"steps": 250, "batch": 16, "learning_rate": 1e-3, "width": 8}
+    spec = replace(train_spec("cgan", steps=250, batch=16, learning_rate=1e-3, width=8), normal_classes=2)
     model = training_steps.build(spec, ImageShape(1, 16))
     for _ in training_steps.Training(model, images, spec, torch.arange(64) // 32):
         pass

@@ -10,7 +10,7 @@ from heldout import registry
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness, training_steps
 from heldout.numerics.pixels import to_unit_range
-from tests.conftest import noise, trained
+from tests.conftest import noise, train_spec, trained
 
 IMAGE = ImageShape(1, 16)
 
@@ -119,8 +119,8 @@ def test_finish_runs_once_after_the_last_step_in_eval_mode_without_gradients(mon
         seen.append((len(images), model.training, torch.is_grad_enabled()))
 
     monkeypatch.setattr(model, "finish", finish)
-    spec = {"model": "ganomaly", "seed": 0, "precision": "float32"}
-    yielded = [len(seen) for _ in training_steps.Training(model, noise(20, 1, 16), spec)]
+    training = training_steps.Training(model, noise(20, 1, 16), train_spec("ganomaly"))
+    yielded = [len(seen) for _ in training]
     assert yielded == [0, 0, 0] and seen == [(20, False, False)]
 
 

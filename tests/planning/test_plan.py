@@ -12,6 +12,7 @@ from heldout.errors import HeldoutError
 from heldout.planning import experiment
 from heldout.planning.plan import Plan
 from heldout.storage import hashing
+from heldout.storage.specs import Join
 
 BASE = {
     "experiment": "trial",
@@ -213,11 +214,9 @@ def combined(**changes: object) -> Plan:
 
 def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
     scorings = combined().runs[0].scorings
-    assert scorings["both"].spec["joins"] == [
-        {"digest": scorings["adgan"].digest, "column": "score"},
-        {"digest": scorings["mean_image"].digest, "column": "score"},
-    ]
-    assert scorings["told"].spec["joins"][0] == {"digest": scorings["anogan"].digest, "column": "residual"}
+    joined = [Join(digest=scorings[name].digest, column="score") for name in ("adgan", "mean_image")]
+    assert list(scorings["both"].spec.joins) == joined
+    assert scorings["told"].spec.joins[0] == Join(digest=scorings["anogan"].digest, column="residual")
     plan = combined()
     joined = plan.joined(SimpleNamespace(digest=scorings["both"].digest))
     assert joined == [scorings["adgan"].path, scorings["mean_image"].path]
@@ -228,7 +227,7 @@ def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
 
 def test_fixed_weights_need_no_calibration_images():
     methods = BASE["methods"] | {"both": {"method": "combine", "of": ["adgan", "prior"], "by": "fixed"}}
-    assert combined(calibration=0, methods=methods).runs[0].scorings["both"].spec["joins"]
+    assert combined(calibration=0, methods=methods).runs[0].scorings["both"].spec.joins
 
 
 def test_a_runs_entries_stand_in_the_experiments_order_whatever_needs_what():
@@ -249,8 +248,8 @@ def test_networks_ask_for_a_gpu_and_detectors_on_pixels_do_not():
 
 def test_what_learns_from_labels_says_so_in_every_table():
     plan = combined()
-    assert plan.runs[0].scorings["told"].spec["supervision"] == "semi-supervised"
-    assert "supervision" not in plan.runs[0].scorings["both"].spec
+    assert plan.runs[0].scorings["told"].spec.supervision == "semi-supervised"
+    assert plan.runs[0].scorings["both"].spec.supervision == ""
     by_way_of_another = {"method": "combine", "of": ["kde", "mean_image"]}
     methods = BASE["methods"] | {"indirect": by_way_of_another, "kde": {"pca": "oracle"}}
     assert "indirect (oracle)" in combined(methods=methods)._inputs()["methods"]

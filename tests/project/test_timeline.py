@@ -40,9 +40,9 @@ def benchmark(name: object, seconds: float, ended: float) -> str:
 
 def ran(step, seconds: float, ended: float, **timing: float) -> str:
     """Leave what a training or scoring leaves; return the job's name."""
-    place, _ = inventory.PLACES[step.spec["step"]]
+    place, _ = inventory.PLACES[step.spec.step]
     own = make(step, **timing).relative_to(place).with_suffix("")
-    return benchmark(Path(step.spec["step"], own), seconds, ended)
+    return benchmark(Path(step.spec.step, own), seconds, ended)
 
 
 @pytest.fixture

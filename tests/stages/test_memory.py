@@ -1,11 +1,11 @@
 """Memory decides how many images are scored at a time, and no score depends on it."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -153,11 +153,12 @@ finally:
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read from Linux's /proc")
 def test_a_limit_on_ram_is_kept_within_a_fifth_and_used_to_the_same_scores(task):
     step = task.run.scorings["adgan"]
-    step.spec["params"] |= {"block": 32, "starts": 160, "steps": 1, "theta_lr": 0.0}
+    params = step.spec.params | {"block": 32, "starts": 160, "steps": 1, "theta_lr": 0.0}
+    spec = replace(step.spec, params=params)
     task.train()
 
     def scored(*limit):
-        command = ["score", "--spec", json.dumps(step.spec), "--images", task.run.prepared.path, "--device", "cpu"]
+        command = ["score", "--spec", spec.canonical, "--images", task.run.prepared.path, "--device", "cpu"]
         command += ["--split", task.run.split.path, "--checkpoint", task.checkpoint, "--scores", step.path, *limit]
         command = [sys.executable, "-c", REPORTING, *map(str, command)]
         result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)

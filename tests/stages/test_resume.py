@@ -13,10 +13,10 @@ from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
 from heldout.stages import resume
 from heldout.stages.resume import FOLDER, Saves, stoppable
-from heldout.storage.hashing import digest
-from tests.conftest import fresh, noise
+from tests.conftest import fresh, noise, train_spec
 
 IMAGE = ImageShape(1, 16)
+SPEC = train_spec("dcgan")
 MADE_WITH = {"device": "toy"}
 
 
@@ -26,12 +26,12 @@ class Killed(BaseException):
 
 def training_of(name, **params):
     model, spec = fresh(name, IMAGE, steps=4, **params)
-    classes = torch.arange(20) % 3 if "normal_classes" in spec else None
+    classes = torch.arange(20) % 3 if spec.normal_classes else None
     return training_steps.Training(model, noise(20, 1, 16), spec, classes)
 
 
 def saved_and_loaded(state):
-    saves = Saves({"model": "toy"}, MADE_WITH, every_s=1)
+    saves = Saves(SPEC, MADE_WITH, every_s=1)
     saves.save(state)
     return saves.load()
 
@@ -77,12 +77,12 @@ def test_a_state_survives_the_file_with_numbers_as_keys_and_words(tmp_path, monk
     [
         (lambda path: path.write_bytes(path.read_bytes()[:100]), "it is damaged"),
         (lambda path: path.write_bytes(b""), "it is damaged"),
-        (lambda path: Saves({"model": "toy"}, {"device": "another"}, 1).save({}), "saved on another device"),
+        (lambda path: Saves(SPEC, {"device": "another"}, 1).save({}), "saved on another device"),
     ],
 )
 def test_a_save_that_will_not_do_is_a_line_and_a_fresh_start(tmp_path, monkeypatch, capsys, spoil, reason):
     monkeypatch.chdir(tmp_path)
-    saves = Saves({"model": "toy"}, MADE_WITH, every_s=1)
+    saves = Saves(SPEC, MADE_WITH, every_s=1)
     assert saves.load() is None and not capsys.readouterr().err  # there is none, which needs no word
     saves.save({"a": torch.ones(100)})
     spoil(saves.path)
@@ -148,7 +148,7 @@ def test_a_killed_training_goes_on_from_its_last_save_to_the_same_bytes(task, mo
         with pytest.raises(Killed):
             task.train(save_every_s=0)
     assert not task.checkpoint.exists()
-    saves = list(FOLDER.glob(f"dcgan-{digest(task.training.spec)}.pt"))
+    saves = list(FOLDER.glob(f"dcgan-{task.training.digest}.pt"))
     assert len(saves) == (count > 1)  # the first is saved after the first update
     task.train()
     assert (f"continuing from step {count - 1} of 6" in capsys.readouterr().err) == (count > 1)
@@ -178,7 +178,7 @@ def test_a_scoring_goes_on_after_the_blocks_that_it_has_scored(task, monkeypatch
     task.train()
     _, expected = task.score(name)
     path = task.run.scorings[name].path
-    block = task.run.scorings[name].spec["params"]["block"]
+    block = task.run.scorings[name].spec.params["block"]
     blocks = -(-len(expected.columns["index"]) // block)
     assert blocks > 1
     for how, ends in ((die, Killed), (lambda: os.kill(os.getpid(), signal.SIGTERM), SystemExit)):

@@ -12,22 +12,21 @@ from heldout.planning.tasks import normal_classes
 from heldout.stages.split import shares, split
 from heldout.storage.labels import LabelledImages, write_labels
 from heldout.storage.manifests import read_manifest
+from heldout.storage.specs import SplitSpec
 
 CLASSES = ["a", "b", "c"]
-SPEC = {
-    "dataset": "toy",
-    "prepared": "p" * 12,
-    "protocol": "one_class",
-    "held_out": "b",
-    "classes": CLASSES,
-    **SplitSettings().model_dump(),
-    "source": source_digest("heldout.stages.split"),
-}
 
 
-def spec_of(**changes):
-    spec = SPEC | changes
-    return {"normal": normal_classes(spec["protocol"], spec["held_out"], CLASSES, [])} | spec
+def spec_of(protocol="one_class", held_out="b", **changes):
+    found = {
+        "dataset": "toy",
+        "prepared": "p" * 12,
+        "classes": CLASSES,
+        "normal": normal_classes(protocol, held_out, CLASSES, []),
+        **SplitSettings().model_dump(),
+        "source": source_digest("heldout.stages.split"),
+    }
+    return SplitSpec(protocol=protocol, held_out=held_out, **found | changes)
 
 
 def make(tmp_path, official=True, per_class=20, order=None, **changes):
@@ -39,8 +38,9 @@ def make(tmp_path, official=True, per_class=20, order=None, **changes):
     source = LabelledImages(images[order], labels[order], official_test[order])
     np.save(tmp_path / "images.npy", source.images)
     write_labels(tmp_path / "labels.csv", source, CLASSES)
-    split(spec_of(**changes), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-    return read_manifest(tmp_path / "split.json", "d" * 12), source
+    spec = spec_of(**changes)
+    split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    return read_manifest(tmp_path / "split.json", spec.digest), source
 
 
 def test_one_class_trains_on_the_held_out_class_alone_and_tests_on_everything(tmp_path):
@@ -138,8 +138,8 @@ def test_duplicates_across_training_and_test_are_counted(tmp_path):
     manifest, source = make(tmp_path)
     assert manifest["test_images_also_in_training"] == 0
     np.save(tmp_path / "images.npy", np.zeros_like(source.images))
-    split(spec_of(), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-    manifest = read_manifest(tmp_path / "split.json", "d" * 12)
+    split(spec_of(), tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    manifest = read_manifest(tmp_path / "split.json", None)
     assert manifest["test_images_also_in_training"] == len(manifest["test"])
 
 
@@ -162,8 +162,8 @@ def test_items_are_drawn_by_what_images_were_decoded_from(tmp_path):
         np.save(tmp_path / "images.npy", pixels)
         write_labels(tmp_path / "labels.csv", images, CLASSES)
         spec = spec_of(test_items=8)
-        split(spec, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-        return read_manifest(tmp_path / "split.json", "d" * 12)["test"]
+        split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+        return read_manifest(tmp_path / "split.json", None)["test"]
 
     pixels = np.random.default_rng(0).integers(1, 256, (60, 1, 8, 8), dtype=np.uint8)
     files = [f"file {number}" for number in range(60)]
@@ -207,8 +207,8 @@ def test_where_every_anomaly_is_in_the_test_part_contaminating_ones_leave_it(tmp
     np.save(tmp_path / "images.npy", images)
     write_labels(tmp_path / "labels.csv", LabelledImages(images, labels, official_test), CLASSES)
     spec = spec_of(protocol="folders", held_out="all", normal=["a"], contamination=0.2)
-    split(spec, "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-    manifest = read_manifest(tmp_path / "split.json", "d" * 12)
+    split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+    manifest = read_manifest(tmp_path / "split.json", None)
     taken = [index for index in manifest["train"] if labels[index] > 0]
     assert len(manifest["train"]) == 15 and len(taken) == 3
     assert manifest["test"] == [index for index in range(15, 60) if index not in taken]
@@ -238,8 +238,8 @@ def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
     np.save(tmp_path / "images.npy", images)
 
     def manifest(**changes):
-        split(spec_of(**changes), "d" * 12, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-        return read_manifest(tmp_path / "split.json", "d" * 12)
+        split(spec_of(**changes), tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
+        return read_manifest(tmp_path / "split.json", None)
 
     images[test + 1] = images[0]  # of class a, in the training part: known where its label is told
     np.save(tmp_path / "images.npy", images)
@@ -281,11 +281,12 @@ def test_an_altered_manifest_is_refused(tmp_path):
     make(tmp_path)
     path = tmp_path / "split.json"
     manifest = json.loads(path.read_text())
-    with pytest.raises(HeldoutError, match="is split dddddddddddd, but eeeeeeeeeeee was planned"):
+    digest = manifest["digest"]
+    with pytest.raises(HeldoutError, match=f"is split {digest}, but eeeeeeeeeeee was planned"):
         read_manifest(path, "e" * 12)
     path.write_text(json.dumps(manifest | {"train": manifest["train"][1:]}))
     with pytest.raises(HeldoutError, match="was altered"):
-        read_manifest(path, "d" * 12)
+        read_manifest(path, digest)
     path.write_text(path.read_text()[:100])
     with pytest.raises(HeldoutError, match="is not a split manifest"):
-        read_manifest(path, "d" * 12)
+        read_manifest(path, digest)

@@ -11,6 +11,7 @@ from heldout.planning.tasks import normal_classes
 from heldout.stages.split import split
 from heldout.storage.labels import write_labels
 from heldout.storage.manifests import read_manifest
+from heldout.storage.specs import SplitSpec
 
 pytestmark = pytest.mark.slow
 
@@ -28,18 +29,18 @@ def dataset(request, mirror, tmp_path_factory):
 def manifest_of(dataset, protocol, **settings):
     name, classes, folder = dataset
     held_out = classes[3]
-    spec = {
-        "dataset": name,
-        "prepared": "p" * 12,
-        "protocol": protocol,
-        "held_out": held_out,
-        "classes": classes,
-        "normal": normal_classes(protocol, held_out, classes, []),
+    spec = SplitSpec(
+        dataset=name,
+        prepared="p" * 12,
+        protocol=protocol,
+        held_out=held_out,
+        classes=classes,
+        normal=normal_classes(protocol, held_out, classes, []),
         **SplitSettings(**settings).model_dump(),
-        "source": source_digest("heldout.stages.split"),
-    }
-    split(spec, "d" * 12, folder / "images.npy", folder / "labels.csv", folder / "split.json")
-    manifest = read_manifest(folder / "split.json", "d" * 12)
+        source=source_digest("heldout.stages.split"),
+    )
+    split(spec, folder / "images.npy", folder / "labels.csv", folder / "split.json")
+    manifest = read_manifest(folder / "split.json", spec.digest)
     tested = manifest["counts"]["test"]
     normal = sum(count for each, count in tested.items() if each in manifest["normal"])
     return manifest, normal, sum(tested.values()) - normal

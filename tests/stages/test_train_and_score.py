@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from heldout.storage import checkpoints
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
 from heldout.storage.sidecars import HISTORY, SPEC, TIMING, sidecar
+from tests.conftest import respecify
 
 
 def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
@@ -144,11 +146,11 @@ def test_training_sees_no_image_of_another_part(task):
 def test_what_is_there_is_complete(task, monkeypatch):
     """The checkpoint and the scores are renamed into place after everything beside them."""
     renamed = []
-    replace = os.replace
+    rename = os.replace
 
     def recorded(source, target):
         renamed.append(str(target).partition(".")[2])
-        replace(source, target)
+        rename(source, target)
 
     monkeypatch.setattr(os, "replace", recorded)
     task.train()
@@ -160,9 +162,8 @@ def test_what_is_there_is_complete(task, monkeypatch):
 
 def test_the_runs_seed_draws_the_starts(task):
     task.train()
-    step = task.run.scorings["adgan"]
     first = task.score("adgan")[1].columns["score"]
-    step.spec["seed"] = 1
+    respecify(task.run.scorings, "adgan", seed=1)
     assert task.score("adgan")[1].columns["score"] != first
 
 
@@ -211,7 +212,7 @@ def test_a_checkpoint_of_another_training_is_refused(task, tmp_path):
     task.train()
     other = tmp_path / "other.safetensors"
     weights = safetensors.torch.load_file(task.checkpoint)
-    checkpoints.write(other, task.training.spec | {"seed": 7}, weights)
+    checkpoints.write(other, replace(task.training.spec, seed=7), weights)
     beside = json.loads(sidecar(task.checkpoint, SPEC).read_text())
     sidecar(other, SPEC).write_text(json.dumps(beside | {"sha256": file_sha256(other)}))
     with pytest.raises(HeldoutError, match=f"but {task.training.digest} was planned"):
@@ -249,7 +250,7 @@ def test_a_gpu_that_is_not_there_is_one_line(task, monkeypatch):
 
 
 def test_code_that_changed_after_planning_is_noticed(task):
-    task.training.spec["source"] = "0" * 12
+    respecify(task.run.trainings, "dcgan", source="0" * 12)
     with pytest.raises(HeldoutError, match="heldout.models.dcgan has changed since this job was planned"):
         task.train()
 
@@ -257,7 +258,7 @@ def test_code_that_changed_after_planning_is_noticed(task):
 def test_mixed_precision_trains(task):
     task.train()
     full = safetensors.torch.load_file(task.checkpoint)
-    task.training.spec["precision"] = "bfloat16"
+    respecify(task.run.trainings, "dcgan", precision="bfloat16")
     assert task.train() is None
     mixed = safetensors.torch.load_file(task.checkpoint)
     assert all(weight.dtype != torch.bfloat16 and weight.isfinite().all() for weight in mixed.values())
@@ -270,7 +271,7 @@ def test_an_encoder_is_trained_on_its_parents_weights_and_scored_by_itself(task)
     step = task.run.trainings["izi_encoder"]
     parent = safetensors.torch.load_file(task.checkpoint)
     own = safetensors.torch.load_file(step.path)
-    assert step.spec["parent"]["digest"] == task.training.digest
+    assert step.spec.parent.digest == task.training.digest
     assert all(torch.equal(own[f"parent.{name}"], weight) for name, weight in parent.items())
     assert any(name.startswith("encoder.") for name in own)
     task.checkpoint.unlink()  # so scoring reads the encoder's own file alone
@@ -281,18 +282,18 @@ def test_an_encoder_is_trained_on_its_parents_weights_and_scored_by_itself(task)
 def test_another_parent_is_refused_and_a_failed_one_is_a_failure(task):
     task.train()
 
-    def replace(spec, failed):
+    def exchange(spec, failed):
         checkpoints.write(task.checkpoint, spec, {}, failed)
         recorded = {"manifest": task.split["sha256"], "sha256": file_sha256(task.checkpoint)}
         write_json(sidecar(task.checkpoint, SPEC), recorded)
 
-    replace(task.training.spec | {"seed": 1}, None)
+    exchange(replace(task.training.spec, seed=1), None)
     with pytest.raises(HeldoutError, match=f"holds training \\w+, but {task.training.digest} was planned"):
         task.train(name="izi_encoder")
     checkpoints.write(task.checkpoint, task.training.spec, {})
     with pytest.raises(HeldoutError, match=r"is damaged: .*spec.json describes another file"):
         task.train(name="izi_encoder")
-    replace(task.training.spec, "the generator loss is nan at step 3")
+    exchange(task.training.spec, "the generator loss is nan at step 3")
     assert task.train(name="izi_encoder") == "dcgan: the generator loss is nan at step 3"
     failed, scores = task.score("fanogan")
     assert failed == "izi_encoder: dcgan: the generator loss is nan at step 3" and scores.columns["score"] == []
@@ -334,8 +335,8 @@ def test_a_failed_part_fails_what_joins_it_and_a_component_that_is_not_there_is_
         task.score(name)
     failed, joined = task.score("both")
     assert failed == "discriminator: dcgan: the loss is nan" and joined.columns["score"] == []
-    task.run.scorings["both"].spec["joins"].reverse()
-    task.run.scorings["both"].spec["joins"][0]["column"] = "residual"
+    first, second = task.run.scorings["both"].spec.joins
+    respecify(task.run.scorings, "both", joins=(replace(second, column="residual"), first))
     with pytest.raises(HeldoutError, match="no component 'residual'"):
         task.score("both")
 
@@ -376,7 +377,7 @@ def in_a_process(*arguments: object, **environment: str) -> tuple[set[str], str]
 
 
 def inputs_of(task, step):
-    return ["--spec", json.dumps(step.spec), "--images", task.run.prepared.path, "--split", task.run.split.path]
+    return ["--spec", step.spec.canonical, "--images", task.run.prepared.path, "--split", task.run.split.path]
 
 
 @pytest.mark.parametrize("name", ["dcgan", "izi_encoder"])
@@ -393,7 +394,7 @@ def test_a_training_imports_nothing_heavy_but_torch(task, name):
 def test_a_scoring_imports_nothing_heavy_but_torch(task, name):
     step, read = task.run.scorings[name], []
     task.train()
-    if step.spec["checkpoint"]:
+    if step.spec.checkpoint:
         read = ["--checkpoint", task.checkpoint]
     if name == "both":
         for other in ("discriminator", "mean_image"):
@@ -424,8 +425,8 @@ finally:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_blas_and_openmp_keep_to_the_planned_threads_whatever_the_environment_says(task, threads):
-    step = task.run.scorings["isolation_forest"]  # scikit-learn is loaded on the way
-    step.spec["threads"] = threads
+    respecify(task.run.scorings, "isolation_forest", threads=threads)  # scikit-learn is loaded on the way
+    step = task.run.scorings["isolation_forest"]
     other = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(3 - threads))
     command = [sys.executable, "-c", POOLS, "score", *inputs_of(task, step), "--scores", step.path, "--device", "cpu"]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, env=os.environ | other)

@@ -2,15 +2,16 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
 
 from heldout.errors import HeldoutError
 from heldout.storage import checkpoints
-from heldout.storage.hashing import digest
+from tests.conftest import train_spec
 
-SPEC = {"model": "toy", "params": {"rate": 5e-5}}
+SPEC = train_spec("wgan", learning_rate=5e-5)
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.int64)}
 
 
@@ -21,7 +22,7 @@ def written(tmp_path, **changes):
 
 
 def test_what_is_written_is_read(tmp_path):
-    checkpoint = checkpoints.load(written(tmp_path), digest(SPEC))
+    checkpoint = checkpoints.load(written(tmp_path), SPEC.digest)
     assert checkpoint.spec == SPEC and checkpoint.failed is None
     torch.testing.assert_close(checkpoint.weights, WEIGHTS, rtol=0, atol=0)
 
@@ -33,14 +34,14 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
 def test_the_metadata_holds_the_identity_alone(tmp_path):
     content = written(tmp_path).read_bytes()
     header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
-    assert json.loads(header["__metadata__"]["heldout"]) == {"spec": SPEC, "failed": None}
+    assert json.loads(header["__metadata__"]["heldout"]) == {"spec": SPEC.content, "failed": None}
     assert len(header["__metadata__"]) == 1
 
 
 def test_a_recorded_failure_has_no_tensors(tmp_path):
     path = tmp_path / "toy.safetensors"
     checkpoints.write(path, SPEC, {}, failed="the loss is nan at step 3")
-    checkpoint = checkpoints.load(path, digest(SPEC))
+    checkpoint = checkpoints.load(path, SPEC.digest)
     assert checkpoint.failed == "the loss is nan at step 3" and checkpoint.weights == {}
 
 
@@ -49,12 +50,12 @@ def test_a_truncated_file_is_refused(tmp_path, keep):
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(HeldoutError, match=r"toy.safetensors is damaged or no checkpoint .*delete it and run again"):
-        checkpoints.load(path, digest(SPEC))
+        checkpoints.load(path, SPEC.digest)
 
 
 def test_another_trainings_file_is_refused(tmp_path):
-    other = digest(SPEC | {"model": "other"})
-    with pytest.raises(HeldoutError, match=f"holds training {digest(SPEC)}, but {other} was planned"):
+    other = replace(SPEC, seed=1).digest
+    with pytest.raises(HeldoutError, match=f"holds training {SPEC.digest}, but {other} was planned"):
         checkpoints.load(written(tmp_path), other)
 
 

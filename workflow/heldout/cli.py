@@ -4,12 +4,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from heldout.errors import HeldoutError
 from heldout.planning.experiment import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
+from heldout.storage.specs import PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
 
 # What OpenMP, the libraries behind NumPy and scikit-learn, and PyTorch's compiler read when they are loaded; Snakemake
 # sets all but the last.
@@ -25,6 +26,7 @@ THREADS_VARIABLES = (
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
+S = TypeVar("S", TrainSpec, ScoreSpec)
 Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; Snakemake prints it")]
 File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
@@ -52,16 +54,15 @@ def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
     """Write a dataset as one uint8 array and a table of labels."""
     from heldout.stages.prepare import prepare
 
-    prepare(json.loads(spec), raw, images, labels)
+    prepare(PrepareSpec.parse(spec), raw, images, labels)
 
 
 @app.command()
 def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
     """Write which image plays which part in a task."""
     from heldout.stages.split import split
-    from heldout.storage.hashing import digest
 
-    split(json.loads(spec), digest(json.loads(spec)), images, labels, manifest)
+    split(SplitSpec.parse(spec), images, labels, manifest)
 
 
 @app.command()
@@ -76,7 +77,7 @@ def train(
     save_every: SaveEvery = SAVE_EVERY_S,
 ) -> None:
     """Train a model on the normal images and write its checkpoint."""
-    planned = _on_its_threads(spec)
+    planned = _on_its_threads(TrainSpec.parse(spec))
     from heldout.stages.train import train
 
     _report_failure(train(planned, images, split, checkpoint, device, parent, save_every, jobs_per_gpu))
@@ -99,7 +100,7 @@ def score(
     save_every: SaveEvery = SAVE_EVERY_S,
 ) -> None:
     """Score the test images with a method."""
-    planned = _on_its_threads(spec)
+    planned = _on_its_threads(ScoreSpec.parse(spec))
     from heldout.stages.score import Sources, score
 
     sources = Sources(checkpoint, joined or [], weights)
@@ -293,10 +294,9 @@ def main() -> None:
         sys.exit(f"heldout: error: {error.filename or 'a file'}: {error.strerror or error}")
 
 
-def _on_its_threads(spec: str) -> dict[str, Any]:
+def _on_its_threads(planned: S) -> S:
     """Return a training's or scoring's spec, after telling the libraries that are loaded from here on its threads."""
-    planned = json.loads(spec)
-    os.environ.update(dict.fromkeys(THREADS_VARIABLES, str(planned["threads"])))
+    os.environ.update(dict.fromkeys(THREADS_VARIABLES, str(planned.threads)))
     return planned
 
 

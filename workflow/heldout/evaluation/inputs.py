@@ -13,7 +13,6 @@ import pandas as pd
 
 from heldout.errors import HeldoutError
 from heldout.storage.files import whole_file
-from heldout.storage.hashing import digest
 from heldout.storage.labels import read_labels
 from heldout.storage.manifests import read_manifest
 from heldout.storage.score_files import Scores, read_scores
@@ -82,8 +81,8 @@ class Inputs:
         """
         path = Path(run["scores"][name])
         read = read_scores(path)
-        if digest(read.spec) not in path.name:
-            raise HeldoutError(f"{path} holds other scores, {digest(read.spec)}; delete it and run again")
+        if read.spec.digest not in path.name:
+            raise HeldoutError(f"{path} holds other scores, {read.spec.digest}; delete it and run again")
         if read.failed:
             return read, None
         table = pd.DataFrame(read.columns)

@@ -70,6 +70,6 @@ class Task:
         """Give a method and the model that it scored with, on the CPU and as many threads, wherever it scored."""
         spec = self._inputs.test_scores(self.run, name)[0].spec
         checkpoint = Path(self.run["checkpoints"][self.methods[name]["model"]])
-        with reproducible(spec["threads"]):
-            model = trained_model(checkpoint, spec["checkpoint"], self.images_path)
-            yield registry.create("method", spec["method"], spec["params"]), model
+        with reproducible(spec.threads):
+            model = trained_model(checkpoint, spec.checkpoint, self.images_path)
+            yield registry.create("method", spec.method, spec.params), model

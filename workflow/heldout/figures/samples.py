@@ -18,7 +18,6 @@ from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
 from heldout.stages.samples import sample
 from heldout.stages.score import trained_model
-from heldout.storage.hashing import digest
 from heldout.storage.prepared import part_of
 from heldout.storage.sidecars import SPEC, sidecar
 
@@ -62,9 +61,9 @@ def _row(run: dict[str, Any], manifest: dict[str, Any], model: str) -> tuple[tor
     images = Path(run["images"])
     real = to_unit_range(part_of(images, manifest, "train")[:REAL])
     path = Path(run["checkpoints"][model])
-    spec = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["spec"]
+    planned = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["digest"]
     try:
-        model = trained_model(path, digest(spec), images)
+        model = trained_model(path, planned, images)
     except NumericalFailure:
         return real, None
     return real, sample(model, MADE, randomness.generator(run["seed"], "samples"))

@@ -17,18 +17,22 @@ from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
 from heldout.numerics.trimming import image_losses
+from heldout.storage.specs import Parent, TrainSpec
 
 
-def build(spec: dict[str, Any], image: ImageShape) -> nn.Module:
+def build(spec: TrainSpec, image: ImageShape) -> nn.Module:
     """Return the model of a training's spec with its first weights, on the CPU.
 
     A model that is trained on another gets that one as `parent`, with first weights too: those of its checkpoint are
     to be loaded, or come with the model's own.
     """
-    image = replace(image, classes=spec.get("normal_classes", 1))
-    rng = randomness.first_weights(spec["seed"], spec["model"])
-    parents = [build({"seed": spec["seed"], **spec["parent"]}, image)] if spec.get("parent") else []
-    return registry.create("model", spec["model"], spec["params"], image, rng, *parents)
+    parents = [_created(spec.parent, spec.seed, replace(image, classes=1))] if spec.parent else []
+    return _created(spec, spec.seed, replace(image, classes=spec.normal_classes or 1), *parents)
+
+
+def _created(trained: TrainSpec | Parent, seed: int, image: ImageShape, *parents: nn.Module) -> nn.Module:
+    rng = randomness.first_weights(seed, trained.model)
+    return registry.create("model", trained.model, trained.params, image, rng, *parents)
 
 
 class Training:
@@ -45,15 +49,15 @@ class Training:
     Args:
         model: on the device of the training.
         images: the training images, uint8 `(N, C, H, W)`, on the same device.
-        spec: `model, seed, precision`.
+        spec: of the training.
         classes: for a conditional model, which normal class each image is of, `(N,)` int64.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor, spec: dict[str, Any], classes: Tensor | None = None) -> None:
+    def __init__(self, model: nn.Module, images: Tensor, spec: TrainSpec, classes: Tensor | None = None) -> None:
         self.model = model
-        self.images, self._classes, self._precision = images, classes, spec["precision"]
-        self._order = randomness.batch_order(spec["seed"], spec["model"])
-        self._rng = randomness.latents(spec["seed"], spec["model"], images.device)
+        self.images, self._classes, self._precision = images, classes, spec.precision
+        self._order = randomness.batch_order(spec.seed, spec.model)
+        self._rng = randomness.latents(spec.seed, spec.model, images.device)
         self._untrained = copy.deepcopy(model) if model.params.refit else None
         self._kept: Tensor | None = None  # by a refit
         self._is_over = False

@@ -14,6 +14,7 @@ from typing import Any
 from heldout.errors import HeldoutError
 from heldout.registry import PACKAGE
 from heldout.storage.hashing import digest
+from heldout.storage.specs import Spec
 
 # Modules that carry numbers but do not shape them.
 UNCOUNTED = {
@@ -25,6 +26,7 @@ UNCOUNTED = {
     "errors",
     "storage.files",
     "storage.hashing",
+    "storage.specs",
 }
 # What every trained model and every score goes through, whether its file imports it or not.
 ALWAYS = ("heldout.numerics.training_steps",)
@@ -58,9 +60,9 @@ def module_file(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def check_source(spec: dict[str, Any], module: str, always: tuple[str, ...] = ()) -> None:
+def check_source(spec: Spec, module: str, always: tuple[str, ...] = ()) -> None:
     """Raise HeldoutError if the code is not what the spec was planned with: the file would bear a wrong name."""
-    if source_digest(module, always) != spec["source"]:
+    if source_digest(module, always) != spec.source:
         raise HeldoutError(f"{module} has changed since this job was planned; run snakemake again")
 
 

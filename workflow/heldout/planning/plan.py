@@ -20,8 +20,9 @@ from heldout.planning.identity import ALWAYS, IMAGES, source_digest
 from heldout.planning.tasks import normal_classes, rows
 from heldout.storage.files import SCRATCH, write_text
 from heldout.storage.folders import FETCHED, known_md5_of, require
-from heldout.storage.hashing import canonical, digest
+from heldout.storage.hashing import digest
 from heldout.storage.sidecars import BESIDE, LABELS, TIMING, sidecar
+from heldout.storage.specs import Join, Parent, PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
 
 UNKNOWN_MD5 = "0" * 32  # of a folder that is neither pinned nor there
 FIGURE_FORMATS = ("svg", "png")
@@ -37,23 +38,23 @@ class Step:
     """One file that a rule makes, and everything that determines it.
 
     Attributes:
-        spec: what determines the file; its digest is in the file's name.
+        spec: what determines the file; None for what is fetched, and for a user's folder.
         path: where the file goes.
         inputs: the steps whose files it reads.
     """
 
-    spec: dict[str, Any]
+    spec: Any
     path: str
     inputs: dict[str, "Step"]
 
     @property
     def digest(self) -> str:
-        return digest(self.spec)
+        return self.spec.digest
 
     @property
     def is_made(self) -> bool:
         """Whether the file is there with all that its rule writes beside it."""
-        beside = (sidecar(self.path, kind) for kind in BESIDE[self.spec["step"]])
+        beside = (sidecar(self.path, kind) for kind in (BESIDE[self.spec.step] if self.spec else ()))
         return all(path.exists() for path in (Path(self.path), *beside))
 
 
@@ -116,7 +117,7 @@ class Plan:
     @cached_property
     def trained_and_scored(self) -> list[Step]:
         """Every training and scoring, once."""
-        return [step for step in self.steps.values() if step.spec["step"] in ("train", "score")]
+        return [step for step in self.steps.values() if step.spec.step in ("train", "score")]
 
     @cached_property
     def splits(self) -> list[str]:
@@ -187,7 +188,7 @@ class Plan:
 
     def spec(self, wildcards: Any) -> str:
         """Return a step's spec as canonical JSON: Snakemake would print a dict as Python does."""
-        return canonical(self.step(wildcards).spec)
+        return self.step(wildcards).spec.canonical
 
     def input(self, name: str) -> Any:
         """Return an input function for rules: the path of the step's input `name`, or nothing where it has none.
@@ -236,7 +237,7 @@ class Plan:
         for prepared in {run.prepared.path: run.prepared for run in self.runs}.values():
             folder = Path(prepared.inputs["raw"].path)
             if folder.name != FETCHED and not prepared.is_made:
-                require(folder, prepared.spec["dataset"])
+                require(folder, prepared.spec.dataset)
 
     def labels_input(self, wildcards: Any) -> str | list[str]:
         images = self.input("images")(wildcards)
@@ -341,16 +342,15 @@ class Plan:
         task = {"dataset": dataset.plugin, "protocol": settings.protocol, "held_out": held_out}
         place = f"{dataset.plugin}/{settings.protocol}/{held_out}"
         classes = classes_of(dataset)
-        split_spec = {
-            "step": "split",
+        split_spec = SplitSpec(
             **task,
-            "classes": classes,
-            "normal": normal_classes(settings.protocol, held_out, classes, normal_named(dataset)),
-            "prepared": prepared.digest,
+            classes=classes,
+            normal=normal_classes(settings.protocol, held_out, classes, normal_named(dataset)),
+            prepared=prepared.digest,
             **dataset.split.model_dump(),
-            "source": source_digest("heldout.stages.split"),
-        }
-        split_path = f"data/splits/{place}/seed{dataset.split.split_seed}-{digest(split_spec)}.json"
+            source=source_digest("heldout.stages.split"),
+        )
+        split_path = f"data/splits/{place}/seed{split_spec.split_seed}-{split_spec.digest}.json"
         split = Step(split_spec, split_path, {"images": prepared})
         inputs = {"images": prepared, "split": split}
         models, methods = self.experiment.models.values(), self.experiment.methods.values()
@@ -366,23 +366,21 @@ class Plan:
         return Run(dataset, held_out, seed, prepared, split, trainings, scorings)
 
     def _training(self, entry: Entry, task: dict[str, str], place: str, seed: int, inputs: dict[str, Step]) -> Step:
-        spec = {
-            "step": "train",
+        parent = inputs["parent"].spec if "parent" in inputs else None
+        is_conditional = schema.plugins("model")[entry.plugin]["conditional"]
+        spec = TrainSpec(
             **task,
-            "model": entry.plugin,
-            "params": entry.params,
-            "split": inputs["split"].digest,
-            "seed": seed,
-            "precision": self.settings.precision,
-            "threads": self.settings.threads,
-            "source": source_digest(f"heldout.models.{entry.plugin}", ALWAYS),
-        }
-        if "parent" in inputs:
-            parent = inputs["parent"]
-            spec["parent"] = {"digest": parent.digest, **{key: parent.spec[key] for key in ("model", "params")}}
-        if schema.plugins("model")[entry.plugin]["conditional"]:
-            spec["normal_classes"] = len(inputs["split"].spec["normal"])
-        return Step(spec, f"results/checkpoints/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.safetensors", inputs)
+            model=entry.plugin,
+            params=entry.params,
+            parent=parent and Parent(digest=parent.digest, model=parent.model, params=parent.params),
+            normal_classes=len(inputs["split"].spec.normal) if is_conditional else None,
+            split=inputs["split"].digest,
+            seed=seed,
+            precision=self.settings.precision,
+            threads=self.settings.threads,
+            source=source_digest(f"heldout.models.{entry.plugin}", ALWAYS),
+        )
+        return Step(spec, f"results/checkpoints/{place}/seed{seed}/{entry.plugin}-{spec.digest}.safetensors", inputs)
 
     def _scoring(
         self,
@@ -396,26 +394,22 @@ class Plan:
     ) -> Step:
         reads = {"checkpoint": trainings[entry.model]} if entry.model else {}
         if entry.weights:
-            reads["weights"] = Step({"step": "fetch"}, f"data/raw/{entry.weights}/{FETCHED}", {})
-        spec = {
-            "step": "score",
+            reads["weights"] = Step(None, f"data/raw/{entry.weights}/{FETCHED}", {})
+        reads |= {f"join{number}": scorings[name] for number, (name, _) in enumerate(entry.joins)}
+        spec = ScoreSpec(
             **task,
-            "method": entry.plugin,
-            "params": entry.params,
-            "split": inputs["split"].digest,
-            "checkpoint": reads["checkpoint"].digest if entry.model else None,
-            "seed": seed,
-            "threads": self.settings.threads,
-            "source": source_digest(f"heldout.methods.{entry.plugin}", ALWAYS),
-        }
-        if entry.joins:
-            spec["joins"] = [{"digest": scorings[name].digest, "column": column} for name, column in entry.joins]
-            reads |= {f"join{number}": scorings[name] for number, (name, _) in enumerate(entry.joins)}
-        if entry.supervision:
-            spec["supervision"] = entry.supervision
-        if entry.weights:
-            spec["weights"] = schema.plugins("weight")[entry.weights]["files"]
-        path = f"results/scores/{place}/seed{seed}/{entry.plugin}-{digest(spec)}.parquet"
+            method=entry.plugin,
+            params=entry.params,
+            split=inputs["split"].digest,
+            checkpoint=reads["checkpoint"].digest if entry.model else None,
+            joins=tuple(Join(digest=scorings[name].digest, column=column) for name, column in entry.joins),
+            supervision=entry.supervision,
+            weights=schema.plugins("weight")[entry.weights]["files"] if entry.weights else {},
+            seed=seed,
+            threads=self.settings.threads,
+            source=source_digest(f"heldout.methods.{entry.plugin}", ALWAYS),
+        )
+        path = f"results/scores/{place}/seed{seed}/{entry.plugin}-{spec.digest}.parquet"
         return Step(spec, path, {**inputs, **reads})
 
 
@@ -429,15 +423,14 @@ def _preparation(dataset: Entry, without_folder: bool) -> Step:
             require(Path(folder), dataset.plugin, ", and without its `md5` the experiment cannot be planned")
             options["md5"] = known_md5_of(Path(folder))
         options["md5"] = (options["md5"] or UNKNOWN_MD5).removesuffix(".dir")
-    raw = Step({"step": "fetch"}, str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")), {})
-    prepared_spec = {
-        "step": "prepare",
-        "dataset": dataset.plugin,
-        "options": options,
-        "files": facts["files"],
-        "source": source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
-    }
-    return Step(prepared_spec, f"data/prepared/{dataset.plugin}-{digest(prepared_spec)}.npy", {"raw": raw})
+    raw = Step(None, str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")), {})
+    spec = PrepareSpec(
+        dataset=dataset.plugin,
+        options=options,
+        files=facts["files"],
+        source=source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
+    )
+    return Step(spec, f"data/prepared/{dataset.plugin}-{spec.digest}.npy", {"raw": raw})
 
 
 def shown(entry: Entry) -> str:
@@ -458,9 +451,9 @@ def _paths(steps: Any) -> list[str]:
     return list(dict.fromkeys(step.path for step in steps))  # two entries may share a file
 
 
-def uses_network(spec: dict[str, Any]) -> bool:
+def uses_network(spec: ScoreSpec) -> bool:
     """Whether a network takes part in the scoring of this spec."""
-    return spec["checkpoint"] is not None or schema.facts("method", spec["method"], spec["params"])["network"]
+    return spec.checkpoint is not None or schema.facts("method", spec.method, spec.params)["network"]
 
 
 def _has_gpu() -> bool:

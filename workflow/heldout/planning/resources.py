@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from heldout.networks.shape import ImageShape
 from heldout.planning import schema
 from heldout.storage.folders import files_in
+from heldout.storage.specs import TrainSpec
 
 if TYPE_CHECKING:  # the plan imports this module
     from heldout.planning.plan import Plan, Step
@@ -66,7 +67,7 @@ class Size(NamedTuple):
 
 def of_step(step: "Step") -> Needs:
     """Return what preparing, splitting, training or scoring asks for."""
-    return {"prepare": _to_prepare, "split": _to_split, "train": _to_train, "score": _to_score}[step.spec["step"]](step)
+    return {"prepare": _to_prepare, "split": _to_split, "train": _to_train, "score": _to_score}[step.spec.step](step)
 
 
 def of_evaluation(plan: "Plan") -> Needs:
@@ -95,8 +96,8 @@ def of_figures(plan: "Plan", kind: str) -> Needs:
 
 def image_shape(prepared: "Step") -> ImageShape:
     """Return what images will be once they are prepared."""
-    options = prepared.spec["options"]
-    shape = schema.plugins("dataset")[prepared.spec["dataset"]]["shape"]
+    options = prepared.spec.options
+    shape = schema.plugins("dataset")[prepared.spec.dataset]["shape"]
     channels, side = shape or (options.get("channels", 3), SIDE_UNKNOWN)
     # As images.padded_side has it, whose module imports PyTorch.
     return ImageShape(channels, options["size"] or 1 << (side - 1).bit_length())
@@ -115,14 +116,14 @@ def images_of_parts(split: "Step") -> tuple[int, int] | None:
     train, test = counts
     if not test:
         train, test = train * (1 - OWN_TEST_SHARE), train * OWN_TEST_SHARE
-    normal = len(spec["normal"]) / len(spec["classes"])
-    normals = {"official": test, "all_anomalies": test, "pooled": OWN_TEST_SHARE * (train + test)}[spec["variant"]]
-    anomalies = test if spec["variant"] == "official" else train + test
+    normal = len(spec.normal) / len(spec.classes)
+    normals = {"official": test, "all_anomalies": test, "pooled": OWN_TEST_SHARE * (train + test)}[spec.variant]
+    anomalies = test if spec.variant == "official" else train + test
     tested = normals * normal + anomalies * (1 - normal)
-    calibration = spec["calibration"] * (train + test - normals) * normal
+    calibration = spec.calibration * (train + test - normals) * normal
     trained = (train + test - normals) * normal - calibration
-    scored = min(tested, spec["test_items"] or tested) + calibration
-    return round(min(trained, spec["train_items"] or trained)), round(scored) + spec["labelled_anomalies"]
+    scored = min(tested, spec.test_items or tested) + calibration
+    return round(min(trained, spec.train_items or trained)), round(scored) + spec.labelled_anomalies
 
 
 def generator_size(params: dict[str, Any], image: ImageShape) -> Size:
@@ -148,7 +149,7 @@ def _to_split(step: "Step") -> Needs:
 
 
 def _to_train(step: "Step") -> Needs:
-    params, image = step.spec["params"], image_shape(step.inputs["images"])
+    params, image = step.spec.params, image_shape(step.inputs["images"])
     size = _largest(step.spec, image)
     batch = params["batch"] / (1 - params["trim"])
     in_turn = 1 + params.get("critic_steps", params.get("discriminator_steps", 1))  # networks updated, one at a time
@@ -161,8 +162,8 @@ def _to_train(step: "Step") -> Needs:
 
 def _to_score(step: "Step", images: int | None = None) -> Needs:
     """What scoring so many images asks for; all that the split wants scored, if no number is given."""
-    spec, params = step.spec, step.spec["params"]
-    facts = schema.facts("method", spec["method"], params)
+    spec, params = step.spec, step.spec.params
+    facts = schema.facts("method", spec.method, params)
     trained_on, scored = _images(step.inputs["split"])
     scored = images or scored
     pixels = _pixels(step.inputs["images"])
@@ -175,10 +176,10 @@ def _to_score(step: "Step", images: int | None = None) -> Needs:
     model, image = step.inputs["checkpoint"].spec, image_shape(step.inputs["images"])
     size = _largest(model, image)
     memory = OF_A_PIXEL * scored * pixels + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * model["params"].get("width", WIDTH_UNKNOWN) * image.side**2 * params["block"]
+    memory += OF_A_MAP * model.params.get("width", WIDTH_UNKNOWN) * image.side**2 * params["block"]
     steps = 1
     if facts["cost_class"] != "forward":
-        classes = len(step.inputs["split"].spec["normal"]) if "conditional_generator" in facts["reads"] else 1
+        classes = len(step.inputs["split"].spec.normal) if "conditional_generator" in facts["reads"] else 1
         steps += params.get("steps", 0) * params.get("starts", 1) * classes
     seconds = scored * steps * PER_MULTIPLICATION * size.multiplications
     if params.get("theta_lr"):
@@ -198,15 +199,15 @@ def _needs(memory: float, seconds: float) -> Needs:
     return Needs(LOADED + math.ceil(memory / 2**20), STARTING + math.ceil(seconds / 60))
 
 
-def _largest(training: dict[str, Any], image: ImageShape) -> Size:
+def _largest(training: TrainSpec, image: ImageShape) -> Size:
     """The size of a model's networks, or of those of the model that it was trained on, if they are larger."""
-    parent = [training["parent"]] if "parent" in training else []
-    return max(generator_size(each["params"], image) for each in (training, *parent))
+    parent = [training.parent] if training.parent else []
+    return max(generator_size(each.params, image) for each in (training, *parent))
 
 
 def _images(split: "Step") -> tuple[int, int]:
     spec = split.spec
-    unknown = spec["train_items"] or SIZE_UNKNOWN, spec["test_items"] or SIZE_UNKNOWN
+    unknown = spec.train_items or SIZE_UNKNOWN, spec.test_items or SIZE_UNKNOWN
     return images_of_parts(split) or unknown
 
 
@@ -217,8 +218,8 @@ def _pixels(prepared: "Step") -> int:
 
 def _official(prepared: "Step") -> tuple[int, int] | None:
     """How many images the official training and test part have; of an image folder, by its files."""
-    spec, options = prepared.spec, prepared.spec["options"]
-    counts = schema.plugins("dataset")[spec["dataset"]]["counts"]
+    spec, options = prepared.spec, prepared.spec.options
+    counts = schema.plugins("dataset")[spec.dataset]["counts"]
     if counts is None:
         return _in_folder(prepared.inputs["raw"].path)
     train, test = counts

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from heldout.errors import HeldoutError
 from heldout.planning.plan import Step, uses_network
@@ -21,9 +21,12 @@ from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
 from heldout.storage.manifests import SCORED_PARTS
 from heldout.storage.sidecars import SPEC, TIMING
+from heldout.storage.specs import ScoreSpec, TrainSpec
 
 if TYPE_CHECKING:  # it imports PyTorch, which takes seconds
     from heldout.project.trials import Trials
+
+S = TypeVar("S", TrainSpec, ScoreSpec)
 
 
 class Timed(NamedTuple):
@@ -53,24 +56,24 @@ class Estimates:
         self._steps: dict[str, list[Timed]] = {}  # seconds per step
         self._scorings: dict[str, list[tuple[Timed, Timed]]] = {}  # seconds to fit, and per image
         models = {}
-        for recorded, timing in _timings("train", on_gpu):
-            spec, device = recorded["spec"], timing["device"]
-            models[recorded["digest"]] = spec
+        for spec, timing in _timings(TrainSpec, on_gpu):
+            device = timing["device"]
+            models[spec.digest] = spec
             self._trainings.setdefault(_training_key(spec), []).append(Timed(timing["wall_s"], device))
-            per_step = Timed(timing["wall_s"] / _updates(spec["params"]), device)
+            per_step = Timed(timing["wall_s"] / _updates(spec.params), device)
             self._steps.setdefault(_step_key(spec), []).append(per_step)
-        for recorded, timing in _timings("score", on_gpu):
-            spec, device = recorded["spec"], timing["device"]
-            key = _scoring_key(spec, models.get(spec["checkpoint"]))
+        for spec, timing in _timings(ScoreSpec, on_gpu):
+            device = timing["device"]
+            key = _scoring_key(spec, models.get(spec.checkpoint))
             each = Timed(timing["ms_per_image"] / 1000, device)
             self._scorings.setdefault(key, []).append((Timed(timing["fit_s"] or 0, device), each))
 
     def seconds(self, step: Step) -> float | None:
         """Return the estimate for a planned training or scoring, or None where it is unknown."""
-        return self._training(step) if step.spec["step"] == "train" else self._scoring(step)
+        return self._training(step) if isinstance(step.spec, TrainSpec) else self._scoring(step)
 
     def _training(self, step: Step) -> float | None:
-        spec, params = step.spec, step.spec["params"]
+        spec, params = step.spec, step.spec.params
         if known := self._trainings.get(_training_key(spec)):
             return self._mean(known)
         if per_step := self._steps.get(_step_key(spec)):
@@ -114,18 +117,19 @@ class Estimates:
         return fmean(timed.seconds for timed in known)
 
 
-def _timings(step: str, on_gpu: bool) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the recorded spec and the timing of each finished training or scoring; a failed one stopped early."""
-    for path in sorted(Path(PLACES[step][0]).rglob(f"*.{TIMING}")):
-        spec = path.with_name(path.name.replace(TIMING, SPEC))
+def _timings(kind: type[S], on_gpu: bool) -> Iterator[tuple[S, dict[str, Any]]]:
+    """Yield the spec and the timing of each finished training or scoring; a failed one stopped early."""
+    for path in sorted(Path(PLACES[kind.step][0]).rglob(f"*.{TIMING}")):
+        beside = path.with_name(path.name.replace(TIMING, SPEC))
         try:
-            recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (spec, path))
-            by_gpu = on_gpu and (step == "train" or uses_network(recorded["spec"]))
+            recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (beside, path))
+            spec = kind.of(recorded["spec"])
+            by_gpu = on_gpu and (isinstance(spec, TrainSpec) or uses_network(spec))
             counts = not timing["failed"] and timing["device"].startswith("cpu") != by_gpu
-        except (OSError, ValueError, KeyError, TypeError):
+        except (HeldoutError, OSError, ValueError, KeyError, TypeError):
             continue  # an estimate does without it
         if counts:
-            yield recorded, timing
+            yield spec, timing
 
 
 def images_scored(step: Step) -> int | None:
@@ -139,7 +143,7 @@ def images_scored(step: Step) -> int | None:
         return sum(len(manifest[part]) for part in SCORED_PARTS)
     except (OSError, ValueError):
         parts = images_of_parts(split)
-        return parts[1] if parts else split.spec["test_items"]
+        return parts[1] if parts else split.spec.test_items
 
 
 def _updates(params: dict[str, Any]) -> int:
@@ -147,15 +151,15 @@ def _updates(params: dict[str, Any]) -> int:
     return (params["steps"] + params.get("pretraining", 0)) * (2 if params.get("refit") else 1)
 
 
-def _training_key(spec: dict[str, Any]) -> str:
-    return canonical([spec[name] for name in ("dataset", "model", "params", "precision", "threads")])
+def _training_key(spec: TrainSpec) -> str:
+    return canonical([spec.dataset, spec.model, spec.params, spec.precision, spec.threads])
 
 
-def _step_key(spec: dict[str, Any]) -> str:
-    others = {name: value for name, value in spec["params"].items() if name != "steps"}
-    return canonical([spec["dataset"], spec["model"], others, spec["precision"], spec["threads"]])
+def _step_key(spec: TrainSpec) -> str:
+    others = {name: value for name, value in spec.params.items() if name != "steps"}
+    return canonical([spec.dataset, spec.model, others, spec.precision, spec.threads])
 
 
-def _scoring_key(spec: dict[str, Any], model: dict[str, Any] | None) -> str:
-    reads = [model["model"], model["params"]] if model else None
-    return canonical([*(spec[name] for name in ("dataset", "method", "params", "threads")), reads])
+def _scoring_key(spec: ScoreSpec, model: TrainSpec | None) -> str:
+    reads = [model.model, model.params] if model else None
+    return canonical([spec.dataset, spec.method, spec.params, spec.threads, reads])

@@ -7,6 +7,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from heldout.numerics.determinism import reproducible
 from heldout.planning.plan import Step
 from heldout.planning.resources import image_shape
 from heldout.stages.device import choose_device, describe, synchronise
+from heldout.storage.specs import ScoreSpec, TrainSpec
 
 ENOUGH_S = 2.0  # of timed steps
 FEW_STEPS = 4  # of a search over z
@@ -37,7 +39,7 @@ class Trials:
         self._device = choose_device(device_name)
         self.device = describe(self._device)
 
-    def seconds_per_step(self, spec: dict[str, Any], prepared: Step) -> float:
+    def seconds_per_step(self, spec: TrainSpec, prepared: Step) -> float:
         """Return what one update of a training takes; what comes before the first update is left out.
 
         Args:
@@ -45,14 +47,14 @@ class Trials:
             prepared: the step that prepares its images.
         """
         image = image_shape(prepared)
-        params = spec["params"] | {"refit": 0.0}
-        print(f"timing a few steps of {spec['model']}", file=sys.stderr)
+        params = spec.params | {"refit": 0.0}
+        print(f"timing a few steps of {spec.model}", file=sys.stderr)
         importlib.import_module("torch._dynamo")  # as an optimiser's first step would
-        with reproducible(spec["threads"]):
-            model = training_steps.build({**spec, "params": params}, image).to(self._device)
+        with reproducible(spec.threads):
+            model = training_steps.build(replace(spec, params=params), image).to(self._device)
             images = self._noise(2 * params["batch"], image)
             classes = torch.zeros(len(images), dtype=torch.int64, device=self._device)
-            updates = training_steps.Training(model, images, spec, classes if "normal_classes" in spec else None)
+            updates = training_steps.Training(model, images, spec, classes if spec.normal_classes is not None else None)
             first = self._timed(lambda: next(updates))
             if first > ENOUGH_S or params["steps"] == 1:
                 return first
@@ -61,7 +63,7 @@ class Trials:
                 taken.append(self._timed(lambda: next(updates)))
             return sum(taken) / len(taken)
 
-    def seconds_per_image(self, spec: dict[str, Any], model_spec: dict[str, Any], prepared: Step) -> float:
+    def seconds_per_image(self, spec: ScoreSpec, model_spec: TrainSpec, prepared: Step) -> float:
         """Return what scoring one image takes, a long search by its first steps.
 
         Args:
@@ -70,20 +72,20 @@ class Trials:
             prepared: the step that prepares its images.
         """
         image = image_shape(prepared)
-        params, share = spec["params"], 1.0
+        params, share = spec.params, 1.0
         if params.get("steps", 0) > FEW_STEPS:
             share = FEW_STEPS / params["steps"]
             params = params | {"steps": FEW_STEPS}
         # A forward has `block` rows, starts or images, filled up if need be: so many images make one.
         count = max(1, params["block"] // params.get("starts", 1))
-        print(f"timing a few images by {spec['method']} on {model_spec['model']}", file=sys.stderr)
-        method = registry.create("method", spec["method"], params)
-        with reproducible(spec["threads"]):
+        print(f"timing a few images by {spec.method} on {model_spec.model}", file=sys.stderr)
+        method = registry.create("method", spec.method, params)
+        with reproducible(spec.threads):
             model = training_steps.ready(training_steps.build(model_spec, image)).to(self._device)
             images = self._noise(count, image)
 
             def score() -> None:
-                training_steps.score(method, model, images, list(range(count)), spec["seed"])
+                training_steps.score(method, model, images, list(range(count)), spec.seed)
 
             score()  # untimed: first calls compile, allocate and load
             return self._timed(score) / count / share

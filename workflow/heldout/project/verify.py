@@ -12,11 +12,10 @@ from pathlib import Path
 from heldout.errors import HeldoutError
 from heldout.project import dvc_records
 from heldout.project.inventory import DIGEST_IN_NAME, Stored, stored
-from heldout.storage import checkpoints
+from heldout.storage import checkpoints, score_files
 from heldout.storage.folders import FETCHED
 from heldout.storage.hashing import digest, file_md5, file_sha256
 from heldout.storage.manifests import read_manifest
-from heldout.storage.score_files import read_scores
 from heldout.storage.sidecars import SPEC, sidecar
 
 WITH_SPEC = ("split", "train", "score")
@@ -93,7 +92,7 @@ def _against_spec(entry: Stored) -> str | None:
             return f"the spec beside it is that of {found}"
         if file_sha256(path) != sha256:
             return f"SHA-256 is not the {sha256[:12]}... that {sidecar(path, SPEC).name} records"
-        inside = digest(checkpoints.read_spec(path) if entry.step == "train" else read_scores(path).spec)
+        inside = (checkpoints if entry.step == "train" else score_files).digest_in(path)
         return None if inside == entry.digest else f"it holds {inside}"
     except (HeldoutError, OSError, ValueError, KeyError, TypeError) as error:
         return str(error).partition("; delete")[0]

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from heldout.storage.files import SCRATCH, whole_file
-from heldout.storage.hashing import canonical, digest
+from heldout.storage.hashing import canonical
+from heldout.storage.specs import ScoreSpec, TrainSpec
 
 FOLDER = Path("results", SCRATCH, "saves")
 PATIENCE_S = 5  # requests to stop within this time count as one
@@ -34,10 +35,10 @@ class Saves:
         every_s: seconds between two saves.
     """
 
-    def __init__(self, spec: dict[str, Any], made_with: dict[str, Any], every_s: float) -> None:
-        name = spec.get("model") or spec["method"]
-        self.path = FOLDER / f"{name}-{digest(spec)}.pt"
-        self._identity = canonical({"spec": spec, "made_with": made_with})
+    def __init__(self, spec: TrainSpec | ScoreSpec, made_with: dict[str, Any], every_s: float) -> None:
+        name = spec.model if isinstance(spec, TrainSpec) else spec.method
+        self.path = FOLDER / f"{name}-{spec.digest}.pt"
+        self._identity = canonical({"spec": spec.content, "made_with": made_with})
         self._every_s = every_s
         self._saved_at = time.monotonic()
 

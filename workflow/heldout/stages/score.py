@@ -28,11 +28,12 @@ from heldout.stages.record import decides_bits, what_ran
 from heldout.stages.resume import Saves, stoppable
 from heldout.storage import checkpoints
 from heldout.storage.files import whole_file, write_json
-from heldout.storage.hashing import digest, has_checksum
+from heldout.storage.hashing import has_checksum
 from heldout.storage.manifests import SCORED_PARTS, read_manifest
 from heldout.storage.prepared import image_shape, part_of
 from heldout.storage.score_files import Scores, read_scores, write_scores
 from heldout.storage.sidecars import TIMING, checked_sha256, sidecar, write_spec
+from heldout.storage.specs import ScoreSpec
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Sources:
 
 
 def score(
-    spec: dict[str, Any],
+    spec: ScoreSpec,
     images_path: Path,
     split_path: Path,
     sources: Sources,
@@ -64,8 +65,7 @@ def score(
     """Score every image that is not trained on, and write the scores, their spec and their timing.
 
     Args:
-        spec: `method, params, seed, threads, split, checkpoint, source` and the task's names; `joins` where it joins
-            the scores of others, `supervision` where it is told the labels of anomalies.
+        spec: what determines the score file.
         images_path: the prepared array.
         split_path: the task's manifest.
         sources: what the method reads beyond the images.
@@ -81,16 +81,16 @@ def score(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec, f"heldout.methods.{spec['method']}", ALWAYS)
+    check_source(spec, f"heldout.methods.{spec.method}", ALWAYS)
     device = hold_device(device_name, jobs_per_gpu)
-    manifest = read_manifest(split_path, spec["split"])
-    method = registry.create("method", spec["method"], spec["params"])
+    manifest = read_manifest(split_path, spec.split)
+    method = registry.create("method", spec.method, spec.params)
     timing = {"fit_s": None, "ms_per_image": None, "images": 0}
     columns: dict[str, Any] = {"index": [], "part": [], "score": []}
     checkpoint_sha256, joined_sha256 = None, {}
-    with reproducible(spec["threads"]), backends.recorded() as chosen:
+    with reproducible(spec.threads), backends.recorded() as chosen:
         try:
-            if "joins" in spec:
+            if spec.joins:
                 joined_sha256 = {path.name: checked_sha256(path, manifest) for path in sources.joined}
                 _score_joined(method, spec, sources.joined, manifest, columns, timing)
             else:
@@ -98,7 +98,7 @@ def score(
                     read = _fitted(method, spec, images_path, manifest, sources.weights, device, timing)
                 else:
                     checkpoint_sha256 = checked_sha256(sources.checkpoint, manifest)
-                    read = trained_model(sources.checkpoint, spec["checkpoint"], images_path).to(device)
+                    read = trained_model(sources.checkpoint, spec.checkpoint, images_path).to(device)
                 made_with = {"manifest": manifest["sha256"], "checkpoint_sha256": checkpoint_sha256}
                 saves = Saves(spec, decides_bits(device) | made_with, save_every_s)
                 _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves, memory_mib)
@@ -108,7 +108,7 @@ def score(
     timing |= {
         "peak_memory_mib": peak_memory_mib(device),
         "device": describe(device),
-        "threads": spec["threads"],
+        "threads": spec.threads,
         "failed": failed,
     }
     with whole_file(scores_path) as temporary:
@@ -142,7 +142,7 @@ def trained_model(path: Path, expected: str, images_path: Path) -> torch.nn.Modu
     """
     checkpoint = checkpoints.load(path, expected)
     if checkpoint.failed:
-        raise NumericalFailure(f"{checkpoint.spec['model']}: {checkpoint.failed}")
+        raise NumericalFailure(f"{checkpoint.spec.model}: {checkpoint.failed}")
     model = training_steps.build(checkpoint.spec, image_shape(images_path))
     checkpoints.restore(model, checkpoint, path)
     return training_steps.ready(model)
@@ -150,7 +150,7 @@ def trained_model(path: Path, expected: str, images_path: Path) -> torch.nn.Modu
 
 def _fitted(
     method: Any,
-    spec: dict[str, Any],
+    spec: ScoreSpec,
     images_path: Path,
     manifest: dict[str, Any],
     weights: Path | None,
@@ -160,44 +160,44 @@ def _fitted(
     """Fit a method to the training images; labels of anomalies only where the spec says so."""
     images = part_of(images_path, manifest, "train").to(device)
     holdout = None
-    if "supervision" in spec:
+    if spec.supervision:
         holdout = tuple(part_of(images_path, manifest, part).to(device) for part in SCORED_PARTS[:2])
-    for name, checksum in spec.get("weights", {}).items():
+    for name, checksum in spec.weights.items():
         if not has_checksum(weights / name, checksum):
             raise HeldoutError(f"{weights / name} is damaged; delete {weights} and run again")
     began = time.perf_counter()
-    fitted = training_steps.fit(method, images, spec["seed"], holdout, weights)
+    fitted = training_steps.fit(method, images, spec.seed, holdout, weights)
     timing["fit_s"] = round(time.perf_counter() - began, 3)
     return fitted
 
 
 def _score_joined(
     method: Any,
-    spec: dict[str, Any],
+    spec: ScoreSpec,
     paths: list[Path],
     manifest: dict[str, Any],
     columns: dict[str, Any],
     timing: dict[str, Any],
 ) -> None:
     """Fit a method to the other methods' scores of calibration images, and join those of all images."""
-    found = {digest(scores.spec): scores for scores in map(read_scores, paths)}
+    found = {scores.spec.digest: scores for scores in map(read_scores, paths)}
     components = []
-    for join in spec["joins"]:
-        if join["digest"] not in found:
+    for join in spec.joins:
+        if join.digest not in found:
             raise HeldoutError(f"the scores {join['digest']} were planned, but not given; run snakemake again")
-        scores = found[join["digest"]]
+        scores = found[join.digest]
         if scores.failed:
-            raise NumericalFailure(f"{scores.spec['method']}: {scores.failed}")
-        if join["column"] not in scores.columns:
+            raise NumericalFailure(f"{scores.spec.method}: {scores.failed}")
+        if join.column not in scores.columns:
             there = [name for name in scores.columns if name not in ("index", "part")]
-            raise unknown(f"of: {scores.spec['method']}", "component", join["column"], there)
-        by_index = dict(zip(scores.columns["index"], scores.columns[join["column"]], strict=True))
+            raise unknown(f"of: {scores.spec.method}", "component", join.column, there)
+        by_index = dict(zip(scores.columns["index"], scores.columns[join.column], strict=True))
         components.append([by_index[index] for part in SCORED_PARTS for index in manifest[part]])
     rows = torch.tensor(components, dtype=torch.float64).T  # (images, components)
     parts = dict(zip(SCORED_PARTS, rows.split([len(manifest[part]) for part in SCORED_PARTS]), strict=True))
     began = time.perf_counter()
-    labelled = parts["labelled_anomalies"] if "supervision" in spec else None
-    fitted = method.fit(parts["calibration"], labelled, spec["seed"])
+    labelled = parts["labelled_anomalies"] if spec.supervision else None
+    fitted = method.fit(parts["calibration"], labelled, spec.seed)
     timing["fit_s"] = round(time.perf_counter() - began, 3)
     began = time.perf_counter()
     columns["score"] = method.score(fitted, rows).tolist()
@@ -212,7 +212,7 @@ def _score_joined(
 def _score_parts(
     method: Any,
     read: Any,
-    spec: dict[str, Any],
+    spec: ScoreSpec,
     images_path: Path,
     manifest: dict[str, Any],
     device: torch.device,
@@ -227,7 +227,7 @@ def _score_parts(
     columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
 
     def score_portion(portion: slice) -> dict[str, torch.Tensor]:
-        return training_steps.score(method, read, images[portion].to(device), indices[portion], spec["seed"])
+        return training_steps.score(method, read, images[portion].to(device), indices[portion], spec.seed)
 
     portions = Portions(method.params, memory_mib, device)
     at_once = method.params.block
@@ -245,7 +245,7 @@ def _score_parts(
         portions.score(score_portion, chunks[0])
     left = chunks[len(results) :]
     with stoppable() as stop:
-        for chunk in progress(left, len(chunks), f"{spec['method']} {spec['held_out']}", done=len(results)):
+        for chunk in progress(left, len(chunks), f"{spec.method} {spec.held_out}", done=len(results)):
             began = time.perf_counter()
             results.append(portions.score(score_portion, chunk))
             if done["backends"] not in (None, backends.so_far()):

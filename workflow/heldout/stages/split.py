@@ -26,7 +26,6 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,20 +35,19 @@ from heldout.planning.tasks import OWN_TEST_SHARE
 from heldout.storage.files import write_text
 from heldout.storage.labels import Labels, read_labels
 from heldout.storage.manifests import PARTS, STATED, content_sha256, manifest_sha256
+from heldout.storage.specs import SplitSpec
 
 FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
 FEWEST_CALIBRATION_IMAGES = 2  # one has no spread
 
 
-def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
+def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
     """Write the manifest of one task: indices into the prepared array, and what they amount to.
 
     No label of a test image is in it. Those of training images are, for conditional models: `train_classes`.
 
     Args:
-        spec: `dataset, prepared, protocol, variant, held_out, split_seed, train_items, test_items, calibration,
-            contamination, labelled_anomalies, drop_duplicates`, and of the dataset all `classes` and the `normal` ones.
-        digest: the split's own, by which training and scoring know that they were given the right one.
+        spec: what determines the manifest; by its digest training and scoring know that they were given the right one.
         images_path, labels_path: what `prepare` wrote.
         manifest_path: where the manifest goes.
 
@@ -61,19 +59,19 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     labels = read_labels(labels_path)
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     keys = labels.sources or contents
-    if spec["protocol"] == "folders" and not labels.official_test.any():
-        raise HeldoutError(f"{spec['dataset']}: the protocol folders needs a folder train and a folder test in it")
-    normal = spec["normal"]
+    if spec.protocol == "folders" and not labels.official_test.any():
+        raise HeldoutError(f"{spec.dataset}: the protocol folders needs a folder train and a folder test in it")
+    normal = spec.normal
     parts, dropped = _parts(spec, labels, contents, keys)
     _refuse_small(spec, parts, labels, normal)
 
     known = {contents[index] for part in PARTS[:-1] for index in parts[part]}
     is_anomalous = ~np.isin(labels.classes[parts["test"]], normal)
     manifest = {
-        "digest": digest,
-        **{key: value for key, value in spec.items() if key in STATED},
+        "digest": spec.digest,
+        **{key: value for key, value in spec.content.items() if key in STATED},
         "normal": normal,
-        "anomalous": [name for name in spec["classes"] if name not in normal],
+        "anomalous": [name for name in spec.classes if name not in normal],
         "share_of_anomalies": round(float(is_anomalous.mean()), 6),
         "official_test_part": bool(labels.official_test.any()),
         "dropped_duplicates": dropped,
@@ -87,9 +85,7 @@ def split(spec: dict[str, Any], digest: str, images_path: Path, labels_path: Pat
     write_text(manifest_path, json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
 
 
-def _parts(
-    spec: dict[str, Any], labels: Labels, contents: list[str], keys: list[str]
-) -> tuple[dict[str, list[int]], int]:
+def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]) -> tuple[dict[str, list[int]], int]:
     """Return each part's indices, in order, and how many test images `drop_duplicates` has left out."""
 
     def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
@@ -97,42 +93,43 @@ def _parts(
         return np.array(sorted(ranked[:count]), dtype=int)
 
     def enough(candidates: np.ndarray, key: str, what: str) -> np.ndarray:
-        if spec[key] is None:
+        count = getattr(spec, key)
+        if count is None:
             return candidates
-        if spec[key] > len(candidates):
+        if count > len(candidates):
             raise HeldoutError(
-                f"{key}: {spec[key]} asked for, but {spec['dataset']} has {len(candidates)} {what}; lower it"
+                f"{key}: {count} asked for, but {spec.dataset} has {len(candidates)} {what}; lower it"
                 + ("" if key == "labelled_anomalies" else ", or leave it out to use all")
             )
         purpose, names = key.replace("_", " "), labels.classes[candidates]
-        wanted = shares(Counter(names.tolist()), spec[key])
+        wanted = shares(Counter(names.tolist()), count)
         chosen = [index for name in wanted for index in drawn(purpose, candidates[names == name], wanted[name])]
         return np.array(sorted(chosen), dtype=int)
 
-    is_normal = np.isin(labels.classes, spec["normal"])
+    is_normal = np.isin(labels.classes, spec.normal)
     official = labels.official_test.copy()
     if not official.any():
-        for name in spec["classes"]:
+        for name in spec.classes:
             members = np.flatnonzero(labels.classes == name)
             official[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
-    tested = official if spec["variant"] == "official" else official | ~is_normal
-    if spec["variant"] == "pooled":
+    tested = official if spec.variant == "official" else official | ~is_normal
+    if spec.variant == "pooled":
         normals = np.flatnonzero(is_normal)
         tested = ~is_normal
         tested[drawn("pooled test part", normals, len(normals) - int(len(normals) * (1 - OWN_TEST_SHARE)))] = True
 
     train = np.flatnonzero(is_normal & ~tested)
-    calibration = drawn("calibration", train, round(len(train) * spec["calibration"]))
+    calibration = drawn("calibration", train, round(len(train) * spec.calibration))
     train = enough(np.setdiff1d(train, calibration), "train_items", "normal training images")
     outside = np.flatnonzero(~is_normal & ~official)
     if not len(outside):  # every anomaly is in the test part: those that are taken leave it
         outside = np.flatnonzero(~is_normal)
-    wanted = round(len(train) * spec["contamination"])
-    if spec["contamination"] and not wanted:
-        raise HeldoutError(f"contamination: {spec['contamination']} of {len(train)} training images is none; raise it")
+    wanted = round(len(train) * spec.contamination)
+    if spec.contamination and not wanted:
+        raise HeldoutError(f"contamination: {spec.contamination} of {len(train)} training images is none; raise it")
     if wanted > len(outside):
         raise HeldoutError(
-            f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec['dataset']} "
+            f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec.dataset} "
             f"has {len(outside)} anomalous images outside the test part; lower it, or train_items"
         )
     contaminating = drawn("contamination", outside, wanted)
@@ -143,7 +140,7 @@ def _parts(
 
     taken = np.concatenate(list(parts.values()))
     test = np.setdiff1d(np.flatnonzero(tested), taken)
-    seen = {contents[index] for index in taken} if spec["drop_duplicates"] else set()
+    seen = {contents[index] for index in taken} if spec.drop_duplicates else set()
     fresh = np.array([index for index in test if contents[index] not in seen], dtype=int)
     parts["test"] = enough(fresh, "test_items", "test images")
     return {name: part.tolist() for name, part in parts.items()}, len(test) - len(fresh)
@@ -166,23 +163,23 @@ def shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
     return found
 
 
-def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:
-    task = f"{spec['dataset']}, held_out {spec['held_out']}"
+def _refuse_small(spec: SplitSpec, parts: dict[str, list[int]], labels: Labels, normal: list[str]) -> None:
+    task = f"{spec.dataset}, held_out {spec.held_out}"
     if len(parts["train"]) < FEWEST_TRAINING_IMAGES:
         raise HeldoutError(
             f"{task}: {len(parts['train'])} training images, but at least {FEWEST_TRAINING_IMAGES} are needed; "
-            + ("put some in train" if spec["protocol"] == "folders" else "choose another class, or lower calibration")
+            + ("put some in train" if spec.protocol == "folders" else "choose another class, or lower calibration")
         )
-    if spec["calibration"] and len(parts["calibration"]) < FEWEST_CALIBRATION_IMAGES:
+    if spec.calibration and len(parts["calibration"]) < FEWEST_CALIBRATION_IMAGES:
         raise HeldoutError(
             f"{task}: {len(parts['calibration'])} calibration images, but at least {FEWEST_CALIBRATION_IMAGES} are "
             "needed; raise calibration, or set it to 0"
         )
     tested = labels.classes[parts["test"]]
-    remedy = "raise test_items" if spec["test_items"] else "the test part has none"
-    if spec["protocol"] == "folders":  # every group of anomalies has a row of its own
-        remedy = "raise test_items" if spec["test_items"] else "put some in test, or move the folder of the class away"
-        if missing := [name for name in spec["classes"] if name not in normal and name not in tested]:
+    remedy = "raise test_items" if spec.test_items else "the test part has none"
+    if spec.protocol == "folders":  # every group of anomalies has a row of its own
+        remedy = "raise test_items" if spec.test_items else "put some in test, or move the folder of the class away"
+        if missing := [name for name in spec.classes if name not in normal and name not in tested]:
             raise HeldoutError(f"{task}: no image of {missing[0]} among {len(tested)} test images; {remedy}")
     test_normal = np.isin(tested, normal)
     if test_normal.all() or not test_normal.any():
@@ -190,12 +187,12 @@ def _refuse_small(spec: dict[str, Any], parts: dict[str, list[int]], labels: Lab
         raise HeldoutError(f"{task}: no {missing} image among {len(tested)} test images; {remedy}")
 
 
-def _told_class(spec: dict[str, Any], name: str, key: str) -> int:
+def _told_class(spec: SplitSpec, name: str, key: str) -> int:
     """What a conditional model is told: the place of the class in `normal`; of a contaminating image, a random one."""
-    if name in spec["normal"]:
-        return spec["normal"].index(name)
-    return int(_rank(spec, "class", key), 16) % len(spec["normal"])
+    if name in spec.normal:
+        return spec.normal.index(name)
+    return int(_rank(spec, "class", key), 16) % len(spec.normal)
 
 
-def _rank(spec: dict[str, Any], purpose: str, key: str) -> str:
-    return hashlib.sha256(f"{spec['split_seed']}/{purpose}/{key}".encode()).hexdigest()
+def _rank(spec: SplitSpec, purpose: str, key: str) -> str:
+    return hashlib.sha256(f"{spec.split_seed}/{purpose}/{key}".encode()).hexdigest()

@@ -31,6 +31,7 @@ from heldout.storage.files import whole_file, write_json
 from heldout.storage.manifests import read_manifest
 from heldout.storage.prepared import image_shape, part_of
 from heldout.storage.sidecars import HISTORY, TIMING, checked_sha256, sidecar, write_spec
+from heldout.storage.specs import Parent, TrainSpec
 
 DRAWN = 64  # samples behind a history's diversity
 
@@ -55,7 +56,7 @@ class History:
 
 
 def train(
-    spec: dict[str, Any],
+    spec: TrainSpec,
     images_path: Path,
     split_path: Path,
     checkpoint: Path,
@@ -67,8 +68,7 @@ def train(
     """Train one model and write its checkpoint, spec, history and timing.
 
     Args:
-        spec: `model, params, seed, precision, threads, split, source` and the task's names; `parent` where the model
-            is trained on another, `normal_classes` where it is told the classes.
+        spec: what determines the checkpoint.
         images_path: the prepared array.
         split_path: the task's manifest.
         checkpoint: the file to write; it appears last, so that what exists is complete.
@@ -83,24 +83,24 @@ def train(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec, f"heldout.models.{spec['model']}", ALWAYS)
+    check_source(spec, f"heldout.models.{spec.model}", ALWAYS)
     device = hold_device(device_name, jobs_per_gpu)
-    manifest = read_manifest(split_path, spec["split"])
+    manifest = read_manifest(split_path, spec.split)
     images = part_of(images_path, manifest, "train").to(device)
-    classes = torch.tensor(manifest["train_classes"], device=device) if "normal_classes" in spec else None
-    with reproducible(spec["threads"]):
+    classes = torch.tensor(manifest["train_classes"], device=device) if spec.normal_classes is not None else None
+    with reproducible(spec.threads):
         model = training_steps.build(spec, image_shape(images_path))
         history = History()
         failed, parent_sha256 = None, None
         importlib.import_module("torch._dynamo")  # as an optimiser's first step would: a second that is no training
         try:
-            if "parent" in spec:
-                parent_sha256 = _restore_parent(model, parent, spec["parent"], manifest)
+            if spec.parent is not None:
+                parent_sha256 = _restore_parent(model, parent, spec.parent, manifest)
             made_with = decides_bits(device) | {"manifest": manifest["sha256"], "parent_sha256": parent_sha256}
             saves = Saves(spec, made_with, save_every_s)
             training = training_steps.Training(model.to(device), images, spec, classes)
             history = _restored(training, saves) or history
-            _run(training, history, saves, f"{spec['model']} {spec['held_out']}", device)
+            _run(training, history, saves, f"{spec.model} {spec.held_out}", device)
         except NumericalFailure as failure:
             failed = str(failure)
 
@@ -111,7 +111,7 @@ def train(
         "steps": model.params.steps,
         "peak_memory_mib": peak_memory_mib(device),
         "device": describe(device),
-        "threads": spec["threads"],
+        "threads": spec.threads,
         "failed": failed,
     }
     with whole_file(checkpoint) as temporary:
@@ -124,16 +124,14 @@ def train(
     return failed
 
 
-def _restore_parent(
-    model: torch.nn.Module, path: Path | None, expected: dict[str, Any], manifest: dict[str, Any]
-) -> str:
+def _restore_parent(model: torch.nn.Module, path: Path | None, expected: Parent, manifest: dict[str, Any]) -> str:
     """Load the parent's weights into the model; return the hash of its file."""
     if path is None:
-        raise HeldoutError(f"the spec names a parent, {expected['model']}; give its checkpoint: --parent FILE")
+        raise HeldoutError(f"the spec names a parent, {expected.model}; give its checkpoint: --parent FILE")
     sha256 = checked_sha256(path, manifest)
-    checkpoint = checkpoints.load(path, expected["digest"])
+    checkpoint = checkpoints.load(path, expected.digest)
     if checkpoint.failed:
-        raise NumericalFailure(f"{expected['model']}: {checkpoint.failed}")
+        raise NumericalFailure(f"{expected.model}: {checkpoint.failed}")
     checkpoints.restore(model.parent, checkpoint, path)
     return sha256
 

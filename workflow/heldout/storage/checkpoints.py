@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from heldout.errors import HeldoutError
 from heldout.storage.hashing import canonical, digest
+from heldout.storage.specs import TrainSpec
 
 # One key, since safetensors writes several in an order that changes from run to run.
 METADATA_KEY = "heldout"
@@ -25,14 +26,14 @@ METADATA_KEY = "heldout"
 class Checkpoint:
     """What a training left: its spec, its weights, and why there are none, if so."""
 
-    spec: dict[str, Any]
+    spec: TrainSpec
     weights: dict[str, Tensor]
     failed: str | None
 
 
-def write(path: Path, spec: dict[str, Any], weights: dict[str, Tensor], failed: str | None = None) -> None:
+def write(path: Path, spec: TrainSpec, weights: dict[str, Tensor], failed: str | None = None) -> None:
     """Write a checkpoint; the same arguments give the same bytes."""
-    metadata = {METADATA_KEY: canonical({"spec": spec, "failed": failed})}
+    metadata = {METADATA_KEY: canonical({"spec": spec.content, "failed": failed})}
     path.write_bytes(save({name: weight.cpu().contiguous() for name, weight in weights.items()}, metadata))
 
 
@@ -52,17 +53,17 @@ def load(path: Path, expected: str) -> Checkpoint:
     found = digest(content["spec"])
     if found != expected:
         raise HeldoutError(f"{path} holds training {found}, but {expected} was planned; delete it and run again")
-    return Checkpoint(content["spec"], weights, content["failed"])
+    return Checkpoint(TrainSpec.of(content["spec"]), weights, content["failed"])
 
 
-def read_spec(path: Path) -> dict[str, Any]:
-    """Return the spec inside a checkpoint; reads its header alone.
+def digest_in(path: Path) -> str:
+    """Return the digest of the spec inside a checkpoint, which may be of an older version; reads its header alone.
 
     Raises:
         HeldoutError: the file is damaged, or is no checkpoint of ours.
     """
     with _opened(path) as file:
-        return _content(file)["spec"]
+        return digest(_content(file)["spec"])
 
 
 def restore(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:

@@ -11,7 +11,8 @@ import pyarrow
 import pyarrow.parquet
 
 from heldout.errors import HeldoutError
-from heldout.storage.hashing import canonical
+from heldout.storage.hashing import canonical, digest
+from heldout.storage.specs import ScoreSpec
 
 METADATA_KEY = b"heldout"
 
@@ -20,14 +21,14 @@ METADATA_KEY = b"heldout"
 class Scores:
     """A score file: its spec, its columns (`index, part, score`, then components), and why there are none, if so."""
 
-    spec: dict[str, Any]
+    spec: ScoreSpec
     columns: dict[str, Any]
     failed: str | None
 
 
 def write_scores(path: Path, scores: Scores) -> None:
     """Write a score file; the same scores give the same bytes."""
-    metadata = {METADATA_KEY: canonical({"spec": scores.spec, "failed": scores.failed}).encode()}
+    metadata = {METADATA_KEY: canonical({"spec": scores.spec.content, "failed": scores.failed}).encode()}
     arrays = {
         name: _text(values) if name == "part" else _numbers(values, np.int64 if name == "index" else np.float64)
         for name, values in scores.columns.items()
@@ -41,13 +42,25 @@ def read_scores(path: Path) -> Scores:
     Raises:
         HeldoutError: the file is damaged or is no score file.
     """
+    table, content = _content(path)
+    try:
+        return Scores(ScoreSpec.of(content["spec"]), table.to_pydict(), content["failed"])
+    except HeldoutError as error:
+        raise HeldoutError(f"{path} is of another version ({error}); delete it and run again") from error
+
+
+def digest_in(path: Path) -> str:
+    """Return the digest of the spec inside a score file, which may be of an older version; raises as `read_scores`."""
+    return digest(_content(path)[1]["spec"])
+
+
+def _content(path: Path) -> tuple[pyarrow.Table, dict[str, Any]]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:  # read_table would import pandas
             table = file.read()
-        content = json.loads((table.schema.metadata or {})[METADATA_KEY])
+        return table, json.loads((table.schema.metadata or {})[METADATA_KEY])
     except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
         raise HeldoutError(f"{path} is damaged or no score file ({error}); delete it and run again") from error
-    return Scores(content["spec"], table.to_pydict(), content["failed"])
 
 
 # By their buffers: pyarrow.array imports pandas, half a second of every scoring, to ask whether the values are its own.

@@ -6,7 +6,8 @@ from typing import Any
 
 from heldout.errors import HeldoutError
 from heldout.storage.files import write_json
-from heldout.storage.hashing import digest, file_sha256
+from heldout.storage.hashing import file_sha256
+from heldout.storage.specs import Spec
 
 SPEC, TIMING, HISTORY, LABELS = "spec.json", "timing.json", "history.csv", "labels.csv"
 # What each step writes beside its own file, as its rule declares it.
@@ -18,7 +19,7 @@ def sidecar(path: Path | str, kind: str) -> Path:
     return Path(path).with_suffix(f".{kind}")
 
 
-def write_spec(path: Path, written: Path, spec: dict[str, Any], **ran: Any) -> None:
+def write_spec(path: Path, written: Path, spec: Spec, **ran: Any) -> None:
     """Record a file's identity, its hash and what it ran on.
 
     Args:
@@ -27,7 +28,7 @@ def write_spec(path: Path, written: Path, spec: dict[str, Any], **ran: Any) -> N
         spec: its identity.
         ran: what does not belong to the identity.
     """
-    content = {"digest": digest(spec), "spec": spec, "sha256": file_sha256(written), **ran}
+    content = {"digest": spec.digest, "spec": spec.content, "sha256": file_sha256(written), **ran}
     write_json(sidecar(path, SPEC), content)
 
 
