@@ -184,7 +184,7 @@ def _score_joined(
     components = []
     for join in spec.joins:
         if join.digest not in found:
-            raise HeldoutError(f"the scores {join['digest']} were planned, but not given; run snakemake again")
+            raise HeldoutError(f"the scores {join.digest} were planned, but not given; run snakemake again")
         scores = found[join.digest]
         if scores.failed:
             raise NumericalFailure(f"{scores.spec.method}: {scores.failed}")

@@ -7,6 +7,7 @@ import hashlib
 import json
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from heldout.errors import HeldoutError, NotThere
 from heldout.storage.files import write_json
@@ -48,7 +49,7 @@ def known_md5_of(folder: Path) -> str:
         known = json.loads(store.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    found = {}
+    found: dict[str, list[Any]] = {}
     for name in _names(folder):
         stat = (folder / name).stat()
         state = [stat.st_size, stat.st_mtime_ns]

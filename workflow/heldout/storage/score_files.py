@@ -65,7 +65,7 @@ def _content(path: Path) -> tuple[pyarrow.Table, dict[str, Any]]:
 
 # By their buffers: pyarrow.array imports pandas, half a second of every scoring, to ask whether the values are its own.
 def _numbers(values: Sequence[float], kind: type) -> pyarrow.Array:
-    numbers = np.asarray(values, kind)
+    numbers: np.ndarray = np.asarray(values, kind)
     buffers = [None, pyarrow.py_buffer(numbers)]  # none is missing
     return pyarrow.Array.from_buffers(pyarrow.from_numpy_dtype(kind), len(numbers), buffers)
 

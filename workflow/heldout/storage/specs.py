@@ -34,9 +34,10 @@ class Record:
         return cls._read(lambda adapter: adapter.validate_python(content))
 
     @classmethod
-    def _read(cls, read: Callable[[TypeAdapter[Self]], Self]) -> Self:
+    def _read(cls, read: Callable[[TypeAdapter[Any]], Self]) -> Self:
+        kind: Any = cls
         try:
-            return read(_adapter(cls))
+            return read(_adapter(kind))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
