@@ -23,7 +23,7 @@ from heldout.search.native.compiling import Unavailable, library
 from heldout.stages.score import Sources, score
 from heldout.stages.split import split
 from heldout.stages.train import train
-from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.labels import Labels, write_labels
 from heldout.storage.score_files import read_scores
 from heldout.storage.specs import Parent, ScoreSpec, TrainSpec
 
@@ -128,8 +128,8 @@ def task(tmp_path, monkeypatch, request):
     for path in (run.prepared.path, run.split.path):
         (tmp_path / path).parent.mkdir(parents=True)
     np.save(run.prepared.path, images)
-    source = LabelledImages(images, np.arange(100) % 10, np.zeros(100, bool))
-    write_labels(tmp_path / labels_of(run.prepared.path), source, list("0123456789"))
+    digits = np.array(list("0123456789") * 10)
+    write_labels(tmp_path / labels_of(run.prepared.path), Labels(digits, np.zeros(100, bool)))
     split(run.split.spec, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
     training = run.trainings["dcgan"]
 

@@ -20,7 +20,7 @@ from heldout.numerics import randomness
 from heldout.planning.plan import Plan, labels_of
 from heldout.search.native import joint_search
 from heldout.stages.split import split
-from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.labels import Labels, write_labels
 from heldout.storage.sidecars import TIMING, sidecar
 from tests.benchmarks._measuring import Growth, in_turn
 from tests.benchmarks._networks import built, images
@@ -74,8 +74,8 @@ def _peak_memory(count: int) -> float:
         numbers = np.arange(count + count // 5)  # a class of ten is normal, and four fifths of it are trained on
         noise = np.random.default_rng(0).integers(0, 256, (len(numbers), 1, 32, 32), dtype=np.uint8)
         np.save(prepared.path, noise)
-        source = LabelledImages(noise, numbers % 10, np.zeros(len(numbers), bool))
-        write_labels(Path(labels_of(prepared.path)), source, list("0123456789"))
+        labels = Labels((numbers % 10).astype(str), np.zeros(len(numbers), bool))
+        write_labels(Path(labels_of(prepared.path)), labels)
         split(run.split.spec, prepared.path, labels_of(prepared.path), run.split.path)
         read = ["--images", prepared.path, "--split", run.split.path]
         _command("train", "--spec", training.spec.canonical, *read, "--checkpoint", training.path)

@@ -15,7 +15,6 @@ import torch
 import yaml
 from PIL import Image
 
-from heldout import registry
 from heldout.errors import HeldoutError
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
@@ -23,6 +22,7 @@ from heldout.numerics.pixels import to_unit_range
 from heldout.planning import experiment
 from heldout.planning.identity import IMAGES, source_digest
 from heldout.planning.plan import Plan
+from heldout.planning.tasks import slug
 from heldout.stages.prepare import prepare
 from heldout.storage import folders
 from heldout.storage.labels import read_labels
@@ -404,7 +404,7 @@ def test_which_classes_are_normal_changes_no_image(folder):
         ({"classes": ["good"]}, r"datasets.parts.classes: at least 2 are needed, not \['good'\]"),
         ({"folder": None}, "folder: None is not of type 'string'"),
         ({"md5": "abc"}, "datasets.parts.md5: 'abc' does not match"),
-        ({"classes": ["good", "Good"]}, "the classes good, Good are not all told apart in file names"),
+        ({"classes": ["good", "Good"]}, "the classes good, Good have the same name in file names"),
         ({"classes": ["good"]}, "datasets.parts.classes: "),
         ({"clases": []}, "did you mean 'classes'"),
     ],
@@ -421,7 +421,7 @@ def test_a_required_option_is_asked_for(folder):
 
 
 def test_slugs_are_what_paths_hold():
-    assert registry.slug("T-shirt/top") == "t_shirt_top" and registry.slug(" Übergröße 2 ") == "bergr_e_2"
+    assert slug("T-shirt/top") == "t_shirt_top" and slug(" Übergröße 2 ") == "bergr_e_2"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heldout.datasets.lsun import LSUN
+from heldout import registry
 from heldout.errors import HeldoutError
 from heldout.planning import experiment
 from heldout.planning.identity import IMAGES, source_digest
@@ -210,7 +210,7 @@ def zipped(folder, names, mirror):
 
 
 def test_validation_archives_are_fetched_beside_what_is_there(folder, tmp_path):
-    scenes = LSUN.archives
+    scenes = registry.load("dataset", "lsun").source.archives
     zipped(folder, [name.removesuffix(".zip") for name in scenes], tmp_path / "mirror" / "lsun")
     fetch("lsun", folder, str(tmp_path / "mirror"))
     found = {path.name for path in folder.iterdir()}
@@ -238,8 +238,8 @@ def test_an_archive_that_is_missing_or_cut_off_is_one_line(folder, tmp_path):
     with pytest.raises(HeldoutError, match=r"cannot fetch .*bridge_val_lmdb.zip \(no such file\); unpack"):
         fetch("lsun", folder, str(tmp_path / "mirror"))
     (mirror / "bridge_val_lmdb.zip").write_bytes(b"PK")
-    with pytest.raises(HeldoutError, match="is no whole archive"):
+    with pytest.raises(HeldoutError, match="is not a complete archive"):
         fetch("lsun", folder, str(tmp_path / "mirror"))
     assert not (folder / "bridge_val_lmdb").exists()
-    with pytest.raises(HeldoutError, match="image_folder is a folder of yours; there is nothing to fetch"):
+    with pytest.raises(HeldoutError, match="image_folder reads a folder of yours; there is nothing to fetch"):
         fetch("image_folder", folder, None)

@@ -17,7 +17,7 @@ from heldout.evaluation.tables import latex, markdown, write_tables
 from heldout.planning.split_settings import SplitSettings
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
-from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import manifest_sha256
 from heldout.storage.score_files import Scores, read_scores, write_scores
 from heldout.storage.sidecars import SPEC, TIMING, sidecar
@@ -37,11 +37,7 @@ def experiment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     labels = np.arange(COUNT) % 2
-    write_labels(
-        tmp_path / "labels.csv",
-        LabelledImages(np.zeros((COUNT, 1, 4, 4), np.uint8), labels, np.ones(COUNT, bool)),
-        CLASSES,
-    )
+    write_labels(tmp_path / "labels.csv", Labels(np.array(CLASSES)[labels], np.ones(COUNT, bool)))
     (tmp_path / "images.npy").touch()
     runs, known = [], {}
     for number, held_out in enumerate(CLASSES):
@@ -167,8 +163,7 @@ def as_folders(path, classes):
     """Make the experiment one of the protocol `folders`: class `a` is normal, each other class a group of anomalies."""
     content = json.loads(path.read_text())
     runs = [run for run in content["runs"] if run["held_out"] == "a"]
-    images = LabelledImages(np.zeros((COUNT, 1, 4, 4), np.uint8), np.array(classes), np.ones(COUNT, bool))
-    write_labels(Path(runs[0]["labels"]), images, ["a", "b", "c"])
+    write_labels(Path(runs[0]["labels"]), Labels(np.array(list("abc"))[classes], np.ones(COUNT, bool)))
     split = Path(runs[0]["split"])
     manifest = json.loads(split.read_text())
     del manifest["sha256"]

@@ -7,12 +7,19 @@ import http.server
 import io
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from heldout import registry
 from heldout.errors import HeldoutError
 from heldout.stages import fetch
+
+
+def change_source(monkeypatch, kind, name, **changes):
+    """Register the entry with another source for the length of a test."""
+    entry = registry.load(kind, name)
+    monkeypatch.setitem(registry.ENTRIES[kind], name, replace(entry, source=replace(entry.source, **changes)))
 
 
 def test_mnist5k_comes_from_an_installed_package(tmp_path):
@@ -25,18 +32,18 @@ def test_mnist5k_comes_from_an_installed_package(tmp_path):
 def test_checksums_are_those_that_torchvision_publishes(name):
     from torchvision import datasets
 
-    plugin = registry.load("dataset", name)
+    source = registry.load("dataset", name).source
     if name == "cifar10":
         official = dict((*datasets.CIFAR10.train_list, *datasets.CIFAR10.test_list))
         official[datasets.CIFAR10.meta["filename"]] = datasets.CIFAR10.meta["md5"]
         official = {f"{datasets.CIFAR10.base_folder}/{file}": md5 for file, md5 in official.items()}
-        assert plugin.plugin.archive == (datasets.CIFAR10.filename, datasets.CIFAR10.tgz_md5)
-        assert plugin.plugin.addresses == (datasets.CIFAR10.url.removesuffix(datasets.CIFAR10.filename),)
+        assert source.archive == (datasets.CIFAR10.filename, datasets.CIFAR10.tgz_md5)
+        assert source.addresses == (datasets.CIFAR10.url.removesuffix(datasets.CIFAR10.filename),)
     else:
-        source = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[name]
-        official = dict(source.resources)
-        assert set(source.mirrors) <= set(plugin.plugin.addresses)
-    assert plugin.facts["files"] == official
+        published = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[name]
+        official = dict(published.resources)
+        assert set(published.mirrors) <= set(source.addresses)
+    assert source.files == official
 
 
 @pytest.fixture
@@ -45,8 +52,7 @@ def small_mirror(tmp_path, monkeypatch):
     content = b"a few digits"
     (tmp_path / "mirror" / "mnist").mkdir(parents=True)
     (tmp_path / "mirror" / "mnist" / "digits.gz").write_bytes(content)
-    facts = registry.load("dataset", "mnist").facts
-    monkeypatch.setitem(facts, "files", {"digits.gz": hashlib.md5(content).hexdigest()})
+    change_source(monkeypatch, "dataset", "mnist", files={"digits.gz": hashlib.md5(content).hexdigest()})
     return tmp_path / "mirror"
 
 
@@ -59,19 +65,19 @@ def test_a_mirror_may_be_a_folder(small_mirror, tmp_path):
 
 def test_weights_are_fetched_as_datasets_are_and_held_to_the_hash_in_their_name(tmp_path, monkeypatch):
     content = b"a few weights"
-    facts = registry.load("weight", "alexnet").facts
-    monkeypatch.setitem(facts, "files", {"alexnet.pth": f"sha256:{hashlib.sha256(content).hexdigest()[:8]}"})
+    published = f"sha256:{hashlib.sha256(content).hexdigest()[:8]}"
+    change_source(monkeypatch, "weight", "alexnet", files={"alexnet.pth": published})
     (tmp_path / "mirror" / "alexnet").mkdir(parents=True)
     (tmp_path / "mirror" / "alexnet" / "alexnet.pth").write_bytes(content)
     fetch.fetch("alexnet", tmp_path / "raw", str(tmp_path / "mirror"))
     assert (tmp_path / "raw" / "alexnet.pth").read_bytes() == content
     (tmp_path / "mirror" / "alexnet" / "alexnet.pth").write_bytes(b"others")
-    with pytest.raises(HeldoutError, match="alexnet.pth is damaged: its hash is"):
+    with pytest.raises(HeldoutError, match=r"alexnet.pth \(damaged: its hash is"):
         fetch.fetch("alexnet", tmp_path / "raw", str(tmp_path / "mirror"))
 
 
 def test_without_a_way_to_the_weights_the_error_names_the_features_that_need_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry.load("weight", "alexnet").plugin, "addresses", (f"{tmp_path}/nowhere/",))
+    change_source(monkeypatch, "weight", "alexnet", addresses=(f"{tmp_path}/nowhere/",))
     with pytest.raises(HeldoutError, match="alexnet: cannot fetch .* or use `features: efficientnet`, which needs no"):
         fetch.fetch("alexnet", tmp_path / "raw", None)
 
@@ -86,7 +92,9 @@ def test_a_mirror_may_be_an_address(small_mirror, tmp_path):
         address = f"http://127.0.0.1:{server.server_port}"
         fetch.fetch("mnist", tmp_path / "raw", address)
         fetch.check("mnist", tmp_path / "raw")
-        with pytest.raises(HeldoutError, match=r"the mirror does not give http://127.0.0.1:\d+/fashion_mnist/train-im"):
+        with pytest.raises(
+            HeldoutError, match=r"fashion_mnist: cannot fetch http://127.0.0.1:\d+/fashion_mnist/train-im"
+        ):
             fetch.fetch("fashion_mnist", tmp_path / "other", address)
     finally:
         server.shutdown()
@@ -96,8 +104,8 @@ def test_a_mirror_may_be_an_address(small_mirror, tmp_path):
 def test_a_mirror_that_vanishes_leaves_nothing_and_the_next_run_heals(small_mirror, tmp_path, monkeypatch, sent):
     """The second file is announced in full, and after a few bytes the connection ends."""
     content = b"a few more digits"
-    facts = registry.load("dataset", "mnist").facts
-    monkeypatch.setitem(facts, "files", facts["files"] | {"more.gz": hashlib.md5(content).hexdigest()})
+    files = registry.load("dataset", "mnist").source.files | {"more.gz": hashlib.md5(content).hexdigest()}
+    change_source(monkeypatch, "dataset", "mnist", files=files)
 
     class Vanishing(http.server.SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -132,7 +140,7 @@ def test_what_an_installed_package_holds_needs_no_mirror(small_mirror, tmp_path)
 def test_a_file_that_fails_its_checksum_is_refused_and_not_kept(small_mirror, tmp_path):
     (small_mirror / "mnist" / "digits.gz").write_bytes(b"a few digit")
     with pytest.raises(
-        HeldoutError, match=r"mnist/digits.gz is damaged: its hash is \w+, published \w+; it was refused and rem"
+        HeldoutError, match=r"mnist/digits.gz \(damaged: its hash is \w+, published \w+; it was removed\)"
     ):
         fetch.fetch("mnist", tmp_path / "raw", str(small_mirror))
     assert not (tmp_path / "raw").exists()
@@ -140,14 +148,14 @@ def test_a_file_that_fails_its_checksum_is_refused_and_not_kept(small_mirror, tm
 
 def test_a_file_that_the_mirror_lacks_is_named(small_mirror, tmp_path):
     with pytest.raises(
-        HeldoutError, match="the mirror does not give .*cifar-10-batches-py/batches.meta .*unset the mirror"
+        HeldoutError, match="cifar10: cannot fetch .*cifar-10-batches-py/batches.meta .*unset the mirror"
     ):
         fetch.fetch("cifar10", tmp_path / "raw", str(small_mirror))
 
 
 def test_unreachable_addresses_are_named_with_the_ways_out(tmp_path, monkeypatch):
-    plugin = registry.load("dataset", "mnist").plugin
-    monkeypatch.setattr(plugin, "addresses", ("http://127.0.0.1:9/mnist/",))  # the discard port: nothing answers
+    # the discard port: nothing answers
+    change_source(monkeypatch, "dataset", "mnist", addresses=("http://127.0.0.1:9/mnist/",))
     with pytest.raises(HeldoutError) as error:
         fetch.fetch("mnist", tmp_path / "raw", None)
     for part in ("http://127.0.0.1:9/mnist/train-images-idx3-ubyte.gz", "HELDOUT_MIRROR", "mnist5k"):
@@ -159,19 +167,19 @@ def test_the_next_address_is_asked_when_one_gives_a_damaged_file(small_mirror, t
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "digits.gz").write_bytes(b"a few")
     addresses = (f"{tmp_path}/broken/", f"{small_mirror}/mnist/")
-    monkeypatch.setattr(registry.load("dataset", "mnist").plugin, "addresses", addresses)
+    change_source(monkeypatch, "dataset", "mnist", addresses=addresses)
     fetch.fetch("mnist", tmp_path / "raw", None)
     fetch.check("mnist", tmp_path / "raw")
 
 
 def test_the_way_out_names_what_a_mirror_must_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry.load("dataset", "cifar10").plugin, "addresses", ("http://127.0.0.1:9/",))
+    change_source(monkeypatch, "dataset", "cifar10", addresses=("http://127.0.0.1:9/",))
     with pytest.raises(HeldoutError, match="holds cifar10/cifar-10-batches-py/batches.meta and so on"):
         fetch.fetch("cifar10", tmp_path / "raw", None)
 
 
 def test_an_address_that_is_none_is_one_line(tmp_path):
-    with pytest.raises(HeldoutError, match="the mirror does not give"):
+    with pytest.raises(HeldoutError, match="mnist: cannot fetch http://127.0.0.1:9/a b/"):
         fetch.fetch("mnist", tmp_path / "raw", "http://127.0.0.1:9/a b")
 
 
@@ -187,11 +195,11 @@ def test_a_fetched_file_that_was_damaged_later_is_noticed(tmp_path):
 
 def test_debians_files_are_restored_to_the_official_ones():
     """The header alone differs: what is put back is what gzip wrote when the official files were packed."""
-    plugin = registry.load("dataset", "fashion_mnist").plugin()
+    restore = registry.load("dataset", "fashion_mnist").source.restore
     with io.BytesIO() as official, io.BytesIO() as stripped:
         for target, name, when in ((official, "t10k-labels-idx1-ubyte", 1504176627), (stripped, "", 0)):
             with gzip.GzipFile(name, "wb", 6, target, when) as file:
                 file.write(b"labels")
         assert official.getvalue() != stripped.getvalue()
         # Python's own gzip writes 255 (unknown) where the system stands; both sides alike.
-        assert plugin.restored("t10k-labels-idx1-ubyte.gz", stripped.getvalue()) == official.getvalue()
+        assert restore("t10k-labels-idx1-ubyte.gz", stripped.getvalue()) == official.getvalue()

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from heldout.datasets import LabelledImages
 from heldout.errors import HeldoutError
 from heldout.planning.identity import source_digest
 from heldout.planning.split_settings import SplitSettings
 from heldout.planning.tasks import normal_classes
 from heldout.stages.split import shares, split
-from heldout.storage.labels import LabelledImages, write_labels
+from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import read_manifest
 from heldout.storage.specs import SplitSpec
 
@@ -37,7 +38,7 @@ def make(tmp_path, official=True, per_class=20, order=None, **changes):
     order = np.arange(len(labels)) if order is None else order
     source = LabelledImages(images[order], labels[order], official_test[order])
     np.save(tmp_path / "images.npy", source.images)
-    write_labels(tmp_path / "labels.csv", source, CLASSES)
+    write_labels(tmp_path / "labels.csv", Labels(np.array(CLASSES)[source.labels], source.official_test))
     spec = spec_of(**changes)
     split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
     return read_manifest(tmp_path / "split.json", spec.digest), source
@@ -158,9 +159,8 @@ def test_items_are_drawn_by_what_images_were_decoded_from(tmp_path):
     """Another version of a decoder gives other pixels, and the same split."""
 
     def tested(pixels, sources):
-        images = LabelledImages(pixels, np.repeat(np.arange(3), 20), np.zeros(60, bool), sources)
         np.save(tmp_path / "images.npy", pixels)
-        write_labels(tmp_path / "labels.csv", images, CLASSES)
+        write_labels(tmp_path / "labels.csv", Labels(np.repeat(CLASSES, 20), np.zeros(60, bool), sources))
         spec = spec_of(test_items=8)
         split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
         return read_manifest(tmp_path / "split.json", None)["test"]
@@ -205,7 +205,7 @@ def test_where_every_anomaly_is_in_the_test_part_contaminating_ones_leave_it(tmp
     images = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
     labels, official_test = np.repeat(np.arange(3), 20), np.arange(60) >= 15  # train: 15 images of class a
     np.save(tmp_path / "images.npy", images)
-    write_labels(tmp_path / "labels.csv", LabelledImages(images, labels, official_test), CLASSES)
+    write_labels(tmp_path / "labels.csv", Labels(np.array(CLASSES)[labels], official_test))
     spec = spec_of(protocol="folders", held_out="all", normal=["a"], contamination=0.2)
     split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
     manifest = read_manifest(tmp_path / "split.json", None)

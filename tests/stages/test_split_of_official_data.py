@@ -9,7 +9,7 @@ from heldout.planning.identity import source_digest
 from heldout.planning.split_settings import SplitSettings
 from heldout.planning.tasks import normal_classes
 from heldout.stages.split import split
-from heldout.storage.labels import write_labels
+from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import read_manifest
 from heldout.storage.specs import SplitSpec
 
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 def dataset(request, mirror, tmp_path_factory):
     """A dataset's name, its classes, and a folder with its prepared array."""
     folder, entry = tmp_path_factory.mktemp(request.param), registry.load("dataset", request.param)
-    source = entry.plugin().read(mirror / request.param)
+    source = registry.create("dataset", request.param, {}).read(mirror / request.param)
     np.save(folder / "images.npy", resized(source.images, None))
-    write_labels(folder / "labels.csv", source, entry.facts["classes"])
+    write_labels(folder / "labels.csv", Labels(np.array(entry.facts["classes"])[source.labels], source.official_test))
     return request.param, entry.facts["classes"], folder
 
 

@@ -1,13 +1,11 @@
-"""What a plug-in file registers: a dataset, weights, a model, a method or a figure; the file's name is the entry's.
+"""Registration of plug-ins: one file in its kind's folder each, whose name is the entry's name.
 
-Nothing heavy is imported here, so that a plug-in's parameters can be described without PyTorch. The plan does not
-even import the plug-ins: it reads what `heldout schema` wrote down of them.
+A file whose name begins with `_` is no entry. What a plug-in must have is written in its folder's `__init__.py`; the
+decorators here take what must be known of it without importing it. Nothing heavy is imported.
 """
 
 import importlib
 import inspect
-import pkgutil
-import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from heldout.errors import HeldoutError, unknown
+from heldout.errors import unknown
+
+if typing.TYPE_CHECKING:
+    from heldout.datasets import Download, Source
 
 PACKAGE = Path(__file__).resolve().parent
 KINDS = {
@@ -74,24 +75,23 @@ class MethodParams(Params):
     block: int = Field(64, ge=1, description="images in one forward; part of the score's identity")
 
 
-class DatasetOptions(Params):
-    size: typing.Literal[32, 64] | None = Field(
-        None, description="side in pixels; none: the next power of two, filled up with black; else resized from there"
-    )
-
-
 @dataclass(frozen=True)
 class Entry:
     """One registered plug-in.
 
     Attributes:
-        facts: what the plan must know without importing the plug-in, JSON values only.
+        name: the file's name.
+        plugin: the registered class or function.
+        params: the class of its parameters, by the annotation of `params` in `__init__`; None: it has none.
+        facts: what is known of it without importing it; JSON values only.
+        source: where the files of a dataset or of weights come from; None for the other kinds.
     """
 
     name: str
-    plugin: type | Callable[..., Any]
+    plugin: Any
     params: type[Params] | None
     facts: dict[str, Any] = field(default_factory=dict)
+    source: Any = None
 
 
 ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
@@ -100,28 +100,27 @@ ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
 def dataset(
     name: str,
     *,
-    classes: tuple[str, ...],
-    files: dict[str, str],
+    source: "Source",
+    classes: tuple[str, ...] = (),
     shape: tuple[int, int] | None = None,
     counts: tuple[int, int] | None = None,
 ) -> Callable:
-    """Register a source of labelled images.
+    """Register labelled images; `datasets/__init__.py` says what the class must have.
 
     Args:
-        name: the entry's name, and the folder's in a mirror.
-        classes: slugs `[a-z0-9_]+`, in the order of their numbers; none where the option `classes` names them.
-        files: official file names and their published MD5 checksums; none where the option `folder` says where the
-            images lie.
-        shape: channels and side of an image; none where options say so. This and `counts` are for estimates alone.
-        counts: images in the official training and test part; none where they depend on the folder.
+        name: the file's name; a mirror has a folder of this name.
+        source: where the files come from: `Installed`, `Download` or `OwnFolder`.
+        classes: `[a-z0-9_]+` each, in the order of their numbers; none: the option `classes` names them.
+        shape: channels and side of an image; None: options decide. Like `counts`, for estimates of memory and time.
+        counts: images in the official training and test part; None: it depends on the user's folder.
     """
     facts = {"shape": shape and list(shape), "counts": counts and list(counts)}
-    return _register("dataset", name, classes=list(classes), files=files, **facts)
+    return _register("dataset", name, source, classes=list(classes), files=source.files, **facts)
 
 
-def weights(name: str, *, files: dict[str, str]) -> Callable:
-    """Register published weights of a network: file names and checksums, as `dataset` has them."""
-    return _register("weight", name, files=files)
+def weights(name: str, *, source: "Download") -> Callable:
+    """Register published weights of a network, which are fetched as a dataset's files are."""
+    return _register("weight", name, source, files=source.files)
 
 
 def model(
@@ -200,23 +199,21 @@ def figure(
     return _register("figure", name, one_per=one_per, reads=list(reads), shows=shows, latent=latent)
 
 
-def _register(kind: str, name: str, **facts: Any) -> Callable:
+def _register(kind: str, name: str, source: Any = None, **facts: Any) -> Callable:
     def decorate(plugin: Any) -> Any:
         stem = plugin.__module__.rpartition(".")[2]
         assert stem == name, f"{kind} {name!r} stands in {stem}.py: the file's name is the entry's name"
         hints = typing.get_type_hints(plugin.__init__) if inspect.isclass(plugin) else {}
-        # A dataset's options act after it is read, unless its file declares some of its own.
-        params = hints.get("params", DatasetOptions if kind == "dataset" else None)
-        ENTRIES[kind][name] = Entry(name, plugin, params, facts)
+        ENTRIES[kind][name] = Entry(name, plugin, hints.get("params"), facts, source)
         return plugin
 
     return decorate
 
 
 def names(kind: str) -> list[str]:
-    """Return the entries of a kind by the files that are there, importing none."""
-    package = importlib.import_module(KINDS[kind])
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    """Return the entries of a kind by the files in its folder; imports nothing."""
+    folder = PACKAGE / KINDS[kind].rpartition(".")[2]
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
 def load(kind: str, name: str) -> Entry:
@@ -232,35 +229,9 @@ def load(kind: str, name: str) -> Entry:
 
 
 def create(kind: str, name: str, params: dict[str, Any], *arguments: Any) -> Any:
-    """Build a plug-in from its parameters as the experiment states them, defaults filled in."""
+    """Create a plug-in's class from the given parameters and the defaults of the others."""
     entry = load(kind, name)
     return entry.plugin(entry.params(**params), *arguments)
-
-
-def classes_of(name: str, official: list[str], options: dict[str, Any]) -> list[str]:
-    """Return the slugs of a dataset's classes, in the order of their numbers.
-
-    Args:
-        name: the dataset, for messages.
-        official: the registered classes.
-        options: where there are none, `classes` names them.
-
-    Raises:
-        HeldoutError: two names have one slug, or one has a word of the tables.
-    """
-    if official:
-        return official
-    slugs = [slug(word) for word in options["classes"]]
-    if len(set(slugs)) < len(slugs) or not all(slugs):
-        raise HeldoutError(f"{name}: the classes {', '.join(options['classes'])} are not all told apart in file names")
-    if taken := {"all", "mean", "overall"} & set(slugs):
-        raise HeldoutError(f"{name}: a class cannot be called {taken.pop()!r}, a word of the tables; rename its folder")
-    return slugs
-
-
-def slug(word: str) -> str:
-    """Return a class's name as it stands in paths: `T-shirt/top` -> `t_shirt_top`."""
-    return re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_")
 
 
 def small(kind: str, name: str) -> dict[str, Any]:

@@ -1,1 +1,126 @@
-"""Sources of labelled images, one file each: official files and checksums, classes, and how to read them."""
+"""Labelled images: what a file in this folder must have to be a dataset. `_template.py` is one to copy.
+
+A dataset is one file with one class, registered under the file's name:
+
+    @registry.dataset("my_dataset", classes=("cat", "dog"), source=Installed(...))
+    class MyDataset: ...                                     # see `Dataset`
+
+1. `heldout fetch` brings the files that the source names to `data/raw/<name>` and checks their checksums.
+2. `heldout prepare` creates the class with the experiment's options and calls `read`, once.
+3. It pads or resizes the images to a square (`DatasetOptions.size`) and stores them as one array, and the labels apart.
+
+Training and scoring read that array only: what `read` does is part of the identity of every result on the dataset,
+where its files come from is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pydantic import Field
+
+from heldout import registry
+
+if TYPE_CHECKING:  # the command line lists datasets without NumPy
+    from pathlib import Path
+
+    import numpy as np
+
+
+class DatasetOptions(registry.Params):
+    """The options that every dataset has; a dataset with options of its own derives them from this class."""
+
+    size: Literal[32, 64] | None = Field(
+        None, description="side in pixels; none: the next power of two, filled up with black; else resized from there"
+    )
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """All images of a dataset, in an order that never changes.
+
+    Attributes:
+        images: uint8 `(N, C, H, W)`, C 1 (grey) or 3 (RGB), at most 256 pixels wide and high.
+        labels: integers `(N,)`, each the place of the image's class in the registered `classes`.
+        official_test: bool `(N,)`, true in the official test part; all false where there is none. Then a stratified
+            fifth is tested.
+        sources: N strings, each a hash or key of what the image was decoded from; None: the pixels themselves. Splits
+            are drawn by them, so that another version of a decoder, which gives other pixels, changes no split.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    official_test: np.ndarray
+    sources: list[str] | None = None
+
+
+class Dataset(Protocol):
+    """What a registered class must have."""
+
+    def __init__(self, params: DatasetOptions) -> None:
+        """Keep the options; the annotation of `params` says which class declares them."""
+
+    def read(self, raw: Path) -> LabelledImages:
+        """Read every image from `raw`, the folder with the source's files.
+
+        The files have passed their checksums. Reading twice must give the same bits.
+
+        Raises:
+            HeldoutError: a user's own folder does not hold what the options say.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Files inside an installed Python package.
+
+    Attributes:
+        package: the package, such as `sklearn.datasets`.
+        folder: the folder in it that holds the files.
+        files: file names with their MD5 checksums.
+    """
+
+    package: str
+    folder: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Download:
+    """Files that their authors publish.
+
+    Attributes:
+        files: file names with their published checksums: an MD5, or `sha256:` and the first digits of one. A mirror
+            holds them as `<mirror>/<name>/<file>`.
+        addresses: folders on the web or on this machine that hold the files; tried in turn.
+        archive: name and checksum of a tar archive at the addresses that holds all files; None: they lie there singly.
+        restore: given a file's name and a content that fails its checksum, returns the official content: for a
+            distributor that is known to alter it.
+        otherwise: what somebody without internet access can do instead, for the error.
+    """
+
+    files: dict[str, str]
+    addresses: tuple[str, ...]
+    archive: tuple[str, str] | None = None
+    restore: Callable[[str, bytes], bytes] | None = None
+    otherwise: str = "use the dataset mnist5k, which needs no download"
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """A folder that the user has; its dataset has the options `folder` and `md5` (`_photographs.FolderOptions`).
+
+    Attributes:
+        address: where `archives` are published.
+        archives: zip files, each `X.zip` with a folder `X`, that `heldout fetch` unpacks into the user's folder.
+    """
+
+    address: str = ""
+    archives: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict, init=False)  # none has a published checksum: `md5` pins them
+
+
+Source = Installed | Download | OwnFolder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heldout.storage.labels import LabelledImages
+from heldout.datasets import LabelledImages
 
 FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 

@@ -6,13 +6,13 @@ import numpy as np
 from PIL import Image, ImageOps
 from pydantic import Field
 
-from heldout import registry
+from heldout.datasets import DatasetOptions
 
 # What Pillow raises where a file is damaged: which of them depends on the format and the place.
 DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
-class FolderOptions(registry.DatasetOptions):
+class FolderOptions(DatasetOptions):
     folder: str = Field(description="where it lies; no part of any identity")
     md5: str | None = Field(
         None, pattern=r"^[0-9a-f]{32}(\.dir)?$", description="pins its files, as in FOLDER.dvc; none: as they are"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from heldout import registry
-from heldout.storage.labels import LabelledImages
+from heldout.datasets import DatasetOptions, Download, LabelledImages
 
 FOLDER = "cifar-10-batches-py"
 
@@ -16,21 +16,25 @@ FOLDER = "cifar-10-batches-py"
 @registry.dataset(
     "cifar10",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    files={
-        f"{FOLDER}/batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-        f"{FOLDER}/data_batch_1": "c99cafc152244af753f735de768cd75f",
-        f"{FOLDER}/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        f"{FOLDER}/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        f"{FOLDER}/data_batch_4": "634d18415352ddfa80567beed471001a",
-        f"{FOLDER}/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-        f"{FOLDER}/test_batch": "40351d587109b95175f43aff81a1287e",
-    },
+    source=Download(
+        files={
+            f"{FOLDER}/batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+            f"{FOLDER}/data_batch_1": "c99cafc152244af753f735de768cd75f",
+            f"{FOLDER}/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            f"{FOLDER}/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            f"{FOLDER}/data_batch_4": "634d18415352ddfa80567beed471001a",
+            f"{FOLDER}/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            f"{FOLDER}/test_batch": "40351d587109b95175f43aff81a1287e",
+        },
+        addresses=("https://www.cs.toronto.edu/~kriz/",),
+        archive=("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+    ),
     shape=(3, 32),
     counts=(50_000, 10_000),
 )
 class CIFAR10:
-    addresses = ("https://www.cs.toronto.edu/~kriz/",)
-    archive = ("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a")  # holds all files
+    def __init__(self, params: DatasetOptions) -> None:
+        self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
         from torchvision import datasets  # 4 seconds, so only where it is used

@@ -7,13 +7,12 @@ Source: Alpaydin, Kaynak 1998, UCI machine learning repository, "Optical Recogni
 scikit-learn (`sklearn.datasets.load_digits`) has the test set; there is no official test part within it.
 """
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from heldout import registry
-from heldout.storage.labels import LabelledImages
+from heldout.datasets import DatasetOptions, Installed, LabelledImages
 
 FILE = "digits.csv.gz"
 WHITE = 16
@@ -23,15 +22,13 @@ SIDE, STRETCHED = 8, 32
 @registry.dataset(
     "digits",
     classes=tuple("0123456789"),
-    files={FILE: "9b335364a7bfd63947c7480a5bd51f2d"},
+    source=Installed("sklearn.datasets", "data", files={FILE: "9b335364a7bfd63947c7480a5bd51f2d"}),
     shape=(1, STRETCHED),
     counts=(1_797, 0),
 )
 class Digits:
-    @property
-    def installed(self) -> Path:
-        """The folder with the file, in an installed package: no mirror is asked for it."""
-        return Path(str(files("sklearn.datasets") / "data"))
+    def __init__(self, params: DatasetOptions) -> None:
+        self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
         from heldout.numerics.pixels import resized

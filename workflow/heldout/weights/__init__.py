@@ -1,1 +1,4 @@
-"""Published weights of networks that others trained, one file each: where they come from, and their checksum."""
+"""Published weights of networks that methods read: files that are fetched as a dataset's are, one Python file each.
+
+A method asks for them by `when` in its registration; `heldout score` is then given the folder that holds them.
+"""

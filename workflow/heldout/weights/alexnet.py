@@ -5,9 +5,16 @@ torchvision puts the first eight digits of the file's SHA-256 into its name; no 
 """
 
 from heldout import registry
+from heldout.datasets import Download
 
 
-@registry.weights("alexnet", files={"alexnet-owt-7be5be79.pth": "sha256:7be5be79"})
+@registry.weights(
+    "alexnet",
+    source=Download(
+        files={"alexnet-owt-7be5be79.pth": "sha256:7be5be79"},
+        addresses=("https://download.pytorch.org/models/",),
+        otherwise="use `features: efficientnet`, which needs no download",
+    ),
+)
 class AlexNet:
-    addresses = ("https://download.pytorch.org/models/",)
-    otherwise = "use `features: efficientnet`, which needs no download"
+    """The file's reader is `numerics/features.py`."""
