@@ -26,8 +26,8 @@ from tests.conftest import score_spec
 CLASSES = ["a", "b"]
 COUNT = 80
 METHODS = {
-    "floor": {"method": "mean_image", "model": None, "supervision": "", "color": "#777777"},
-    "adgan": {"method": "adgan", "model": "gan", "supervision": "", "color": "#d55e00"},
+    "floor": {"method": "mean_image", "model": None, "supervision": "", "family": "floor"},
+    "adgan": {"method": "adgan", "model": "gan", "supervision": "", "family": "search"},
 }
 
 

@@ -260,8 +260,3 @@ def test_a_variants_score_ignores_the_batch_as_well(name, variant, image, monkey
     for chosen, at_once in (([7, 3, 19, 0], 3), ([5], 1)):
         assert_close(scored(name, image, chosen, at_once)["score"], together[chosen], rtol=0, atol=0)
     read_by.cache_clear()
-
-
-def test_every_method_has_a_colour_of_its_own():
-    colors = [facts["color"] for facts in schema.plugins("method").values()]
-    assert len(set(colors)) == len(colors)

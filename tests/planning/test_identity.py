@@ -58,7 +58,7 @@ def test_code_counts(tmp_path, old, new):
 
 def test_what_a_plugin_says_of_itself_moves_no_number(tmp_path):
     text = """
-@registry.method("toy", reads="images", color="red", small={"trees": 5})
+@registry.method("toy", reads="images", family="shallow", small={"trees": 5})
 class Toy:
     size = 3
 """
@@ -69,7 +69,7 @@ class Toy:
         return identity._numbers_digest(path), identity.file_digest(path)
 
     numbers, whole = digests(text)
-    for old, new in (('"red"', '"blue"'), ('{"trees": 5}', '{"trees": 6}')):
+    for old, new in (('"shallow"', '"search"'), ('{"trees": 5}', '{"trees": 6}')):
         changed = digests(text.replace(old, new))
         assert changed[0] == numbers and changed[1] != whole  # the stored schema must still notice
     assert digests(text.replace("size = 3", "size = 4"))[0] != numbers

@@ -308,17 +308,16 @@ def _report_failure(failed: str | None) -> None:
 def _describe(kind: str, entry: str | None) -> None:
     from heldout.errors import unknown
     from heldout.planning import schema
+    from heldout.project.listing import documentation, text
 
     plugins: dict[str, Any] = schema.plugins(kind)
     if entry is None:
-        from heldout.project.listing import text
-
         print(text(kind))
         return
     if entry not in plugins:
         raise unknown(f"heldout {kind}s", kind, entry, plugins)
     facts = plugins[entry]
-    print(facts["summary"], f"Source: {facts['paper']}", sep="\n")
+    print(documentation(kind, entry), end="\n\n")
     for fact in ("classes", "provides", "reads", "default_model", "cost_class", "cost"):
         if facts.get(fact):
             name = fact.replace("_", " ")

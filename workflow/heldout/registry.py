@@ -30,6 +30,9 @@ KINDS = {
 
 
 COST_CLASSES = ("fit", "forward", "search", "joint search", "join")
+# Families of methods, each with a hue in figures: floors, detectors without a trained network, searches through a
+# generator, GANs with an encoder, autoencoders, a network's output for the image, combinations of scores.
+FAMILIES = ("floor", "shallow", "search", "encoder", "autoencoder", "output", "combination")
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def weights(name: str, *, source: "Download") -> Callable:
 def model(
     name: str,
     *,
+    paper: str,
     provides: tuple[str, ...],
     reads: tuple[str, ...] = (),
     small: dict[str, Any],
@@ -136,23 +140,26 @@ def model(
 
     Args:
         name: the entry's name.
+        paper: authors, venue and year in a few words, for README and the terminal; `ours` where there is none. The
+            module's docstring has the whole source.
         provides: its parts that methods may read; `networks/__init__.py` says what each of them is.
         reads: the parts of another model, its parent, on which it is trained; the parent itself stays as it is.
         small: parameters for a training of seconds.
         default_parent: the parent where an experiment names none.
         conditional: whether it is told which normal class a training image belongs to.
     """
-    facts = {"provides": list(provides), "reads": list(reads), "default_model": default_parent}
+    facts = {"paper": paper, "provides": list(provides), "reads": list(reads), "default_model": default_parent}
     return _register("model", name, **facts, small=small, conditional=conditional)
 
 
 def method(
     name: str,
     *,
+    paper: str,
     reads: tuple[str, ...],
     cost: str,
     cost_class: str,
-    color: str,
+    family: str,
     small: dict[str, Any],
     default_model: str | None = None,
     components: tuple[str, ...] = (),
@@ -163,12 +170,13 @@ def method(
 
     Args:
         name: the entry's name.
+        paper: as of a model.
         reads: the parts of a model; or `images` alone when the method has no checkpoint and is fitted to the training
             images in the score step; or `scores` alone when it joins the scores of other methods.
         cost: how the time per image grows, in words.
         cost_class: one of COST_CLASSES: fitted without a network, a few forwards of networks, a search over z, a search
             over z and weights, or a joining of scores that are there.
-        color: the method's colour in every figure.
+        family: one of FAMILIES, from which figures take its colour.
         small: parameters for a scoring of seconds.
         default_model: the model it reads where an experiment names none, as in its paper.
         components: what it gives beside its score, for each image; `combine` can join them.
@@ -179,7 +187,8 @@ def method(
             where anomalies' labels are used).
     """
     assert cost_class in COST_CLASSES, cost_class
-    facts = {"cost": cost, "cost_class": cost_class, "color": color, "default_model": default_model}
+    assert family in FAMILIES, family
+    facts = {"paper": paper, "cost": cost, "cost_class": cost_class, "family": family, "default_model": default_model}
     facts |= {"components": list(components), "offers": list(offers)}
     return _register("method", name, reads=list(reads), **facts, small=small, when=when or {})
 

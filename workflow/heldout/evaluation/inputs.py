@@ -48,7 +48,7 @@ class Inputs:
 
     @property
     def methods(self) -> dict[str, dict[str, Any]]:
-        """Facts of each entry, by its name: `method`, `model`, `color`; the floor first."""
+        """Facts of each entry, by its name: `method`, `model`, `family`; the floor first."""
         return self.content["methods"]
 
     @cached_property

@@ -8,7 +8,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from heldout.figures.scores import ANOMALOUS
+from heldout.figures._style import ANOMALOUS
 
 SIDE = 0.62  # inches that an image should get
 PITCH = 1.12  # from one image to the next, in sides
@@ -84,9 +84,9 @@ def say(ax: Axes, words: str) -> None:
     ax.text(0, 0.5, textwrap.fill(words, 70), transform=ax.transAxes, va="center", fontsize=7)
 
 
-def label(ax: Axes, words: str, color: str = "black") -> None:
+def label(ax: Axes, words: str) -> None:
     """Write what a strip is, left of it."""
-    ax.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8, color=color)
+    ax.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8)
 
 
 def blank(ax: Axes) -> None:

@@ -1,10 +1,34 @@
-"""How every figure looks: a colour per method that the colour-blind tell apart, and dashes for a print in grey."""
+"""The look of every figure: a palette that the colour-blind tell apart, and markers and dashes for a print in grey."""
 
+from collections import Counter
 from typing import Any
 
 from matplotlib import rc_context
 
-DASHES = ("-", "--", "-.", ":", (0, (8, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 4)), (0, (1, 3)))
+# Three shades per family of methods. Any two colours here differ by at least 10 in CAM02-UCS, also as seen with
+# deuteranopia and protanopia (Machado et al. 2009); a test holds it.
+SHADES = {
+    "floor": ("#524e4f", "#949193", "#b6b2ab"),
+    "shallow": ("#138e4d", "#07452b", "#496136"),
+    "search": ("#ae1b07", "#ed9a70", "#e36169"),
+    "encoder": ("#3631f6", "#212596", "#737dd7"),
+    "autoencoder": ("#6f55a4", "#491d4f", "#c79cff"),
+    "output": ("#0c99ad", "#016d6e", "#07bfc6"),
+    "combination": ("#b86107", "#502300", "#c09a08"),
+}
+NORMAL, ANOMALOUS = "#b5daec", "#b6286e"  # of images, never of a method
+LOOKS = (  # markers and dashes
+    ("o", "-"),
+    ("s", "--"),
+    ("^", "-."),
+    ("D", ":"),
+    ("v", (0, (8, 1.5, 1, 1.5, 1, 1.5))),
+    ("X", (0, (9, 3))),
+    ("P", (0, (3, 1.5))),
+    ("<", (0, (1, 3))),
+    ("p", (0, (10, 1.5, 4, 1.5))),
+    ("*", (0, (4, 1.5, 1, 1.5, 1, 1.5, 1, 1.5))),
+)
 SETTINGS = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -23,8 +47,24 @@ def settings() -> Any:
 
 
 def lines(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return every entry's line: the colour is its method's own, in every figure; dashes follow the table's order."""
-    return {
-        name: {"color": facts["color"], "ls": DASHES[rank % len(DASHES)]}
-        for rank, (name, facts) in enumerate(methods.items())
-    }
+    """Return the line of every entry, as keywords of `Axes.plot`; it is the same in every figure of an experiment.
+
+    The family gives the hue, the place among all entries gives marker and dashes; no two of up to 30 entries of one
+    family look alike.
+
+    Args:
+        methods: all entries of the experiment in the order of its tables, each with its `family`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    members: Counter[str] = Counter()
+    taken: set[tuple[str, int]] = set()
+    for place, (name, facts) in enumerate(methods.items()):
+        shades = SHADES[facts["family"]]
+        color = shades[members[facts["family"]] % len(shades)]
+        members[facts["family"]] += 1
+        candidates = [(place + shift) % len(LOOKS) for shift in range(len(LOOKS))]
+        look = next((look for look in candidates if (color, look) not in taken), candidates[0])
+        taken.add((color, look))
+        marker, dashes = LOOKS[look]
+        found[name] = {"color": color, "marker": marker, "ls": dashes}
+    return found

@@ -40,7 +40,7 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
                     _strip.blank(ax)
             if not end:
                 _strip.say(row[0], scores[name])
-            _strip.label(row[0], f"{name}\n{end}".strip(), inputs.methods[name]["color"])
+            _strip.label(row[0], f"{name}\n{end}".strip())
         for ax, title in zip(axes[0], among, strict=True):
             ax.set_title(title, loc="left", fontsize=9)
         figure.suptitle(f"{task.title}; {_strip.FRAMED}", x=0.01, ha="left", fontsize=9)

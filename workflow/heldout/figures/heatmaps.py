@@ -33,7 +33,7 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
         rows: list[dict[str, Any]] = [{"label": "test image", "pictures": images, "captions": captions}]
         for name in subject["methods"]:
             rows += _rows(task, name, positions, images)
-        yield subject["stem"], _figure(task, rows, task.is_anomalous[positions], inputs)
+        yield subject["stem"], _figure(task, rows, task.is_anomalous[positions])
 
 
 def residual(images: Tensor, made: Tensor) -> Tensor:
@@ -45,17 +45,17 @@ def _rows(task: Task, name: str, positions: np.ndarray, images: Tensor) -> list[
     """The two rows of a method, or one that says why it has failed."""
     scores = task.scores(name)
     if isinstance(scores, str):
-        return [{"method": name, "label": name, "failed": scores}]
+        return [{"label": name, "failed": scores}]
     with task.read_by(name) as (method, model):
         made = method.rebuild(model, images, task.keys(positions))
     captions = [f"{score:.4g}" for score in scores[positions]]
     return [
-        {"method": name, "label": f"{name}: x'", "pictures": made, "captions": []},
-        {"method": name, "label": "|x - x'|, score", "map": residual(images, made).numpy(), "captions": captions},
+        {"label": f"{name}: x'", "pictures": made, "captions": []},
+        {"label": "|x - x'|, score", "map": residual(images, made).numpy(), "captions": captions},
     ]
 
 
-def _figure(task: Task, rows: list[dict[str, Any]], is_anomalous: np.ndarray, inputs: Inputs) -> Figure:
+def _figure(task: Task, rows: list[dict[str, Any]], is_anomalous: np.ndarray) -> Figure:
     lines = [int(bool(row.get("captions"))) for row in rows]
     count = len(is_anomalous)
     width, height = _strip.size(count, lines)
@@ -75,7 +75,6 @@ def _figure(task: Task, rows: list[dict[str, Any]], is_anomalous: np.ndarray, in
             _strip.bar(ax, drawn, of_row)
         else:
             _strip.draw(ax, _strip.displayed(row["pictures"]), is_anomalous, row["captions"], count)
-        color = inputs.methods[row["method"]]["color"] if "method" in row else "black"
-        _strip.label(ax, row["label"], color)
+        _strip.label(ax, row["label"])
     figure.suptitle(f"{task.title}; {_strip.FRAMED}", x=0.01, ha="left", fontsize=9)
     return figure

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
-from heldout.figures import _strip
+from heldout.figures import _strip, _style
 from heldout.figures._task import Task
 from heldout.numerics.blocks import in_blocks
 
@@ -33,6 +33,7 @@ BLOCK = 64  # points of the plane in one forward
 @registry.figure("latent_path", one_per="held_out", reads=("checkpoints", "scores", "labels"), shows="find", latent=2)
 def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its file's stem; of several seeds, the first is shown."""
+    lines = _style.lines(inputs.methods)
     for subject in subjects:
         task = Task(inputs, subject)
         positions = np.concatenate(task.some(1))
@@ -51,7 +52,7 @@ def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[st
                 axis = axis_around(paths)
                 planes = [losses(model.generator, image, axis) for image in images]
             for ax, position, image, plane, path in zip(row, positions, images, planes, paths, strict=True):
-                drawn = draw(ax, axis.numpy(), plane, path.numpy(), inputs.methods[name]["color"])
+                drawn = draw(ax, axis.numpy(), plane, path.numpy(), lines[name]["color"])
                 figure.colorbar(drawn, ax=ax, format="%.4g").ax.tick_params(labelsize=6)
                 kind = "anomalous" if task.is_anomalous[position] else "normal"
                 title = f"{name}, {kind}: {task.classes[position]}, score {scores[position]:.4g}"

@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
+from heldout.figures._style import ANOMALOUS, NORMAL
 from heldout.planning.tasks import title
 
 COLUMNS = 3
-NORMAL, ANOMALOUS = "#0072b2", "#d55e00"
 
 
 @registry.figure("scores", one_per="held_out", reads=("tables",))
@@ -47,9 +47,10 @@ def draw(ax: Axes, histogram: pd.DataFrame) -> None:
     """
     edges = [*histogram.low, histogram.high.iloc[-1]]
     width = (histogram.high - histogram.low).to_numpy()
-    for column, color, hatch in (("normal", NORMAL, None), ("anomalous", ANOMALOUS, "///")):
+    looks = {"normal": {"color": NORMAL}, "anomalous": {"color": ANOMALOUS, "alpha": 0.4, "hatch": "///"}}
+    for column, look in looks.items():
         counts = histogram[column].to_numpy()
         density = counts / (max(counts.sum(), 1) * width)
-        ax.stairs(density, edges, color=color, fill=True, alpha=0.35, hatch=hatch, label=column)
+        ax.stairs(density, edges, fill=True, label=column, **look)
     ax.set(xlabel="anomaly score", ylabel="density", yticks=[])
     ax.xaxis.set_major_locator(MaxNLocator(4))

@@ -76,10 +76,11 @@ def search(
 
 @registry.method(
     "adgan",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("generator",),
     cost="starts x steps forwards and backwards of the generator, with a copy of its weights per start",
     cost_class="joint search",
-    color="#d55e00",
+    family="search",
     default_model="wgan",
     offers=("rebuild", "find"),
     when={"begin=encoder": {"reads": ["encoder"]}},

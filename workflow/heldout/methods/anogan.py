@@ -34,10 +34,11 @@ class Params(LatentParams):
 
 @registry.method(
     "anogan",
+    paper="Schlegl et al., IPMI 2017",
     reads=("generator", "discriminator"),
     cost="steps forwards and backwards of generator and discriminator",
     cost_class="search",
-    color="#0072b2",
+    family="search",
     default_model="dcgan",
     components=("residual", "feature"),
     offers=("rebuild", "find"),

@@ -36,10 +36,11 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "combine",
+    paper="SIGKDD Explorations 2024",
     reads=("scores",),
     cost="nothing beside the methods that it joins",
     cost_class="join",
-    color="#000000",
+    family="combination",
     when={"by=svm": {"supervision": "semi-supervised"}, "by=logistic": {"supervision": "semi-supervised"}},
     small={"block": 4},
 )

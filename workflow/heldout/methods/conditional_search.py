@@ -43,10 +43,11 @@ class OfOneClass(nn.Module):
 
 @registry.method(
     "conditional_search",
+    paper="ours",
     reads=("conditional_generator",),
     cost="normal classes x starts x steps forwards and backwards of the generator",
     cost_class="search",
-    color="#882255",
+    family="search",
     default_model="cgan",
     offers=("rebuild",),
     small={"starts": 3, "steps": 2, "block": 4},

@@ -14,10 +14,11 @@ from heldout.numerics.blocks import in_blocks
 
 @registry.method(
     "deep_svdd",
+    paper="Ruff et al., ICML 2018",
     reads=("embedding", "centre"),
     cost="one forward",
     cost_class="forward",
-    color="#1b7f8c",
+    family="output",
     default_model="deep_svdd",
     small={"block": 4},
 )

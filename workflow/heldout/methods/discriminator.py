@@ -15,10 +15,11 @@ from heldout.numerics.blocks import in_blocks
 
 @registry.method(
     "discriminator",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("discriminator",),
     cost="one forward",
     cost_class="forward",
-    color="#009e73",
+    family="output",
     default_model="wgan",
     small={"block": 4},
 )

@@ -38,10 +38,11 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "egbad",
+    paper="Zenati et al., arXiv 2018",
     reads=("encoder", "generator", "joint_discriminator"),
     cost="one forward of encoder and generator, two of the discriminator",
     cost_class="forward",
-    color="#4b0082",
+    family="encoder",
     default_model="bigan",
     components=("residual", "discrimination"),
     offers=("rebuild",),

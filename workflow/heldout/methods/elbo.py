@@ -24,10 +24,11 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "elbo",
+    paper="Kingma, Welling, ICLR 2014",
     reads=("posterior", "log_likelihood"),
     cost="one forward of the encoder, draws forwards of the decoder",
     cost_class="forward",
-    color="#5e3c99",
+    family="autoencoder",
     default_model="vae",
     components=("reconstruction", "kl"),
     small={"draws": 3, "block": 4},

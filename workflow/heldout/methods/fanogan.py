@@ -23,10 +23,11 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "fanogan",
+    paper="Schlegl et al., Medical Image Analysis 2019",
     reads=("encoder", "generator", "discriminator"),
     cost="one forward of encoder, generator and discriminator, each twice at most",
     cost_class="forward",
-    color="#56b4e9",
+    family="encoder",
     default_model="izi_encoder",
     components=("residual", "feature", "latent"),
     offers=("rebuild",),

@@ -36,10 +36,11 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "ganomaly",
+    paper="Akcay et al., ACCV 2018",
     reads=("encoder", "decoder", "second_encoder"),
     cost="one forward of two encoders and the decoder",
     cost_class="forward",
-    color="#117733",
+    family="encoder",
     default_model="ganomaly",
     components=("latent", "contextual", "scaled"),
     offers=("rebuild",),

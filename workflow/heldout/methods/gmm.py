@@ -41,10 +41,11 @@ class Params(features.FeatureParams):
 
 @registry.method(
     "gmm",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("images",),
     cost="one density per Gaussian",
     cost_class="fit",
-    color="#c51b7d",
+    family="shallow",
     when=features.WHEN,
     small={"block": 4},
 )

@@ -23,10 +23,11 @@ class Params(features.FeatureParams):
 
 @registry.method(
     "isolation_forest",
+    paper="Liu et al., ICDM 2008",
     reads=("images",),
     cost="trees comparisons",
     cost_class="fit",
-    color="#e69f00",
+    family="shallow",
     when=features.WHEN,
     small={"trees": 5},
 )

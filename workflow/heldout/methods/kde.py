@@ -42,10 +42,11 @@ class Params(features.FeatureParams):
 
 @registry.method(
     "kde",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("images",),
     cost="one kernel per training image, or centre",
     cost_class="fit",
-    color="#8c510a",
+    family="shallow",
     when=features.WHEN,
     small={"folds": 3, "block": 4},
 )

@@ -11,7 +11,13 @@ from heldout import registry
 
 
 @registry.method(
-    "mean_image", reads=("images",), cost="one subtraction", cost_class="fit", color="#7f7f7f", small={"block": 4}
+    "mean_image",
+    paper="ours",
+    reads=("images",),
+    cost="one subtraction",
+    cost_class="fit",
+    family="floor",
+    small={"block": 4},
 )
 class MeanImage:
     def __init__(self, params: registry.MethodParams) -> None:

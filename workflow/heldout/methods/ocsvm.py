@@ -60,10 +60,11 @@ class Params(features.FeatureParams):
 
 @registry.method(
     "ocsvm",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("images",),
     cost="one kernel per support vector",
     cost_class="fit",
-    color="#35978f",
+    family="shallow",
     when=features.WHEN,
     small={"block": 4},
 )

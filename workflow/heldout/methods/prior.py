@@ -19,10 +19,11 @@ class Params(SearchParams):
 
 @registry.method(
     "prior",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("generator",),
     cost="as adgan: the same search",
     cost_class="joint search",
-    color="#cc79a7",
+    family="search",
     default_model="wgan",
     small={"starts": 3, "steps": 2, "block": 4},
 )

@@ -24,10 +24,11 @@ class Params(registry.MethodParams):
 
 @registry.method(
     "reconstruction",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("autoencoder",),
     cost="one forward of encoder and decoder",
     cost_class="forward",
-    color="#7f5539",
+    family="autoencoder",
     default_model="dcae",
     offers=("rebuild",),
     small={"block": 4},

@@ -25,7 +25,13 @@ class Params(registry.MethodParams):
 
 
 @registry.method(
-    "standardised_norm", reads=("images",), cost="one division", cost_class="fit", color="#4d4d4d", small={"block": 4}
+    "standardised_norm",
+    paper="ours",
+    reads=("images",),
+    cost="one division",
+    cost_class="fit",
+    family="floor",
+    small={"block": 4},
 )
 class StandardisedNorm:
     def __init__(self, params: Params) -> None:

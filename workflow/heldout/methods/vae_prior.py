@@ -15,10 +15,11 @@ from heldout.numerics.blocks import in_blocks
 
 @registry.method(
     "vae_prior",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("posterior",),
     cost="one forward of the encoder",
     cost_class="forward",
-    color="#8073ac",
+    family="autoencoder",
     default_model="vae",
     small={"block": 4},
 )

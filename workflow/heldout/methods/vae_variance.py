@@ -17,10 +17,11 @@ from heldout.numerics.blocks import in_blocks
 
 @registry.method(
     "vae_variance",
+    paper="Deecke et al., ECML-PKDD 2018",
     reads=("posterior",),
     cost="one forward of the encoder",
     cost_class="forward",
-    color="#b8a2d9",
+    family="autoencoder",
     default_model="vae",
     small={"block": 4},
 )

@@ -44,6 +44,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "bigan",
+    paper="Donahue et al., ICLR 2017",
     provides=("encoder", "generator", "joint_discriminator", "autoencoder"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )

@@ -74,6 +74,7 @@ class ConditionalDiscriminator(nn.Module):
 
 @registry.model(
     "cgan",
+    paper="Mirza, Osindero, arXiv 2014",
     provides=("conditional_generator", "discriminator"),
     conditional=True,
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},

@@ -36,7 +36,10 @@ class Params(registry.ModelParams):
 
 
 @registry.model(
-    "dcae", provides=("autoencoder", "encoder", "decoder"), small={"steps": 2, "batch": 4, "latent": 8, "width": 4}
+    "dcae",
+    paper="Deecke et al., ECML-PKDD 2018",
+    provides=("autoencoder", "encoder", "decoder"),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
 class DCAE(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:

@@ -30,7 +30,10 @@ class Params(registry.ModelParams):
 
 
 @registry.model(
-    "dcgan", provides=("generator", "discriminator"), small={"steps": 2, "batch": 4, "latent": 8, "width": 4}
+    "dcgan",
+    paper="Goodfellow et al., NeurIPS 2014",
+    provides=("generator", "discriminator"),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
 class DCGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:

@@ -55,6 +55,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "deep_svdd",
+    paper="Ruff et al., ICML 2018",
     provides=("embedding", "centre"),
     small={"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4},
 )

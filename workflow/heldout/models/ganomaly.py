@@ -58,6 +58,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "ganomaly",
+    paper="Akcay et al., ACCV 2018",
     provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )

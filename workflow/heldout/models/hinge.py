@@ -35,6 +35,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "hinge",
+    paper="Miyato et al., ICLR 2018",
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "discriminator_steps": 2, "latent": 8, "width": 4},
 )

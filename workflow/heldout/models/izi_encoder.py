@@ -35,6 +35,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "izi_encoder",
+    paper="Schlegl et al., Medical Image Analysis 2019",
     provides=("encoder", "generator", "discriminator", "autoencoder"),
     reads=("generator", "discriminator"),
     default_parent="wgan_gp",

@@ -33,7 +33,10 @@ class Params(registry.ModelParams):
 
 
 @registry.model(
-    "lsgan", provides=("generator", "discriminator"), small={"steps": 2, "batch": 4, "latent": 8, "width": 4}
+    "lsgan",
+    paper="Mao et al., ICCV 2017",
+    provides=("generator", "discriminator"),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
 class LSGAN(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:

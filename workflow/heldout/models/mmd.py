@@ -41,7 +41,12 @@ class Params(registry.ModelParams):
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
 
-@registry.model("mmd", provides=("generator",), small={"steps": 2, "batch": 4, "latent": 8, "width": 4})
+@registry.model(
+    "mmd",
+    paper="Li et al., ICML 2015",
+    provides=("generator",),
+    small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
+)
 class MMD(nn.Module):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()

@@ -46,6 +46,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "vae",
+    paper="Kingma, Welling, ICLR 2014",
     provides=("generator", "encoder", "autoencoder", "posterior", "log_likelihood"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )

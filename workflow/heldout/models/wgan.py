@@ -31,6 +31,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "wgan",
+    paper="Arjovsky et al., ICML 2017",
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
 )

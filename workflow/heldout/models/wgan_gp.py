@@ -38,6 +38,7 @@ class Params(registry.ModelParams):
 
 @registry.model(
     "wgan_gp",
+    paper="Gulrajani et al., NeurIPS 2017",
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
 )

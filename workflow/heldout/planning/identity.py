@@ -74,7 +74,7 @@ def file_digest(path: Path) -> str:
 
 @cache
 def _numbers_digest(path: Path) -> str:
-    """Return the same without what a plug-in says of itself: its registration (`color`, `cost`) and small trial."""
+    """Return the same without what a plug-in says of itself: its registration (`family`, `cost`) and small trial."""
     return digest(_outline(_Unregistered().visit(ast.parse(path.read_text(encoding="utf-8")))))
 
 

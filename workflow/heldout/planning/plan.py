@@ -272,7 +272,7 @@ class Plan:
                 shown(entry): {
                     "method": entry.plugin,
                     "model": entry.model,
-                    "color": methods[entry.plugin]["color"],
+                    "family": methods[entry.plugin]["family"],
                     "supervision": entry.supervision,
                 }
                 for entry in self._floor_first()

@@ -20,7 +20,11 @@ def generate() -> dict[str, Any]:
     for kind in registry.KINDS:
         for name in registry.names(kind):
             entry = registry.load(kind, name)
-            plugins[kind][name] = {"source": plugin_digest(kind, name), **_paper(entry.plugin), **entry.facts}
+            plugins[kind][name] = {
+                "source": plugin_digest(kind, name),
+                "summary": _summary(entry.plugin),
+                **entry.facts,
+            }
             if entry.params is not None:
                 definitions[f"{kind}.{name}"] = _parameters(kind, name, entry.params)
     for kind in NAMED:
@@ -68,7 +72,6 @@ def _entries(kind: str, names: list[str]) -> dict[str, Any]:
     return {"properties": own, "additionalProperties": {"oneOf": variants}}
 
 
-def _paper(plugin: Any) -> dict[str, str]:
-    documentation = inspect.cleandoc(sys.modules[plugin.__module__].__doc__)
-    source = documentation.partition("Source: ")[2].partition("\n\n")[0].partition("\nDeviations:")[0]
-    return {"summary": documentation.partition("\n")[0], "paper": " ".join(source.split())}
+def _summary(plugin: Any) -> str:
+    """Return the first line of a plug-in's file."""
+    return inspect.cleandoc(sys.modules[plugin.__module__].__doc__).partition("\n")[0]

@@ -1,46 +1,24 @@
-"""The tables of entries: what `heldout models` and `heldout methods` print, and the same in README."""
+"""The tables of datasets, models and methods: what the command line prints, and the same in README."""
 
-import re
-from typing import Any
+import ast
+
+from tabulate import tabulate
 
 from heldout import registry
 from heldout.planning import schema
 
 README = registry.PACKAGE.parent.parent / "README.md"
 LISTED = ("model", "method")  # the kinds whose tables stand in README
-YEAR = re.compile(r"(.*?\b(?:19|20)\d\d)\b")
-SEVERAL_AUTHORS = 3
-
-
-def table(kind: str) -> list[list[str]]:
-    """Return a row of words per entry under a row of headings."""
-    plugins = schema.plugins(kind)
-    if kind == "method":
-        headings = ["method", "reads", "cost", "paper", "what it is"]
-        rows = [
-            [name, facts["default_model"] or " ".join(facts["reads"]), facts["cost_class"], *_words(facts)]
-            for name, facts in plugins.items()
-        ]
-    elif kind == "model":
-        headings = ["model", "trained on", "paper", "what it is"]
-        rows = [[name, facts["default_model"] or "images", *_words(facts)] for name, facts in plugins.items()]
-    else:
-        headings = [kind, "what it is"]
-        rows = [[name, facts["summary"]] for name, facts in plugins.items()]
-    return [headings, *rows]
 
 
 def text(kind: str) -> str:
-    """Return the table in columns, for a terminal."""
-    rows = table(kind)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    """Return the table of all entries of a kind, for a terminal."""
+    return tabulate(_table(kind), headers="keys", tablefmt="plain", disable_numparse=True)
 
 
 def markdown(kind: str) -> str:
-    headings, *rows = table(kind)
-    code = [[f"`{row[0]}`", *row[1:]] for row in rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, ["---"] * len(headings), *code])
+    rows = [row | {kind: f"`{row[kind]}`"} for row in _table(kind)]
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 
 def renewed(readme: str) -> str:
@@ -53,16 +31,21 @@ def renewed(readme: str) -> str:
     return readme
 
 
-def short_paper(source: str) -> str:
-    """Return `First et al., venue year` of a plug-in's `Source:` paragraph; `ours` where it says so."""
-    if source.startswith("ours"):
-        return "ours"
-    cited = YEAR.match(source)
-    assert cited, f"no year in the source: {source}"
-    *authors, venue = cited[1].split(", ")
-    named = [f"{authors[0]} et al."] if len(authors) >= SEVERAL_AUTHORS else authors
-    return ", ".join([*named, venue])
+def documentation(kind: str, name: str) -> str | None:
+    """Return the docstring of a plug-in's file (summary, formula, source, deviations) without importing it."""
+    path = registry.PACKAGE / f"{kind}s" / f"{name}.py"
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 
-def _words(facts: dict[str, Any]) -> list[str]:
-    return [short_paper(facts["paper"]), facts["summary"]]
+def _table(kind: str) -> list[dict[str, str]]:
+    """Return a row per entry: its cells by their headings."""
+    rows = []
+    for name, facts in schema.plugins(kind).items():
+        cells = {}
+        if kind == "model":
+            cells = {"trained on": facts["default_model"] or "images", "paper": facts["paper"]}
+        if kind == "method":
+            reads = facts["default_model"] or " ".join(facts["reads"])
+            cells = {"reads": reads, "cost": facts["cost_class"], "paper": facts["paper"]}
+        rows.append({kind: name, **cells, "what it is": facts["summary"]})
+    return rows

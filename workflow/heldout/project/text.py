@@ -1,14 +1,14 @@
 """How the verbs print tables and times."""
 
+from textwrap import indent
+
+from tabulate import tabulate
 from tqdm import tqdm
 
 
 def aligned(table: list[list[str]]) -> str:
-    """Return rows of cells as columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )
+    """Return rows of cells as indented columns."""
+    return indent(tabulate(table, tablefmt="plain", disable_numparse=True), "  ")
 
 
 def duration(seconds: float | None) -> str:
