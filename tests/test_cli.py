@@ -3,13 +3,25 @@
 import subprocess
 import sys
 
+import typer
+
 from heldout import registry
+from heldout.cli import PLUGINS, RESULTS, STEPS, app
 from heldout.project.failures import explain
 
 
 def heldout(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from heldout.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-m", "heldout", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_verb_in_a_group_with_one_line():
+    lines = heldout("--help").stdout.splitlines()
+    groups = [line for line in lines if line.startswith("╭─")]
+    assert ["Options" in group for group in groups].count(False) == 3
+    for name, command in typer.main.get_command(app).commands.items():
+        described = [line for line in lines if line.startswith(f"│ {name} ")]
+        assert command.rich_help_panel in (PLUGINS, RESULTS, STEPS)
+        assert len(described) == 1 and command.get_short_help_str(200).rstrip(".") in described[0]
 
 
 def test_every_entry_is_listed_with_its_summary():

@@ -85,4 +85,4 @@ def _peak_memory(count: int) -> float:
 
 
 def _command(*words: str) -> None:
-    subprocess.run([sys.executable, "-c", "from heldout.cli import main; main()", *words], check=True)
+    subprocess.run([sys.executable, "-m", "heldout", *words], check=True)

@@ -1,4 +1,7 @@
-"""The `heldout` command: one verb per step of the workflow, so that any job can be repeated by hand."""
+"""Train GANs on normal images, score test images, and compare the methods.
+
+`snakemake --cores all` runs a whole experiment by these commands; each of them also works by hand.
+"""
 
 import json
 import os
@@ -24,135 +27,59 @@ THREADS_VARIABLES = (
     "TORCHINDUCTOR_COMPILE_THREADS",
 )
 
+PLUGINS = "Datasets, models and methods"
+RESULTS = "Results"
+STEPS = "Steps of the workflow, as Snakemake calls them"
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 S = TypeVar("S", TrainSpec, ScoreSpec)
-Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; Snakemake prints it")]
+Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; `snakemake -n -p` prints it")]
 File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-JobsPerGpu = Annotated[int, typer.Option(help="trainings and scorings that share a GPU; further ones wait", min=1)]
-SaveEvery = Annotated[int, typer.Option(help="seconds between saves of what is done")]
+JobsPerGpu = Annotated[int, typer.Option(help="how many trainings and scorings may share a GPU; others wait", min=1)]
+SaveEvery = Annotated[int, typer.Option(help="seconds between saves of unfinished work")]
 Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address that holds the files")]
-Entry = Annotated[str | None, typer.Argument(help="an entry, for its parameters")]
-Experiments = Annotated[list[Path] | None, typer.Argument(help="further experiment files")]
+Entry = Annotated[str | None, typer.Argument(help="the name of one, to show its parameters")]
+Experiments = Annotated[list[Path] | None, typer.Argument(help="experiment files outside the project's folders")]
 
 
-@app.command()
-def fetch(
-    dataset: str,
-    folder: File,
-    mirror: Mirror = "",
-) -> None:
-    """Bring the official files of a dataset, or of weights, to a folder, each with its published checksum."""
-    from heldout.stages.fetch import fetch
-
-    fetch(dataset, folder, mirror or None)
+@app.command(rich_help_panel=PLUGINS)
+def datasets(entry: Entry = None) -> None:
+    """List the datasets, or the classes and options of one."""
+    _describe("dataset", entry)
 
 
-@app.command()
-def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
-    """Write a dataset as one uint8 array and a table of labels."""
-    from heldout.stages.prepare import prepare
-
-    prepare(PrepareSpec.parse(spec), raw, images, labels)
+@app.command(rich_help_panel=PLUGINS)
+def models(entry: Entry = None) -> None:
+    """List the models, or the parameters of one."""
+    _describe("model", entry)
 
 
-@app.command()
-def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
-    """Write which image plays which part in a task."""
-    from heldout.stages.split import split
-
-    split(SplitSpec.parse(spec), images, labels, manifest)
+@app.command(rich_help_panel=PLUGINS)
+def methods(entry: Entry = None) -> None:
+    """List the methods, or the parameters of one."""
+    _describe("method", entry)
 
 
-@app.command()
-def train(
-    spec: Spec,
-    images: File,
-    split: File,
-    checkpoint: File,
-    parent: Annotated[Path | None, typer.Option(help="the checkpoint of the model it is trained on")] = None,
-    device: Device = "auto",
-    jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
-    save_every: SaveEvery = SAVE_EVERY_S,
-) -> None:
-    """Train a model on the normal images and write its checkpoint."""
-    planned = _on_its_threads(TrainSpec.parse(spec))
-    from heldout.stages.train import train
+@app.command(rich_help_panel=PLUGINS)
+def schema() -> None:
+    """Renew what is generated from the plug-ins' files."""
+    from heldout.planning.schema import PATH
+    from heldout.planning.schema_from_code import text
+    from heldout.project import listing
+    from heldout.storage.files import write_text
 
-    _report_failure(train(planned, images, split, checkpoint, device, parent, save_every, jobs_per_gpu))
+    write_text(PATH, text())
+    write_text(listing.README, listing.renewed(listing.README.read_text(encoding="utf-8")))
+    print(f"wrote {PATH} and the tables in {listing.README}")
 
 
-@app.command()
-def score(
-    spec: Spec,
-    images: File,
-    split: File,
-    scores: File,
-    checkpoint: Annotated[Path | None, typer.Option()] = None,
-    joined: Annotated[list[Path] | None, typer.Option(help="scores of other methods that it joins")] = None,
-    weights: Annotated[Path | None, typer.Option(help="folder of fetched weights")] = None,
-    device: Device = "auto",
-    jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
-    memory: Annotated[
-        int | None, typer.Option(help="MiB it may hold: on a GPU of its memory, else of RAM", min=1)
-    ] = None,
-    save_every: SaveEvery = SAVE_EVERY_S,
-) -> None:
-    """Score the test images with a method."""
-    planned = _on_its_threads(ScoreSpec.parse(spec))
-    from heldout.stages.score import Sources, score
-
-    sources = Sources(checkpoint, joined or [], weights)
-    _report_failure(score(planned, images, split, sources, scores, device, save_every, jobs_per_gpu, memory))
-
-
-@app.command()
-def evaluate(inputs: File) -> None:
-    """Join the test labels to the scores of an experiment: metrics with intervals, ROC curves, histograms."""
-    from heldout.evaluation.evaluate import evaluate
-
-    evaluate(inputs)
-
-
-@app.command()
-def tables(inputs: File) -> None:
-    """Write an experiment's AUROC and runtime tables and metrics.json."""
-    from heldout.evaluation.tables import write_tables
-
-    write_tables(inputs)
-
-
-@app.command()
-def figure(kind: str, inputs: File) -> None:
-    """Draw every figure of a kind for an experiment."""
-    from heldout.figures._drawing import draw
-
-    draw(kind, inputs)
-
-
-@app.command()
-def manifest(inputs: File) -> None:
-    """List every file that an experiment's results were made from, with hashes."""
-    from heldout.evaluation.manifest import write_manifest
-
-    write_manifest(inputs)
-
-
-@app.command()
-def status(experiments: Experiments = None) -> None:
-    """Show what of each experiment is present, missing or failed, and what no experiment names."""
-    from heldout.project import inventory
-    from heldout.project.status import status
-
-    print(status(inventory.experiments(experiments or [])))
-
-
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
-    """Say how many trainings and scorings an experiment asks for, and about how long they take.
+    """Estimate how much an experiment runs, and how long it takes.
 
-    By earlier timings, or where nothing like it has run by a trial of a few steps.
+    Estimates come from earlier timings on this machine; where there are none, from a trial of a few steps.
     """
     from heldout.project import inventory
     from heldout.project.cost import cost
@@ -160,20 +87,29 @@ def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] 
     print(cost(inventory.experiment(experiment)))
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
+def status(experiments: Experiments = None) -> None:
+    """Show which results are present, missing or failed."""
+    from heldout.project import inventory
+    from heldout.project.status import status
+
+    print(status(inventory.experiments(experiments or [])))
+
+
+@app.command(rich_help_panel=RESULTS)
 def timeline(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
-    """Draw what an experiment's last run did on each core; say which share was spent training and scoring."""
+    """Draw what each core did in an experiment's last run."""
     from heldout.project import inventory
     from heldout.project.timeline import timeline
 
     print(timeline(inventory.experiment(experiment)))
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def splits(
-    manifests: Annotated[list[Path] | None, typer.Argument(help="split manifests; none: all here")] = None,
+    manifests: Annotated[list[Path] | None, typer.Argument(help="split manifests; none: all in data/splits")] = None,
 ) -> None:
-    """List split manifests: who is normal, how many images in each part. Two are compared as well."""
+    """List the splits that were made, or compare two of them."""
     from heldout.project import splits
 
     found = splits.manifests(manifests or [])
@@ -182,33 +118,9 @@ def splits(
         print(splits.comparison(*found.values()))
 
 
-@app.command()
-def prune(
-    experiments: Experiments = None,
-    yes: Annotated[bool, typer.Option("--yes", help="delete them; else they are only listed")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead: a run tries them anew")] = False,
-) -> None:
-    """List what no experiment names, and delete it with --yes."""
-    from heldout.project import inventory
-    from heldout.project.prune import delete, failures, superfluous
-
-    if failed and experiments:
-        raise HeldoutError("--failed is about every recorded failure here; leave out the experiment files")
-    entries = failures() if failed else superfluous(inventory.experiments(experiments or []))
-    files = [path for entry in entries for path in entry.files]
-    size = inventory.readable(sum(entry.size for entry in entries))
-    for path in files:
-        print(path)
-    if not yes:
-        print(f"{len(files)} files, {size}" + ("; nothing was deleted: add --yes" if files else ""))
-        return
-    pruned = delete(entries)
-    print(f"{pruned.deleted} files deleted, {size}; {pruned.recorded} of them stay in earlier commits of DVC's records")
-
-
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def verify() -> None:
-    """Hash every checkpoint and score anew, against its spec and DVC's records; exit with 1 if one is damaged."""
+    """Check every checkpoint and score against its recorded hash."""
     from heldout.project import dvc_records
     from heldout.project.inventory import require_project
     from heldout.project.verify import remedy, verify
@@ -230,9 +142,33 @@ def verify() -> None:
         raise HeldoutError(f"delete what is damaged, then `dvc pull` or run snakemake again: {rm}")
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
+def prune(
+    experiments: Experiments = None,
+    yes: Annotated[bool, typer.Option("--yes", help="delete the files; without it they are only listed")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead; a run tries them again")] = False,
+) -> None:
+    """List the files that no experiment needs; --yes deletes them."""
+    from heldout.project import inventory
+    from heldout.project.prune import delete, failures, superfluous
+
+    if failed and experiments:
+        raise HeldoutError("--failed is about every recorded failure here; leave out the experiment files")
+    entries = failures() if failed else superfluous(inventory.experiments(experiments or []))
+    files = [path for entry in entries for path in entry.files]
+    size = inventory.readable(sum(entry.size for entry in entries))
+    for path in files:
+        print(path)
+    if not yes:
+        print(f"{len(files)} files, {size}" + ("; nothing was deleted: add --yes" if files else ""))
+        return
+    pruned = delete(entries)
+    print(f"{pruned.deleted} files deleted, {size}; {pruned.recorded} of them stay in earlier commits of DVC's records")
+
+
+@app.command(rich_help_panel=RESULTS)
 def save() -> None:
-    """Have DVC record every dataset, checkpoint and score here, without forgetting what it has recorded."""
+    """Record every dataset, checkpoint and score with DVC."""
     from heldout.project import inventory
     from heldout.project.save import save
 
@@ -252,35 +188,104 @@ def save() -> None:
         )
 
 
-@app.command()
-def schema() -> None:
-    """Renew what is generated from the plug-ins' files: the stored schema of all parameters, and README's tables."""
-    from heldout.planning.schema import PATH
-    from heldout.planning.schema_from_code import text
-    from heldout.project import listing
-    from heldout.storage.files import write_text
+@app.command(rich_help_panel=STEPS)
+def fetch(
+    dataset: str,
+    folder: File,
+    mirror: Mirror = "",
+) -> None:
+    """Fetch the official files of a dataset and check them."""
+    from heldout.stages.fetch import fetch
 
-    write_text(PATH, text())
-    write_text(listing.README, listing.renewed(listing.README.read_text(encoding="utf-8")))
-    print(f"wrote {PATH} and the tables in {listing.README}")
-
-
-@app.command()
-def datasets(entry: Entry = None) -> None:
-    """List the datasets, or one's classes and options."""
-    _describe("dataset", entry)
+    fetch(dataset, folder, mirror or None)
 
 
-@app.command()
-def models(entry: Entry = None) -> None:
-    """List the models, or one's parameters."""
-    _describe("model", entry)
+@app.command(rich_help_panel=STEPS)
+def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
+    """Write a dataset as one array and a table of labels."""
+    from heldout.stages.prepare import prepare
+
+    prepare(PrepareSpec.parse(spec), raw, images, labels)
 
 
-@app.command()
-def methods(entry: Entry = None) -> None:
-    """List the methods, or one's parameters."""
-    _describe("method", entry)
+@app.command(rich_help_panel=STEPS)
+def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
+    """Write which images are for training and which for testing."""
+    from heldout.stages.split import split
+
+    split(SplitSpec.parse(spec), images, labels, manifest)
+
+
+@app.command(rich_help_panel=STEPS)
+def train(
+    spec: Spec,
+    images: File,
+    split: File,
+    checkpoint: File,
+    parent: Annotated[Path | None, typer.Option(help="the checkpoint of the model it is trained on")] = None,
+    device: Device = "auto",
+    jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
+    save_every: SaveEvery = SAVE_EVERY_S,
+) -> None:
+    """Train a model on the normal images."""
+    planned = _on_its_threads(TrainSpec.parse(spec))
+    from heldout.stages.train import train
+
+    _report_failure(train(planned, images, split, checkpoint, device, parent, save_every, jobs_per_gpu))
+
+
+@app.command(rich_help_panel=STEPS)
+def score(
+    spec: Spec,
+    images: File,
+    split: File,
+    scores: File,
+    checkpoint: Annotated[Path | None, typer.Option()] = None,
+    joined: Annotated[list[Path] | None, typer.Option(help="score files that the method combines")] = None,
+    weights: Annotated[Path | None, typer.Option(help="folder of fetched weights")] = None,
+    device: Device = "auto",
+    jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
+    memory: Annotated[int | None, typer.Option(help="memory limit in MiB, of the GPU or else of RAM", min=1)] = None,
+    save_every: SaveEvery = SAVE_EVERY_S,
+) -> None:
+    """Score the test images with a method."""
+    planned = _on_its_threads(ScoreSpec.parse(spec))
+    from heldout.stages.score import Sources, score
+
+    sources = Sources(checkpoint, joined or [], weights)
+    _report_failure(score(planned, images, split, sources, scores, device, save_every, jobs_per_gpu, memory))
+
+
+@app.command(rich_help_panel=STEPS)
+def evaluate(inputs: File) -> None:
+    """Compute metrics, intervals and curves from the scores."""
+    from heldout.evaluation.evaluate import evaluate
+
+    evaluate(inputs)
+
+
+@app.command(rich_help_panel=STEPS)
+def tables(inputs: File) -> None:
+    """Write the tables of AUROC, AUPRC and runtime."""
+    from heldout.evaluation.tables import write_tables
+
+    write_tables(inputs)
+
+
+@app.command(rich_help_panel=STEPS)
+def figure(kind: str, inputs: File) -> None:
+    """Draw all figures of one kind for an experiment."""
+    from heldout.figures._drawing import draw
+
+    draw(kind, inputs)
+
+
+@app.command(rich_help_panel=STEPS)
+def manifest(inputs: File) -> None:
+    """List every file behind an experiment's results, with hashes."""
+    from heldout.evaluation.manifest import write_manifest
+
+    write_manifest(inputs)
 
 
 def main() -> None:
