@@ -43,3 +43,10 @@ def test_every_rule_has_a_conda_file_that_is_there():
     for rules in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
         used |= set(re.findall(r'"../../envs/(\w+)\.yaml"', rules.read_text()))
     assert used == {path.stem for path in CONDA}
+
+
+def test_readme_names_the_pinned_versions_of_pytorch():
+    named = re.findall(r"(torch(?:vision)?)==([\d.]+)", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    assert {name for name, _ in named} == {"torch", "torchvision"}
+    versions = {name: pin.partition(" ")[0] for name, pin in pinned().items()}
+    assert all(versions[name] == version for name, version in named)

@@ -1,4 +1,4 @@
-"""The tables of models and methods: complete, and the same on a terminal and in README."""
+"""The tables of models and methods: complete, and the same on a terminal and in docs/methods.md."""
 
 import re
 
@@ -12,11 +12,11 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("| ").split("|")]
 
 
-def test_readme_has_the_tables_of_todays_entries():
-    readme = listing.README.read_text(encoding="utf-8")
-    assert listing.renewed(readme) == readme, "renew README with: heldout schema"
+def test_the_page_of_methods_has_the_tables_of_todays_entries():
+    page = listing.PAGE.read_text(encoding="utf-8")
+    assert listing.renewed(page) == page, "renew docs/methods.md with: heldout schema"
     for kind in listing.LISTED:
-        assert all(f"| `{name}` " in readme for name in registry.names(kind))
+        assert all(f"| `{name}` " in page for name in registry.names(kind))
 
 
 @pytest.mark.parametrize("kind", listing.LISTED)

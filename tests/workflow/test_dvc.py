@@ -445,8 +445,7 @@ def test_an_export_without_git_runs_and_one_command_lets_dvc_work_there(first):
     assert "not a git repository" in export.dvc("status", ok=False)
     line = complaint(export.heldout("save", ok=False))
     command = re.search(r"type once: (.+)", line)[1]
-    readme = (folder / "README.md").read_text()
-    assert command in readme
+    assert command in (folder / "docs" / "reproducing.md").read_text()
     export.run("bash", "-c", command)
     export.heldout("save")
     export.dvc("push")

@@ -71,8 +71,8 @@ def schema() -> None:
     from heldout.storage.files import write_text
 
     write_text(PATH, text())
-    write_text(listing.README, listing.renewed(listing.README.read_text(encoding="utf-8")))
-    print(f"wrote {PATH} and the tables in {listing.README}")
+    write_text(listing.PAGE, listing.renewed(listing.PAGE.read_text(encoding="utf-8")))
+    print(f"wrote {PATH} and the tables in {listing.PAGE}")
 
 
 @app.command(rich_help_panel=RESULTS)

@@ -1,4 +1,4 @@
-"""The tables of datasets, models and methods: what the command line prints, and the same in README."""
+"""The tables of datasets, models and methods: what the command line prints, and the same in docs/methods.md."""
 
 import ast
 
@@ -7,8 +7,8 @@ from tabulate import tabulate
 from heldout import registry
 from heldout.planning import schema
 
-README = registry.PACKAGE.parent.parent / "README.md"
-LISTED = ("model", "method")  # the kinds whose tables stand in README
+PAGE = registry.PACKAGE.parent.parent / "docs" / "methods.md"
+LISTED = ("model", "method")  # the kinds whose tables are in it
 
 
 def text(kind: str) -> str:
@@ -21,14 +21,14 @@ def markdown(kind: str) -> str:
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 
-def renewed(readme: str) -> str:
-    """Return README's text with both tables as of now, between the comments that mark their places."""
+def renewed(page: str) -> str:
+    """Return the page's text with both tables as of now, between the comments that mark their places."""
     for kind in LISTED:
         begin, end = f"<!-- {kind}s, by: heldout schema -->\n", f"\n<!-- end of {kind}s -->"
-        before, _, rest = readme.partition(begin)
+        before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
-        readme = before + begin + markdown(kind) + end + after
-    return readme
+        page = before + begin + markdown(kind) + end + after
+    return page
 
 
 def documentation(kind: str, name: str) -> str | None:
