@@ -6,7 +6,7 @@ if not workflow.configfiles:  # an experiment file stands alone; without this, S
     configfile: "config.yaml"
 
 
-include: "workflow/rules/plan.smk"  # checks the experiment and names every file: PLAN
+include: "workflow/rules/plan.smk"  # checks the experiment and names every file: PLAN, WIRING
 include: "workflow/rules/data.smk"  # fetch, prepare, split
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"

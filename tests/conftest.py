@@ -15,8 +15,9 @@ from torch import nn
 from heldout import registry
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
-from heldout.planning import experiment
-from heldout.planning.plan import Plan, Step, labels_of
+from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
+from heldout.planning.steps import Step
 from heldout.search import private_weights
 from heldout.search.native import joint_search
 from heldout.search.native.compiling import Unavailable, library
@@ -122,15 +123,15 @@ def trained(name: str, image: ImageShape, seed: int = 0, **params: object) -> nn
 def task(tmp_path, monkeypatch, request):
     """A planned run on 100 images of noise instead of mnist5k's, split but not trained; grey ones, 16 pixels wide."""
     monkeypatch.chdir(tmp_path)
-    plan = Plan(experiment.read(EXPERIMENT, where="trial.yaml"))
+    plan = Plan(resolve(EXPERIMENT, where="trial.yaml"))
     run = plan.runs[0]
     images = noise(100, *getattr(request, "param", (1, 16))).numpy()
     for path in (run.prepared.path, run.split.path):
         (tmp_path / path).parent.mkdir(parents=True)
     np.save(run.prepared.path, images)
     digits = np.array(list("0123456789") * 10)
-    write_labels(tmp_path / labels_of(run.prepared.path), Labels(digits, np.zeros(100, bool)))
-    split(run.split.spec, run.prepared.path, labels_of(run.prepared.path), tmp_path / run.split.path)
+    write_labels(tmp_path / run.prepared.labels, Labels(digits, np.zeros(100, bool)))
+    split(run.split.spec, run.prepared.path, run.prepared.labels, tmp_path / run.split.path)
     training = run.trainings["dcgan"]
 
     def trained(device="cpu", name="dcgan", **options):
@@ -140,8 +141,8 @@ def task(tmp_path, monkeypatch, request):
 
     def scored(name, checkpoint=None, device="cpu", **options):
         step = run.scorings[name]
-        read = tmp_path / (checkpoint or step.inputs["checkpoint"].path) if step.spec.checkpoint else None
-        sources = Sources(read, [tmp_path / other.path for key, other in step.inputs.items() if key.startswith("join")])
+        read = tmp_path / (checkpoint or step.checkpoint.path) if step.spec.checkpoint else None
+        sources = Sources(read, [tmp_path / other.path for other in step.joined])
         failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, device, **options)
         return failed, read_scores(tmp_path / step.path)
 

@@ -17,7 +17,8 @@ import torch
 
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness
-from heldout.planning.plan import Plan, labels_of
+from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.search.native import joint_search
 from heldout.stages.split import split
 from heldout.storage.labels import Labels, write_labels
@@ -66,7 +67,7 @@ def _peak_memory(count: int) -> float:
         "methods": {"adgan": {"model": "dcgan", "steps": 1}},
         "threads": torch.get_num_threads(),
     }
-    (run,) = Plan(experiment.read(experiment, where="the benchmark")).runs
+    (run,) = Plan(resolve(experiment, where="the benchmark")).runs
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         prepared, training, scoring = run.prepared, run.trainings["dcgan"], run.scorings["adgan"]
         for step in (prepared, run.split, training, scoring):
@@ -75,8 +76,8 @@ def _peak_memory(count: int) -> float:
         noise = np.random.default_rng(0).integers(0, 256, (len(numbers), 1, 32, 32), dtype=np.uint8)
         np.save(prepared.path, noise)
         labels = Labels((numbers % 10).astype(str), np.zeros(len(numbers), bool))
-        write_labels(Path(labels_of(prepared.path)), labels)
-        split(run.split.spec, prepared.path, labels_of(prepared.path), run.split.path)
+        write_labels(Path(prepared.labels), labels)
+        split(run.split.spec, prepared.path, prepared.labels, run.split.path)
         read = ["--images", prepared.path, "--split", run.split.path]
         _command("train", "--spec", training.spec.canonical, *read, "--checkpoint", training.path)
         written = ["--checkpoint", training.path, "--scores", scoring.path]

@@ -13,8 +13,8 @@ import pandas as pd
 import yaml
 from scipy.stats import spearmanr
 
-from heldout.planning import experiment
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.storage.score_files import read_scores
 from tests.benchmarks._measuring import Table
 
@@ -28,9 +28,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 def measure(rounds: int) -> list[Table]:
     """Run both experiments once, whatever `rounds`: what they show is no time."""
-    plans = {
-        precision: Plan(experiment.read(_experiment(precision), where="the benchmark")) for precision in PRECISIONS
-    }
+    plans = {precision: Plan(resolve(_experiment(precision), where="the benchmark")) for precision in PRECISIONS}
     auroc = {}
     for precision in PRECISIONS:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:

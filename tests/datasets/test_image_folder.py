@@ -19,9 +19,9 @@ from heldout.errors import HeldoutError
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics.pixels import to_unit_range
-from heldout.planning import experiment
 from heldout.planning.identity import IMAGES, source_digest
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.planning.tasks import slug
 from heldout.stages.prepare import prepare
 from heldout.storage import folders
@@ -352,7 +352,7 @@ ENTRY = {"dataset": "image_folder", "folder": "data/parts", "classes": ["good", 
 
 def plan(held_out=("good",), **changes) -> Plan:
     content = EXPERIMENT | {"held_out": list(held_out), "datasets": {"parts": ENTRY | changes}}
-    return Plan(experiment.read(content, where="parts.yaml"))
+    return Plan(resolve(content, where="parts.yaml"))
 
 
 def test_identity_is_the_content_not_the_place(folder):
@@ -417,7 +417,7 @@ def test_a_mistake_in_the_entry_is_one_line(folder, changes, message):
 def test_a_required_option_is_asked_for(folder):
     content = EXPERIMENT | {"datasets": {"image_folder": {"classes": ["a", "b"]}}}
     with pytest.raises(HeldoutError, match="datasets.image_folder: image_folder needs 'folder', where it lies"):
-        experiment.read(content, where="parts.yaml")
+        resolve(content, where="parts.yaml")
 
 
 def test_slugs_are_what_paths_hold():

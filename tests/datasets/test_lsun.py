@@ -13,9 +13,9 @@ from PIL import Image
 
 from heldout import registry
 from heldout.errors import HeldoutError
-from heldout.planning import experiment
 from heldout.planning.identity import IMAGES, source_digest
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.stages.fetch import fetch
 from heldout.stages.prepare import prepare
 from heldout.storage import folders
@@ -177,7 +177,7 @@ def test_reading_leaves_no_file_behind_and_a_look_with_a_lock_changes_no_hash(fo
 def plan(**options) -> Plan:
     dataset = {"folder": "lsun", "classes": ["bedroom", "tower"]} | options
     content = {"experiment": "scenes", "datasets": {"lsun": dataset}, "held_out": [0], "methods": {"mean_image": {}}}
-    return Plan(experiment.read(content, where="scenes.yaml"))
+    return Plan(resolve(content, where="scenes.yaml"))
 
 
 def test_identity_is_what_is_read_and_not_where_it_lies(folder):

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from heldout.evaluation.inputs import Inputs
-from heldout.planning import experiment
-from heldout.planning.plan import Plan, labels_of
+from heldout.planning.plan import Plan
+from heldout.planning.report_inputs import report_inputs
+from heldout.planning.resolve import resolve
+from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, TrainStep
 from heldout.stages.prepare import prepare
 from heldout.stages.score import Sources, score
 from heldout.stages.split import split
@@ -52,22 +54,21 @@ def finished(tmp_path_factory):
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "toys" / name / f"{index:02}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        plan = Plan(experiment.read(EXPERIMENT, where="trial.yaml"))
-        for step in {step.digest: step for run in plan.runs for step in (run.prepared, run.split)}.values():
-            images = step.inputs["images"].path if "images" in step.inputs else step.path
-            if step.spec.step == "prepare":
-                prepare(step.spec, Path("toys"), Path(images), Path(labels_of(images)))
-            else:
-                split(step.spec, Path(images), Path(labels_of(images)), Path(step.path))
-        for step in plan.trained_and_scored:
-            reads = {name: Path(read.path) for name, read in step.inputs.items()}
-            if step.spec.step == "train":
-                train(step.spec, reads["images"], reads["split"], Path(step.path), "cpu")
-            else:
-                sources = Sources(reads.get("checkpoint"))
-                score(step.spec, reads["images"], reads["split"], sources, Path(step.path), "cpu")
+        plan = Plan(resolve(EXPERIMENT, where="trial.yaml"))
+        for step in plan.steps.values():
+            path = Path(step.path)
+            match step:
+                case PrepareStep():
+                    prepare(step.spec, Path("toys"), path, Path(step.labels))
+                case SplitStep():
+                    split(step.spec, Path(step.images.path), Path(step.images.labels), path)
+                case TrainStep():
+                    train(step.spec, Path(step.images.path), Path(step.split.path), path, "cpu")
+                case ScoreStep():
+                    sources = Sources(step.checkpoint and Path(step.checkpoint.path))
+                    score(step.spec, Path(step.images.path), Path(step.split.path), sources, path, "cpu")
         Path(plan.folder).mkdir()
-        Path(plan.inputs).write_text(json.dumps(plan._inputs()), encoding="utf-8")
+        Path(plan.inputs).write_text(json.dumps(report_inputs(plan)), encoding="utf-8")
     return folder
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from heldout.errors import HeldoutError
-from heldout.planning import experiment
+from heldout.planning.resolve import Resolved, resolve
 
 GOOD = {
     "experiment": "trial",
@@ -17,8 +17,8 @@ GOOD = {
 FOLDER = {"dataset": "image_folder", "folder": "data/shoes", "classes": ["old", "new"]}
 
 
-def read(**changes: object) -> experiment.Resolved:
-    return experiment.read({**GOOD, **changes}, where="trial.yaml")
+def read(**changes: object) -> Resolved:
+    return resolve({**GOOD, **changes}, where="trial.yaml")
 
 
 def test_an_entry_of_datasets_may_state_its_own_split():
@@ -188,7 +188,7 @@ def test_a_mistake_is_one_line_that_says_where(changes, line):
 
 def test_a_missing_key_is_named():
     with pytest.raises(HeldoutError, match="trial.yaml: the key 'methods' is missing"):
-        experiment.read({"experiment": "trial", "datasets": {"mnist5k": {}}}, where="trial.yaml")
+        resolve({"experiment": "trial", "datasets": {"mnist5k": {}}}, where="trial.yaml")
 
 
 def test_a_figure_of_searches_takes_those_in_two_dimensions_by_way_of_a_parent_too():

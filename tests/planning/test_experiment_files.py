@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from heldout import registry
-from heldout.planning import experiment
 from heldout.planning.plan import Plan
+from heldout.planning.report_inputs import report_inputs
+from heldout.planning.resolve import resolve
 from tests.conftest import REPOSITORY
 
 FILES = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
@@ -19,7 +20,7 @@ TABLES = REPOSITORY / "results" / SMALL / "tables"
 def planned(name: str) -> Plan:
     path = REPOSITORY / "workflow" / "experiments" / f"{name}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return Plan(experiment.read(content, where=path.name), without_folders=True)
+    return Plan(resolve(content, where=path.name), without_folders=True)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -60,7 +61,7 @@ def test_every_trained_model_of_the_small_experiment_is_read_by_a_method():
 @pytest.mark.skipif(not (TABLES / "auroc.csv").is_file(), reason="the small experiment has not run here")
 def test_where_the_small_experiment_has_run_every_method_has_a_number():
     table = pd.read_csv(TABLES / "metrics.csv").set_index(["held_out", "method"])
-    methods = planned(SMALL)._inputs()["methods"]
+    methods = report_inputs(planned(SMALL))["methods"]
     assert set(table.index.get_level_values("method")) == set(methods)
     assert table.failed.isna().all() and table.auroc.between(0, 1).all()
     assert {"kde-oracle (oracle)", "joined-by-labels (semi-supervised)"} <= set(methods)

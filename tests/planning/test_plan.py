@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from heldout.errors import HeldoutError
-from heldout.planning import experiment
+from heldout.planning import experiment, report_inputs
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
+from heldout.planning.wiring import Wiring
 from heldout.storage import hashing
 from heldout.storage.specs import Join
 
@@ -25,7 +27,7 @@ BASE = {
 
 def planned(**changes: object) -> dict[str, set[str]]:
     """The files of a plan by the plug-in that makes them, and by rule."""
-    plan = Plan(experiment.read({**BASE, **changes}, where="trial.yaml"))
+    plan = Plan(resolve({**BASE, **changes}, where="trial.yaml"))
     files: dict[str, set[str]] = {"prepare": set(plan.images), "split": set(plan.splits)}
     for path in (*plan.checkpoints, *plan.scores):
         files.setdefault(re.search(r"(\w+)-[0-9a-f]{12}\.", path)[1], set()).add(path)
@@ -83,7 +85,7 @@ def test_a_change_renames_what_it_touches_and_nothing_else(changes, expected):
 
 
 def test_names_carry_what_a_file_is():
-    plan = Plan(experiment.read(BASE, where="trial.yaml"))
+    plan = Plan(resolve(BASE, where="trial.yaml"))
     digits = r"[0-9a-f]{12}"
     assert all(re.fullmatch(rf"data/prepared/mnist5k-{digits}\.npy", path) for path in plan.images)
     assert all(re.fullmatch(rf"data/splits/mnist5k/one_class/[18]/seed0-{digits}\.json", path) for path in plan.splits)
@@ -94,7 +96,7 @@ def test_names_carry_what_a_file_is():
 
 def test_two_datasets_share_no_file_even_if_one_is_a_variant_of_the_other():
     several = {"datasets": {"small": {"dataset": "mnist5k"}, "large": {"dataset": "mnist5k", "size": 64}, "mnist": {}}}
-    plan = Plan(experiment.read(BASE | several, where="trial.yaml"))
+    plan = Plan(resolve(BASE | several, where="trial.yaml"))
     assert (len(plan.images), len(plan.checkpoints), len(plan.scores)) == (3, 12, 30)
     drawn = [path for paths in plan.figures.values() for path in paths]
     assert len(set(drawn)) == len(drawn)
@@ -103,43 +105,44 @@ def test_two_datasets_share_no_file_even_if_one_is_a_variant_of_the_other():
 
 def test_two_entries_with_one_spec_share_a_file():
     twice = {"methods": {"adgan": {}, "again": {"method": "adgan", "steps": 5}}}
-    plan = Plan(experiment.read(BASE | twice, where="trial.yaml"))
+    plan = Plan(resolve(BASE | twice, where="trial.yaml"))
     assert len(plan.scores) == 2
 
 
 def test_a_spec_is_canonical_json_whose_digest_is_in_the_name():
-    plan = Plan(experiment.read(BASE, where="trial.yaml"))
+    plan = Plan(resolve(BASE, where="trial.yaml"))
     for path in (*plan.images, *plan.splits, *plan.checkpoints, *plan.scores):
         digest = re.search(r"-([0-9a-f]{12})\.", path)[1]
-        text = plan.spec(SimpleNamespace(digest=digest))
+        text = Wiring(plan).spec(SimpleNamespace(digest=digest))
         assert hashing.digest(json.loads(text)) == digest
         assert hashing.canonical(json.loads(text)) == text
 
 
 def test_a_digest_of_no_planned_file_is_named():
-    plan = Plan(experiment.read(BASE, where="trial.yaml"))
+    plan = Plan(resolve(BASE, where="trial.yaml"))
     with pytest.raises(HeldoutError, match="trial has no file with the digest 000000000000"):
-        plan.step(SimpleNamespace(digest="0" * 12))
+        Wiring(plan).step(SimpleNamespace(digest="0" * 12))
 
 
 def test_the_list_of_inputs_is_planned_beside_and_leaves_the_experiments_folder_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan = Plan(experiment.read(BASE, where="trial.yaml"))
-    assert plan.inputs_changed and not (tmp_path / "results" / "trial").exists()
+    plan = Plan(resolve(BASE, where="trial.yaml"))
+    first = report_inputs.write(plan)
+    assert first.is_new and not (tmp_path / "results" / "trial").exists()
     (tmp_path / "results" / "trial").mkdir()
-    shutil.copy(plan.planned, plan.inputs)  # as the rule does
-    written = (tmp_path / plan.planned).stat().st_mtime_ns
-    assert not Plan(experiment.read(BASE, where="trial.yaml")).inputs_changed
-    assert (tmp_path / plan.planned).stat().st_mtime_ns == written
-    other = Plan(experiment.read(BASE | {"bootstrap": 200}, where="trial.yaml"))
-    assert other.inputs_changed and other.planned != plan.planned
-    assert not Plan(experiment.read(BASE, where="trial.yaml")).inputs_changed
+    shutil.copy(first.path, plan.inputs)  # as the rule does
+    written = (tmp_path / first.path).stat().st_mtime_ns
+    assert report_inputs.write(plan) == (first.path, False)
+    assert (tmp_path / first.path).stat().st_mtime_ns == written
+    other = report_inputs.write(Plan(resolve(BASE | {"bootstrap": 200}, where="trial.yaml")))
+    assert other.is_new and other.path != first.path
+    assert not report_inputs.write(plan).is_new
 
 
 def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan = Plan(experiment.read(BASE, where="trial.yaml"))
-    training = plan.runs[0].trainings["wgan"]
+    plan = Plan(resolve(BASE, where="trial.yaml"))
+    wiring, training = Wiring(plan), plan.runs[0].trainings["wgan"]
     wanted = SimpleNamespace(digest=training.digest)
 
     def touch(path: str) -> None:
@@ -147,9 +150,9 @@ def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch)
         Path(path).touch()
 
     def inputs() -> list[str]:
-        return [plan.input("images")(wanted), plan.input("split")(wanted)]
+        return [wiring.input("images")(wanted), wiring.input("split")(wanted)]
 
-    images, split = training.inputs["images"].path, training.inputs["split"].path
+    images, split = training.images.path, training.split.path
     assert inputs() == [images, split]
     touch(training.path)
     assert inputs() == [images, split]  # what belongs beside it is not there: it is to be made
@@ -165,16 +168,18 @@ def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch)
 
 
 def test_a_scoring_without_a_model_asks_for_no_gpu():
-    plan = Plan(experiment.read(BASE | {"device": "cuda"}, where="trial.yaml"))
+    plan = Plan(resolve(BASE | {"device": "cuda"}, where="trial.yaml"))
     run = plan.runs[0]
-    gpus = {name: plan.gpus_to_score(SimpleNamespace(digest=step.digest)) for name, step in run.scorings.items()}
+    gpus = {
+        name: Wiring(plan).gpus_to_score(SimpleNamespace(digest=step.digest)) for name, step in run.scorings.items()
+    }
     assert gpus == {"adgan": 1, "anogan": 1, "prior": 1, "isolation_forest": 0, "mean_image": 0}
 
 
 def test_a_scoring_without_a_network_runs_on_the_cpu_whatever_the_device():
-    plan = Plan(experiment.read(BASE | {"device": "cuda:1"}, where="trial.yaml"))
+    plan = Plan(resolve(BASE | {"device": "cuda:1"}, where="trial.yaml"))
     steps = plan.runs[0].scorings
-    devices = {name: plan.device_to_score(SimpleNamespace(digest=step.digest)) for name, step in steps.items()}
+    devices = {name: Wiring(plan).device_to_score(SimpleNamespace(digest=step.digest)) for name, step in steps.items()}
     assert devices == {
         **dict.fromkeys(("adgan", "anogan", "prior"), "cuda:1"),
         **dict.fromkeys(("isolation_forest", "mean_image"), "cpu"),
@@ -183,18 +188,18 @@ def test_a_scoring_without_a_network_runs_on_the_cpu_whatever_the_device():
 
 def test_jobs_ask_for_a_gpu_only_where_one_would_be_used(monkeypatch):
     def gpus(device: str) -> int:
-        return Plan(experiment.read(BASE | {"device": device}, where="trial.yaml")).gpus
+        return Wiring(Plan(resolve(BASE | {"device": device}, where="trial.yaml"))).gpus
 
-    monkeypatch.setattr("heldout.planning.plan._has_gpu", lambda: True)
+    monkeypatch.setattr("heldout.planning.wiring._has_gpu", lambda: True)
     assert (gpus("cpu"), gpus("auto"), gpus("cuda:1")) == (0, 1, 1)
-    monkeypatch.setattr("heldout.planning.plan._has_gpu", lambda: False)
+    monkeypatch.setattr("heldout.planning.wiring._has_gpu", lambda: False)
     assert (gpus("cpu"), gpus("auto"), gpus("cuda")) == (0, 0, 1)
 
 
 def test_the_mirror_may_come_from_the_environment(monkeypatch):
     monkeypatch.setenv(experiment.MIRROR_VARIABLE, "/from/environment")
-    assert Plan(experiment.read(BASE, where="trial.yaml")).mirror == "/from/environment"
-    assert Plan(experiment.read(BASE | {"mirror": "/from/file"}, where="trial.yaml")).mirror == "/from/file"
+    assert Wiring(Plan(resolve(BASE, where="trial.yaml"))).mirror == "/from/environment"
+    assert Wiring(Plan(resolve(BASE | {"mirror": "/from/file"}, where="trial.yaml"))).mirror == "/from/file"
 
 
 COMBINED = {
@@ -209,7 +214,7 @@ COMBINED = {
 
 
 def combined(**changes: object) -> Plan:
-    return Plan(experiment.read({**BASE, **COMBINED, **changes}, where="trial.yaml"))
+    return Plan(resolve({**BASE, **COMBINED, **changes}, where="trial.yaml"))
 
 
 def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
@@ -218,7 +223,7 @@ def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
     assert list(scorings["both"].spec.joins) == joined
     assert scorings["told"].spec.joins[0] == Join(digest=scorings["anogan"].digest, column="residual")
     plan = combined()
-    joined = plan.joined(SimpleNamespace(digest=scorings["both"].digest))
+    joined = Wiring(plan).joined(SimpleNamespace(digest=scorings["both"].digest))
     assert joined == [scorings["adgan"].path, scorings["mean_image"].path]
     methods = COMBINED["methods"] | {"adgan": {"steps": 6}}
     after = combined(methods=methods).runs[0].scorings
@@ -234,14 +239,15 @@ def test_a_runs_entries_stand_in_the_experiments_order_whatever_needs_what():
     models = {"izi_encoder": {"parent": "dcgan"}, **BASE["models"]}
     run = combined(models=models).runs[0]
     assert list(run.trainings) == [*models] and list(run.scorings) == [*COMBINED["methods"]]
-    assert run.trainings["izi_encoder"].inputs["parent"] == run.trainings["dcgan"]
+    assert run.trainings["izi_encoder"].parent == run.trainings["dcgan"]
 
 
 def test_networks_ask_for_a_gpu_and_detectors_on_pixels_do_not():
     methods = {"kde": {}, "deep": {"method": "kde", "features": "efficientnet"}, "adgan": {}}
     plan = combined(methods=methods, device="cuda")
     asked = {
-        name: plan.gpus_to_score(SimpleNamespace(digest=step.digest)) for name, step in plan.runs[0].scorings.items()
+        name: Wiring(plan).gpus_to_score(SimpleNamespace(digest=step.digest))
+        for name, step in plan.runs[0].scorings.items()
     }
     assert asked == {"kde": 0, "deep": 1, "adgan": 1}
 
@@ -252,15 +258,15 @@ def test_what_learns_from_labels_says_so_in_every_table():
     assert plan.runs[0].scorings["both"].spec.supervision == ""
     by_way_of_another = {"method": "combine", "of": ["kde", "mean_image"]}
     methods = BASE["methods"] | {"indirect": by_way_of_another, "kde": {"pca": "oracle"}}
-    assert "indirect (oracle)" in combined(methods=methods)._inputs()["methods"]
-    shown = plan._inputs()
+    assert "indirect (oracle)" in report_inputs.report_inputs(combined(methods=methods))["methods"]
+    shown = report_inputs.report_inputs(plan)
     assert "told (semi-supervised)" in shown["methods"] and "both" in shown["methods"]
     assert set(shown["runs"][0]["scores"]) == set(shown["methods"])
 
 
 def test_only_the_figures_that_are_asked_for_are_drawn():
     def drawn(**changes: object) -> dict[str, list[str]]:
-        return Plan(experiment.read(BASE | changes, where="trial.yaml")).figures
+        return Plan(resolve(BASE | changes, where="trial.yaml")).figures
 
     assert list(drawn()) == ["roc", "scores", "samples"]
     assert drawn(figures=[]) == {}
@@ -273,17 +279,18 @@ def test_only_the_figures_that_are_asked_for_are_drawn():
 
 def test_a_figure_asks_for_every_file_that_it_reads():
     kinds = {"figures": ["samples", "gallery", "heatmaps"]}
-    plan = Plan(experiment.read(BASE | kinds, where="trial.yaml"))
-    assert (plan.reads("gallery", "tables"), plan.reads("gallery", "checkpoints")) == ([], [])
-    assert plan.reads("gallery", "scores") == plan.reads("heatmaps", "scores") == plan.scores
-    assert plan.reads("samples", "scores") == plan.reads("samples", "labels") == []
-    assert {*plan.labels, *plan.images, *plan.splits} == set(plan.reads("gallery", "labels"))
-    assert {*plan.checkpoints, *plan.images, *plan.splits} == set(plan.reads("heatmaps", "checkpoints"))
+    plan = Plan(resolve(BASE | kinds, where="trial.yaml"))
+    wiring = Wiring(plan)
+    assert (wiring.reads("gallery", "tables"), wiring.reads("gallery", "checkpoints")) == ([], [])
+    assert wiring.reads("gallery", "scores") == wiring.reads("heatmaps", "scores") == plan.scores
+    assert wiring.reads("samples", "scores") == wiring.reads("samples", "labels") == []
+    assert {*plan.labels, *plan.images, *plan.splits} == set(wiring.reads("gallery", "labels"))
+    assert {*plan.checkpoints, *plan.images, *plan.splits} == set(wiring.reads("heatmaps", "checkpoints"))
 
 
 def test_another_kind_of_figure_leaves_the_source_of_the_others_alone():
     default, more = (
-        Plan(experiment.read(BASE | changes, where="trial.yaml"))._inputs()
+        report_inputs.report_inputs(Plan(resolve(BASE | changes, where="trial.yaml")))
         for changes in ({}, {"figures": ["roc", "scores", "samples", "heatmaps"]})
     )
     assert more["source"].keys() - default["source"].keys() == {"figures.heatmaps"}

@@ -11,8 +11,9 @@ from torch import nn
 from heldout import registry
 from heldout.networks.dcgan import Generator
 from heldout.networks.shape import ImageShape
-from heldout.planning import experiment, resources
+from heldout.planning import resources
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.planning.resources import generator_size, of_evaluation, of_figures, of_files, of_step
 from tests.conftest import REPOSITORY
 
@@ -36,7 +37,7 @@ BASE = {
 
 
 def planned(**changes: object) -> Plan:
-    return Plan(experiment.read(BASE | changes, where="trial.yaml"), without_folders=True)
+    return Plan(resolve(BASE | changes, where="trial.yaml"), without_folders=True)
 
 
 def of(name: str, **changes: object) -> resources.Needs:
@@ -194,7 +195,7 @@ with open(Path(__file__).with_name("recorded_resources.csv")) as file:
 def test_real_runs_took_at_most_half_the_time_and_less_memory_than_is_asked_for(record):
     """`recorded_resources.csv` has the worst of each entry's benchmark files, seconds and MiB, on a crowded machine."""
     path = REPOSITORY / "workflow" / "experiments" / "mnist-every-model.yaml"
-    plan = Plan(experiment.read(yaml.safe_load(path.read_text()), where=path.name))
+    plan = Plan(resolve(yaml.safe_load(path.read_text()), where=path.name))
     run, entry = plan.runs[0], record["entry"]
     needs = {
         "prepare": lambda: of_step(run.prepared),

@@ -6,8 +6,9 @@ import pytest
 import torch
 import yaml
 
-from heldout.planning import experiment
-from heldout.planning.plan import Plan, Step
+from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
+from heldout.planning.steps import Step
 from heldout.storage import checkpoints
 from heldout.storage.files import write_json, write_text
 from heldout.storage.score_files import Scores, write_scores
@@ -24,7 +25,7 @@ EXPERIMENT = {
 
 
 def planned(**changes: object) -> Plan:
-    return Plan(experiment.read(EXPERIMENT | changes, where="config.yaml"))
+    return Plan(resolve(EXPERIMENT | changes, where="config.yaml"))
 
 
 def make(step: Step, failed: str | None = None, wall_s: float = 20.0, ms_per_image: float = 5.0) -> Path:

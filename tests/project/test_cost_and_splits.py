@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from heldout.errors import HeldoutError
-from heldout.planning import experiment
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.project import inventory, splits, trials
 from heldout.project.cost import cost
 from heldout.project.estimates import images_scored
@@ -108,7 +108,7 @@ def test_how_many_images_are_scored_is_known_before_the_split(folder, changes, e
         (folder / "here" / part).parent.mkdir(parents=True, exist_ok=True)
         (folder / "here" / part).touch()
     changes = {"held_out": "all", "test_items": None} | changes
-    plan = Plan(experiment.read(EXPERIMENT | changes, where="config.yaml"), without_folders=True)
+    plan = Plan(resolve(EXPERIMENT | changes, where="config.yaml"), without_folders=True)
     assert images_scored(plan.runs[0].scorings["adgan"]) == expected
 
 

@@ -20,7 +20,6 @@ from heldout.models import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
 from heldout.numerics.pixels import to_unit_range
-from heldout.planning.plan import labels_of
 from heldout.stages.train import train
 from heldout.storage import checkpoints
 from heldout.storage.files import write_json
@@ -126,7 +125,7 @@ def everything_written(task, tmp_path) -> list[bytes]:
 def test_labels_cannot_reach_training_or_scoring(task, tmp_path):
     """Without the labels' file, the same bytes come out: what is trained and scored on are pixels and places alone."""
     before = everything_written(task, tmp_path)
-    (tmp_path / labels_of(task.run.prepared.path)).unlink()
+    (tmp_path / task.run.prepared.labels).unlink()
     assert everything_written(task, tmp_path) == before
     for step in task.run.scorings.values():
         assert "class" not in pyarrow.parquet.read_schema(tmp_path / step.path).names

@@ -14,7 +14,7 @@ rule fetch:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: attempt * 60,  # minutes
     params:
-        mirror=f"--mirror {shlex.quote(PLAN.mirror)}" if PLAN.mirror else "",
+        mirror=f"--mirror {shlex.quote(WIRING.mirror)}" if WIRING.mirror else "",
         folder=subpath(output[0], parent=True),
     message:
         "Fetch {wildcards.dataset}"
@@ -24,7 +24,7 @@ rule fetch:
 
 rule prepare:
     input:
-        raw=ancient(PLAN.raw_input),
+        raw=ancient(WIRING.raw),
     output:
         images="data/prepared/{dataset}-{digest}.npy",
         labels="data/prepared/{dataset}-{digest}.labels.csv",
@@ -37,11 +37,11 @@ rule prepare:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
+        mem_mb=WIRING.mem_mb,
+        runtime=WIRING.runtime,  # minutes
     params:
-        spec=PLAN.spec,
-        raw=PLAN.raw_folder,
+        spec=WIRING.spec,
+        raw=WIRING.raw_folder,
     message:
         "Prepare {wildcards.dataset} as one array"
     shell:
@@ -51,8 +51,8 @@ rule prepare:
 
 rule split:
     input:
-        images=ancient(PLAN.input("images")),
-        labels=ancient(PLAN.labels_input),
+        images=ancient(WIRING.input("images")),
+        labels=ancient(WIRING.labels),
     output:
         "data/splits/{dataset}/{protocol}/{held_out}/seed{seed}-{digest}.json",
     log:
@@ -64,10 +64,10 @@ rule split:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
+        mem_mb=WIRING.mem_mb,
+        runtime=WIRING.runtime,  # minutes
     params:
-        spec=PLAN.spec,
+        spec=WIRING.spec,
     message:
         "Split {wildcards.dataset}: {wildcards.protocol}, {wildcards.held_out}"
     shell:

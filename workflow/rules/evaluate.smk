@@ -1,7 +1,7 @@
 # What the tables are made from. The list changes with the experiment; where it has not, the copy is as good as new.
 rule inputs:
     input:
-        PLAN.planned if PLAN.inputs_changed else ancient(PLAN.planned),
+        INPUTS.path if INPUTS.is_new else ancient(INPUTS.path),
     output:
         PLAN.inputs,
     log:

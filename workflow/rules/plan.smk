@@ -3,12 +3,14 @@ import shlex
 import sys
 from pathlib import Path
 
-from heldout.planning.experiment import read
 from heldout.errors import HeldoutError
+from heldout.planning import report_inputs
+from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
+from heldout.planning.resources import of_evaluation, of_figures, of_files
+from heldout.planning.wiring import Wiring
 from heldout.project.failures import already_running, explain
 from heldout.storage.files import VERSIONED, make_folder
-from heldout.planning.plan import Plan
-from heldout.planning.resources import of_evaluation, of_figures, of_files, of_step
 
 
 def is_forced():
@@ -20,8 +22,9 @@ def is_forced():
 
 try:
     places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
-    PLAN = Plan(read(config, where=" with ".join(places)), is_forced, without_folders=True)
-    PLAN.inputs_changed  # before any job, so that an unwritable folder is one line
+    PLAN = Plan(resolve(config, where=" with ".join(places)), without_folders=True)
+    WIRING = Wiring(PLAN, is_forced)
+    INPUTS = report_inputs.write(PLAN)  # before any job, so that an unwritable folder is one line
     for folder in VERSIONED:
         make_folder(Path(folder))  # DVC wants every output of its stage, even where an experiment puts nothing there
 except HeldoutError as error:
@@ -44,7 +47,7 @@ wildcard_constraints:
 
 onstart:  # a dry run needs no images
     try:
-        PLAN.require_folders()
+        WIRING.require_folders()
     except HeldoutError as error:
         sys.exit(f"heldout: error: {error}")
 

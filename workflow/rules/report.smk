@@ -31,10 +31,10 @@ for kind, files in PLAN.figures.items():
             f"figure_{kind}"
         input:
             inputs=PLAN.inputs,
-            tables=PLAN.reads(kind, "tables"),
-            scores=PLAN.reads(kind, "scores"),
-            checkpoints=ancient(PLAN.reads(kind, "checkpoints")),
-            labels=ancient(PLAN.reads(kind, "labels")),
+            tables=WIRING.reads(kind, "tables"),
+            scores=WIRING.reads(kind, "scores"),
+            checkpoints=ancient(WIRING.reads(kind, "checkpoints")),
+            labels=ancient(WIRING.reads(kind, "labels")),
         output:
             files,
         log:

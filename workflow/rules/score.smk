@@ -1,10 +1,10 @@
 rule score:
     input:
-        images=ancient(PLAN.input("images")),
-        split=ancient(PLAN.input("split")),
-        checkpoint=ancient(PLAN.input("checkpoint")),  # nothing for a method that is fitted to the training images
-        joined=ancient(PLAN.joined),  # the scores that a combination is made of
-        weights=ancient(PLAN.input("weights")),
+        images=ancient(WIRING.input("images")),
+        split=ancient(WIRING.input("split")),
+        checkpoint=ancient(WIRING.input("checkpoint")),  # nothing for a method that is fitted to the training images
+        joined=ancient(WIRING.joined),  # the scores that a combination is made of
+        weights=ancient(WIRING.input("weights")),
     output:
         scores="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.parquet",
         spec="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.spec.json",
@@ -17,16 +17,16 @@ rule score:
         "../../envs/train.yaml"
     threads: PLAN.settings.threads
     resources:
-        gpu=PLAN.gpus_to_score,
-        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
+        gpu=WIRING.gpus_to_score,
+        mem_mb=WIRING.mem_mb,
+        runtime=WIRING.runtime,  # minutes
     params:
-        spec=PLAN.spec,
-        device=PLAN.device_to_score,
+        spec=WIRING.spec,
+        device=WIRING.device_to_score,
         jobs_per_gpu=PLAN.settings.jobs_per_gpu,
         memory=f"--memory {PLAN.settings.memory}" if PLAN.settings.memory else "",
         save_every=PLAN.settings.save_every,
-        sources=lambda wildcards, input: PLAN.sources(input),
+        sources=WIRING.sources,
     message:
         "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:

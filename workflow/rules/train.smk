@@ -1,8 +1,8 @@
 rule train:
     input:
-        images=ancient(PLAN.input("images")),
-        split=ancient(PLAN.input("split")),
-        parent=ancient(PLAN.input("parent")),  # nothing for a model that is not trained on another
+        images=ancient(WIRING.input("images")),
+        split=ancient(WIRING.input("split")),
+        parent=ancient(WIRING.input("parent")),  # nothing for a model that is not trained on another
     output:
         checkpoint="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.safetensors",
         spec="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.spec.json",
@@ -17,11 +17,11 @@ rule train:
         "../../envs/train.yaml"
     threads: PLAN.settings.threads  # one by default: two one-thread trainings side by side beat one on two threads
     resources:
-        gpu=PLAN.gpus,  # 0 on the CPU: a job that asks for a GPU there would queue for ever
-        mem_mb=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_step(PLAN.step(wildcards)).runtime,  # minutes
+        gpu=WIRING.gpus,  # 0 on the CPU: a job that asks for a GPU there would queue for ever
+        mem_mb=WIRING.mem_mb,
+        runtime=WIRING.runtime,  # minutes
     params:
-        spec=PLAN.spec,
+        spec=WIRING.spec,
         device=PLAN.settings.device,
         jobs_per_gpu=PLAN.settings.jobs_per_gpu,
         save_every=PLAN.settings.save_every,

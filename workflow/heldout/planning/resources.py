@@ -12,15 +12,15 @@ import math
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from heldout.networks.shape import ImageShape
 from heldout.planning import schema
+from heldout.planning.plan import Plan
+from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step, TrainStep
+from heldout.planning.tasks import OWN_TEST_SHARE
 from heldout.storage.folders import files_in
 from heldout.storage.specs import TrainSpec
-
-if TYPE_CHECKING:  # the plan imports this module
-    from heldout.planning.plan import Plan, Step
 
 # MiB, and minutes.
 LOADED = 1200  # Python, PyTorch, scikit-learn; the smallest networks held 720 to 910
@@ -65,12 +65,21 @@ class Size(NamedTuple):
     multiplications: int
 
 
-def of_step(step: "Step") -> Needs:
+def of_step(step: Step) -> Needs:
     """Return what preparing, splitting, training or scoring asks for."""
-    return {"prepare": _to_prepare, "split": _to_split, "train": _to_train, "score": _to_score}[step.spec.step](step)
+    match step:
+        case PrepareStep():
+            return _to_prepare(step)
+        case SplitStep():
+            return _to_split(step)
+        case TrainStep():
+            return _to_train(step)
+        case ScoreStep():
+            return _to_score(step)
+    raise TypeError(step)
 
 
-def of_evaluation(plan: "Plan") -> Needs:
+def of_evaluation(plan: Plan) -> Needs:
     """Return what `evaluate` asks for: it resamples every score file, and keeps the curves."""
     resamples, scores = plan.settings.bootstrap, sum(len(run.scorings) for run in plan.runs)
     images = max(_images(run.split)[1] for run in plan.runs)
@@ -78,23 +87,24 @@ def of_evaluation(plan: "Plan") -> Needs:
     return _needs(memory, PER_RESAMPLED_IMAGE * resamples * images * scores)
 
 
-def of_files(plan: "Plan") -> Needs:
+def of_files(plan: Plan) -> Needs:
     """Return what reading every file behind the results asks for: the tables' writing, the manifest."""
     return _needs(0, PER_FILE * len(plan.trained_and_scored))
 
 
-def of_figures(plan: "Plan", kind: str) -> Needs:
+def of_figures(plan: Plan, kind: str) -> Needs:
     """Return what drawing one kind of figure asks for; some show what a method makes of a few images, made anew."""
     needs = [of_files(plan)]
-    if plan.reads(kind, "checkpoints"):
+    facts = schema.plugins("figure")[kind]
+    if "checkpoints" in facts["reads"]:
         needs += [of_step(step) for run in plan.runs for step in run.trainings.values()]
-    shown = plan.experiment.figures[kind] if schema.plugins("figure")[kind]["shows"] else []
+    shown = plan.experiment.figures[kind] if facts["shows"] else []
     again = [_to_score(run.scorings[name], SEARCHED_AGAIN) for run in plan.runs for name in shown]
     minutes = needs[0].runtime + sum(each.runtime - STARTING for each in again)
     return Needs(max(each.mem_mb for each in (*needs, *again)), minutes)
 
 
-def image_shape(prepared: "Step") -> ImageShape:
+def image_shape(prepared: PrepareStep) -> ImageShape:
     """Return what images will be once they are prepared."""
     options = prepared.spec.options
     shape = schema.plugins("dataset")[prepared.spec.dataset]["shape"]
@@ -103,17 +113,15 @@ def image_shape(prepared: "Step") -> ImageShape:
     return ImageShape(channels, options["size"] or 1 << (side - 1).bit_length())
 
 
-def images_of_parts(split: "Step") -> tuple[int, int] | None:
+def images_of_parts(split: SplitStep) -> tuple[int, int] | None:
     """Return about how many images a split has trained on, and how many scored, by the size of the dataset.
 
     Its classes are taken as equally large. None where the size is unknown.
     """
-    from heldout.planning.tasks import OWN_TEST_SHARE
-
-    spec, counts = split.spec, _official(split.inputs["images"])
+    spec, counts = split.spec, _official(split.images)
     if counts is None:
         return None
-    train, test = counts
+    train, test = map(float, counts)
     if not test:
         train, test = train * (1 - OWN_TEST_SHARE), train * OWN_TEST_SHARE
     normal = len(spec.normal) / len(spec.classes)
@@ -137,49 +145,50 @@ def generator_size(params: dict[str, Any], image: ImageShape) -> Size:
     return Size(linear + sum(kernels) + 2 * sum(widths), multiplications)
 
 
-def _to_prepare(step: "Step") -> Needs:
+def _to_prepare(step: PrepareStep) -> Needs:
     counts = _official(step)
     images = sum(counts) if counts else SIZE_UNKNOWN
     return _needs(OF_A_PIXEL * images * _pixels(step), PER_READ_IMAGE * images)
 
 
-def _to_split(step: "Step") -> Needs:
-    images, prepared = sum(_images(step)), step.inputs["images"]
+def _to_split(step: SplitStep) -> Needs:
+    images, prepared = sum(_images(step)), step.images
     return _needs(OF_A_PIXEL * images * _pixels(prepared), 0)
 
 
-def _to_train(step: "Step") -> Needs:
-    params, image = step.spec.params, image_shape(step.inputs["images"])
+def _to_train(step: TrainStep) -> Needs:
+    params, image = step.spec.params, image_shape(step.images)
     size = _largest(step.spec, image)
     batch = params["batch"] / (1 - params["trim"])
     in_turn = 1 + params.get("critic_steps", params.get("discriminator_steps", 1))  # networks updated, one at a time
     updates = (params["steps"] + params.get("pretraining", 0)) * in_turn * (2 if params["refit"] else 1)
-    images, _ = _images(step.inputs["split"])
-    memory = OF_A_PIXEL * images * _pixels(step.inputs["images"]) + OF_A_WEIGHT * size.weights
+    images, _ = _images(step.split)
+    memory = OF_A_PIXEL * images * _pixels(step.images) + OF_A_WEIGHT * size.weights
     memory += OF_A_MAP * params.get("width", WIDTH_UNKNOWN) * image.side**2 * batch
     return _needs(memory, updates * (PER_UPDATE + batch * PER_MULTIPLICATION * size.multiplications))
 
 
-def _to_score(step: "Step", images: int | None = None) -> Needs:
+def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
     """What scoring so many images asks for; all that the split wants scored, if no number is given."""
     spec, params = step.spec, step.spec.params
     facts = schema.facts("method", spec.method, params)
-    trained_on, scored = _images(step.inputs["split"])
+    trained_on, scored = _images(step.split)
     scored = images or scored
-    pixels = _pixels(step.inputs["images"])
+    pixels = _pixels(step.images)
     if facts["cost_class"] == "join":
         return _needs(0, 0)
     if facts["cost_class"] == "fit":
         features = PER_FEATURES * (trained_on + scored) if facts["network"] else 0
         compared = _kernels(params, trained_on) * (COMPARED_AGAIN * trained_on + scored) if "features" in params else 0
         return _needs(OF_A_FITTED_PIXEL * (trained_on + scored) * pixels, PER_PAIR * compared + features)
-    model, image = step.inputs["checkpoint"].spec, image_shape(step.inputs["images"])
+    assert step.checkpoint is not None  # of the other classes of cost
+    model, image = step.checkpoint.spec, image_shape(step.images)
     size = _largest(model, image)
     memory = OF_A_PIXEL * scored * pixels + OF_A_WEIGHT * size.weights
     memory += OF_A_MAP * model.params.get("width", WIDTH_UNKNOWN) * image.side**2 * params["block"]
     steps = 1
     if facts["cost_class"] != "forward":
-        classes = len(step.inputs["split"].spec.normal) if "conditional_generator" in facts["reads"] else 1
+        classes = len(step.split.spec.normal) if "conditional_generator" in facts["reads"] else 1
         steps += params.get("steps", 0) * params.get("starts", 1) * classes
     seconds = scored * steps * PER_MULTIPLICATION * size.multiplications
     if params.get("theta_lr"):
@@ -201,27 +210,27 @@ def _needs(memory: float, seconds: float) -> Needs:
 
 def _largest(training: TrainSpec, image: ImageShape) -> Size:
     """The size of a model's networks, or of those of the model that it was trained on, if they are larger."""
-    parent = [training.parent] if training.parent else []
-    return max(generator_size(each.params, image) for each in (training, *parent))
+    networks = [training.params, *([training.parent.params] if training.parent else [])]
+    return max(generator_size(params, image) for params in networks)
 
 
-def _images(split: "Step") -> tuple[int, int]:
+def _images(split: SplitStep) -> tuple[int, int]:
     spec = split.spec
     unknown = spec.train_items or SIZE_UNKNOWN, spec.test_items or SIZE_UNKNOWN
     return images_of_parts(split) or unknown
 
 
-def _pixels(prepared: "Step") -> int:
+def _pixels(prepared: PrepareStep) -> int:
     image = image_shape(prepared)
     return image.channels * image.side**2
 
 
-def _official(prepared: "Step") -> tuple[int, int] | None:
+def _official(prepared: PrepareStep) -> tuple[int, int] | None:
     """How many images the official training and test part have; of an image folder, by its files."""
     spec, options = prepared.spec, prepared.spec.options
     counts = schema.plugins("dataset")[spec.dataset]["counts"]
     if counts is None:
-        return _in_folder(prepared.inputs["raw"].path)
+        return _in_folder(prepared.raw.path)
     train, test = counts
     return train + options.get("train_images", 0) * len(options.get("train") or []), test
 

@@ -6,14 +6,14 @@ import sys
 from typing import Any
 
 from heldout import registry
-from heldout.planning.experiment import Experiment
+from heldout.planning.experiment import Settings
 from heldout.planning.schema import NAMED, PLUGINS, SHARED, plugin_digest, shared_digest
 from heldout.planning.split_settings import SplitSettings
 
 
 def generate() -> dict[str, Any]:
     """Return the schema of today's code; imports every plug-in."""
-    schema = Experiment.model_json_schema()
+    schema = Settings.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     definitions = schema.setdefault("$defs", {})
     plugins: dict[str, dict[str, Any]] = {kind: {} for kind in registry.KINDS}
@@ -74,4 +74,4 @@ def _entries(kind: str, names: list[str]) -> dict[str, Any]:
 
 def _summary(plugin: Any) -> str:
     """Return the first line of a plug-in's file."""
-    return inspect.cleandoc(sys.modules[plugin.__module__].__doc__).partition("\n")[0]
+    return inspect.cleandoc(sys.modules[plugin.__module__].__doc__ or "").partition("\n")[0]

@@ -1,6 +1,7 @@
 """`heldout cost`: how many trainings and scorings an experiment asks for, and about how long they take."""
 
-from heldout.planning.plan import Step
+from heldout.planning.steps import ScoreStep, TrainStep
+from heldout.planning.wiring import wanted_gpus
 from heldout.project.estimates import Estimates
 from heldout.project.inventory import Experiment
 from heldout.project.text import aligned, duration
@@ -13,8 +14,9 @@ def cost(experiment: Experiment) -> str:
     share count once, with the first of them.
     """
     plan = experiment.plan
-    estimates = Estimates(plan.gpus > 0, plan.settings.device)
-    entries: dict[tuple[str, str], dict[str, Step]] = {}
+    on_gpu = wanted_gpus(plan.settings.device) > 0
+    estimates = Estimates(on_gpu, plan.settings.device)
+    entries: dict[tuple[str, str], dict[str, TrainStep | ScoreStep]] = {}
     seen: set[str] = set()
     for run in plan.runs:
         for kind, steps in (("train", run.trainings), ("score", run.scorings)):
@@ -40,7 +42,7 @@ def cost(experiment: Experiment) -> str:
         [
             f"{plan.settings.experiment} ({experiment.path}): {trainings} trainings, {scorings} scorings",
             aligned(table),
-            _summary(known, unknown, "GPU" if plan.gpus else "CPU", _sources(estimates)),
+            _summary(known, unknown, "GPU" if on_gpu else "CPU", _sources(estimates)),
         ]
     )
 

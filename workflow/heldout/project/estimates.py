@@ -15,8 +15,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from heldout.errors import HeldoutError
-from heldout.planning.plan import Step, uses_network
 from heldout.planning.resources import images_of_parts
+from heldout.planning.steps import PrepareStep, ScoreStep, TrainStep
+from heldout.planning.wiring import uses_network
 from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
 from heldout.storage.manifests import SCORED_PARTS
@@ -68,22 +69,22 @@ class Estimates:
             each = Timed(timing["ms_per_image"] / 1000, device)
             self._scorings.setdefault(key, []).append((Timed(timing["fit_s"] or 0, device), each))
 
-    def seconds(self, step: Step) -> float | None:
+    def seconds(self, step: TrainStep | ScoreStep) -> float | None:
         """Return the estimate for a planned training or scoring, or None where it is unknown."""
-        return self._training(step) if isinstance(step.spec, TrainSpec) else self._scoring(step)
+        return self._training(step) if isinstance(step, TrainStep) else self._scoring(step)
 
-    def _training(self, step: Step) -> float | None:
+    def _training(self, step: TrainStep) -> float | None:
         spec, params = step.spec, step.spec.params
         if known := self._trainings.get(_training_key(spec)):
             return self._mean(known)
         if per_step := self._steps.get(_step_key(spec)):
             return self._mean(per_step) * _updates(params)
-        found = self._try(_step_key(spec), step, lambda trials, images: trials.seconds_per_step(spec, images))
+        found = self._try(_step_key(spec), step.images, lambda trials, images: trials.seconds_per_step(spec, images))
         return None if found is None else found * _updates(params)
 
-    def _scoring(self, step: Step) -> float | None:
+    def _scoring(self, step: ScoreStep) -> float | None:
         spec, images = step.spec, images_scored(step)
-        model = step.inputs["checkpoint"].spec if "checkpoint" in step.inputs else None
+        model = step.checkpoint.spec if step.checkpoint else None
         known = self._scorings.get(_scoring_key(spec, model))
         if images is None:
             return None
@@ -92,10 +93,10 @@ class Estimates:
         if model is None:
             return None
         key = _scoring_key(spec, model)
-        found = self._try(key, step, lambda trials, images: trials.seconds_per_image(spec, model, images))
+        found = self._try(key, step.images, lambda trials, images: trials.seconds_per_image(spec, model, images))
         return None if found is None else found * images
 
-    def _try(self, key: str, step: Step, work: Callable[["Trials", Step], float]) -> float | None:
+    def _try(self, key: str, images: PrepareStep, work: Callable[["Trials", PrepareStep], float]) -> float | None:
         """Return what a trial found, running it once; None without trials, or without the device for them."""
         if self._device_name is None:
             return None
@@ -108,7 +109,7 @@ class Estimates:
                 print(f"nothing is tried: {error}", file=sys.stderr)
                 self._device_name = None
                 return None
-            self._found[key] = work(self._trials, step.inputs["images"])
+            self._found[key] = work(self._trials, images)
             self.tried = self._trials.device
         return self._found[key]
 
@@ -132,12 +133,12 @@ def _timings(kind: type[S], on_gpu: bool) -> Iterator[tuple[S, dict[str, Any]]]:
             yield spec, timing
 
 
-def images_scored(step: Step) -> int | None:
+def images_scored(step: ScoreStep) -> int | None:
     """Return how many images a scoring is about: as its split says or, before there is one, about as many as it will.
 
     None where the size of the dataset is unknown.
     """
-    split = step.inputs["split"]
+    split = step.split
     try:
         manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
         return sum(len(manifest[part]) for part in SCORED_PARTS)

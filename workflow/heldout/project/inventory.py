@@ -13,8 +13,8 @@ import yaml
 from tqdm import tqdm
 
 from heldout.errors import HeldoutError, NotThere
-from heldout.planning.experiment import read
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import resolve
 from heldout.storage.files import SCRATCH
 from heldout.storage.sidecars import SPEC, sidecar
 
@@ -171,7 +171,7 @@ def _digest(path: Path) -> str:
 
 
 def _experiment(path: Path, without_folders: bool = False) -> Experiment:
-    return Experiment(path, Plan(read(_content(path), where=str(path)), without_folders=without_folders))
+    return Experiment(path, Plan(resolve(_content(path), where=str(path)), without_folders=without_folders))
 
 
 def _content(path: Path) -> dict[str, Any]:

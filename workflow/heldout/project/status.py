@@ -2,7 +2,8 @@
 
 from collections import Counter, defaultdict
 
-from heldout.planning.plan import Step
+from heldout.planning.steps import Step
+from heldout.planning.wiring import wanted_gpus
 from heldout.project.estimates import Estimates
 from heldout.project.inventory import Experiment, Stored, named_digests, readable, recorded_failure, stored
 from heldout.project.text import aligned, duration
@@ -16,9 +17,15 @@ def status(found: list[Experiment]) -> str:
     A cell is `present` with the size on disk, `missing` with the estimated time, or `failed`, a recorded result.
     """
     here = stored()
-    estimates = {on_gpu: Estimates(on_gpu) for on_gpu in {experiment.plan.gpus > 0 for experiment in found}}
+    estimates = {
+        on_gpu: Estimates(on_gpu)
+        for on_gpu in {wanted_gpus(experiment.plan.settings.device) > 0 for experiment in found}
+    }
     sizes = {str(entry.own): entry.size for entry in here}
-    parts = [_experiment(experiment, sizes, estimates[experiment.plan.gpus > 0]) for experiment in found]
+    parts = [
+        _experiment(experiment, sizes, estimates[wanted_gpus(experiment.plan.settings.device) > 0])
+        for experiment in found
+    ]
     return "\n\n".join([*parts, _foreign(here, named_digests(found))])
 
 

@@ -16,8 +16,8 @@ from heldout import registry
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
 from heldout.numerics.determinism import reproducible
-from heldout.planning.plan import Step
 from heldout.planning.resources import image_shape
+from heldout.planning.steps import PrepareStep
 from heldout.stages.device import choose_device, describe, synchronise
 from heldout.storage.specs import ScoreSpec, TrainSpec
 
@@ -39,7 +39,7 @@ class Trials:
         self._device = choose_device(device_name)
         self.device = describe(self._device)
 
-    def seconds_per_step(self, spec: TrainSpec, prepared: Step) -> float:
+    def seconds_per_step(self, spec: TrainSpec, prepared: PrepareStep) -> float:
         """Return what one update of a training takes; what comes before the first update is left out.
 
         Args:
@@ -63,7 +63,7 @@ class Trials:
                 taken.append(self._timed(lambda: next(updates)))
             return sum(taken) / len(taken)
 
-    def seconds_per_image(self, spec: ScoreSpec, model_spec: TrainSpec, prepared: Step) -> float:
+    def seconds_per_image(self, spec: ScoreSpec, model_spec: TrainSpec, prepared: PrepareStep) -> float:
         """Return what scoring one image takes, a long search by its first steps.
 
         Args:

@@ -1,0 +1,45 @@
+"""The figures of each kind: one for each class, or for each model, of each data set."""
+
+from typing import Any
+
+from heldout.planning import schema
+from heldout.planning.resolve import DatasetEntry, Resolved
+from heldout.planning.tasks import rows
+
+GENERATORS = {"generator", "conditional_generator"}
+Subject = dict[str, Any]  # `stem` of the file's name, `dataset`, and `held_out`, `model` or `methods`
+
+
+def subjects(experiment: Resolved) -> dict[str, list[Subject]]:
+    """Return the figures of each kind that has any."""
+    several = len(experiment.datasets) > 1
+    drawn: dict[str, list[Subject]] = {}
+    for kind, names in experiment.figures.items():
+        facts = schema.plugins("figure")[kind]
+        shows = {"methods": [experiment.methods[name].label for name in names]} if facts["shows"] else {}
+        for name, dataset in experiment.datasets.items():
+            prefix = f"{kind}-{name}" if several else kind
+            if facts["one_per"] == "model":
+                found: list[Subject] = [
+                    {"stem": f"{prefix}-{model}", "model": model} for model in _generators(experiment)
+                ]
+            else:
+                by_row = "tables" in facts["reads"]  # else by run: of several groups of anomalies there is one run
+                classes = _rows(experiment, dataset) if by_row else experiment.held_out[name]
+                found = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
+                if facts["one_per"] == "held_out_and_mean" and experiment.settings.protocol != "folders":
+                    found.append({"stem": f"{prefix}-all", "held_out": None})
+            if found:
+                drawn.setdefault(kind, []).extend({"dataset": name, **subject, **shows} for subject in found)
+    return drawn
+
+
+def _rows(experiment: Resolved, dataset: DatasetEntry) -> list[str]:
+    anomalous = [name for name in dataset.classes if name not in dataset.normal]
+    return rows(experiment.settings.protocol, experiment.held_out[dataset.name], anomalous)
+
+
+def _generators(experiment: Resolved) -> list[str]:
+    """The entries of `models` that can draw images."""
+    plugins = schema.plugins("model")
+    return [entry.name for entry in experiment.models.values() if GENERATORS & {*plugins[entry.plugin]["provides"]}]

@@ -1,0 +1,81 @@
+"""What an experiment's tables and figures are made from: the content of `inputs.json`.
+
+Snakemake compares modification times, so it would not notice that an experiment names other scores than before.
+Therefore the list is written while planning, beside the experiment's folder, and a rule copies it there where it has
+changed. A dry run, or one that finds the folder locked, changes nothing in the experiment's folder.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from heldout.planning import schema
+from heldout.planning.identity import source_digest
+from heldout.planning.plan import Plan
+from heldout.planning.steps import Run
+from heldout.storage.files import SCRATCH, write_text
+from heldout.storage.hashing import digest
+
+
+class Written(NamedTuple):
+    """Where the list lies for the rule to copy, and whether it differs from the experiment's."""
+
+    path: str
+    is_new: bool
+
+
+def write(plan: Plan) -> Written:
+    """Write the list, unless it is there.
+
+    Raises:
+        HeldoutError: the folder cannot be written to.
+    """
+    content = report_inputs(plan)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    present, written = Path(plan.inputs), Path(f"results/{SCRATCH}/inputs-{digest(content)}.json")
+    is_new = not present.is_file() or present.read_text(encoding="utf-8") != text
+    if is_new or not written.is_file():
+        write_text(written, text)
+    return Written(str(written), is_new)
+
+
+def report_inputs(plan: Plan) -> dict[str, Any]:
+    """Return the content of `inputs.json`."""
+    methods = schema.plugins("method")
+    floor_first = sorted(plan.experiment.methods.values(), key=lambda entry: entry.plugin != "mean_image")
+    labels = {entry.name: entry.label for entry in floor_first}
+    figures = [path for paths in plan.figures.values() for path in paths]
+    # The modules that turn scores into tables and figures: when one changes, they are made again.
+    reporting = ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in plan.subjects)]
+    return {
+        "experiment": plan.settings.experiment,
+        "bootstrap": plan.settings.bootstrap,
+        "source": {name: source_digest(f"heldout.{name}") for name in reporting},
+        "methods": {
+            entry.label: {
+                "method": entry.plugin,
+                "model": entry.model,
+                "family": methods[entry.plugin]["family"],
+                "supervision": entry.supervision,
+            }
+            for entry in floor_first
+        },
+        "runs": [_run(plan, run, labels) for run in plan.runs],
+        "figures": plan.subjects,
+        "results": [*plan.tables, *figures, plan.metrics],
+    }
+
+
+def _run(plan: Plan, run: Run, labels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "dataset": run.dataset.name,
+        "protocol": plan.settings.protocol,
+        "held_out": run.held_out,
+        "seed": run.seed,
+        "images": run.prepared.path,
+        "labels": run.prepared.labels,
+        "split": run.split.path,
+        "split_digest": run.split.digest,
+        "checkpoints": {name: step.path for name, step in run.trainings.items()},
+        "scores": {label: run.scorings[name].path for name, label in labels.items()},
+    }

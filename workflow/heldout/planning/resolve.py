@@ -1,0 +1,301 @@
+"""An experiment's entries: parameters completed and checked, references to other entries resolved.
+
+Parameters of datasets, models and methods are checked against the stored schema, so no plug-in is imported.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jsonschema
+from pydantic import ValidationError
+
+from heldout.errors import HeldoutError, unknown
+from heldout.planning import schema
+from heldout.planning.experiment import Settings, explained
+from heldout.planning.split_settings import SplitSettings, as_number
+from heldout.planning.tasks import WHOLE, class_slugs, slug
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of `models` or `methods` with all its parameters.
+
+    Attributes:
+        name: the entry's name in the experiment.
+        plugin: the registered name.
+        params: every parameter, defaults filled in.
+        model: for a method that reads a checkpoint, or a model that is trained on another, the entry of `models`.
+        joins: for a method that joins the scores of others, their entries of `methods`, each with a column.
+        supervision: how a method uses labelled anomalies, in a word for every table; empty where it does not.
+        weights: the published weights that its parameters ask for, if any.
+    """
+
+    name: str
+    plugin: str
+    params: dict[str, Any]
+    model: str | None = None
+    joins: tuple[tuple[str, str], ...] = ()
+    supervision: str = ""
+    weights: str | None = None
+
+    @property
+    def label(self) -> str:
+        """A method's name in tables and figures, with its supervision, if any."""
+        return f"{self.name} ({self.supervision})" if self.supervision else self.name
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Entry):
+    """An entry of `datasets`.
+
+    Attributes:
+        split: which images play which part: as the experiment says, or the entry itself.
+    """
+
+    split: SplitSettings = field(kw_only=True)
+
+    @property
+    def classes(self) -> list[str]:
+        """The slugs of all classes, in the order of their numbers."""
+        official = schema.plugins("dataset")[self.plugin]["classes"]
+        return class_slugs(f"datasets.{self.name}", official, self.params)
+
+    @property
+    def normal(self) -> list[str]:
+        """The slugs of the classes that the dataset itself calls normal."""
+        return [slug(name) for name in self.params.get("normal") or []]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked experiment: its settings, its entries, and the classes that each dataset singles out.
+
+    Attributes:
+        figures: the kinds to draw, each with the entries of `methods` that it can show.
+    """
+
+    settings: Settings
+    datasets: dict[str, DatasetEntry]
+    models: dict[str, Entry]
+    methods: dict[str, Entry]
+    held_out: dict[str, list[str]]
+    figures: dict[str, list[str]]
+
+
+def resolve(config: dict[str, Any], where: str) -> Resolved:
+    """Check an experiment and fill in what it leaves out.
+
+    Args:
+        config: the parsed file; numbers may be strings, as Snakemake reads `5e-5`.
+        where: the file's name, for messages.
+
+    Raises:
+        HeldoutError: one line that names the place, the mistake and the likely meaning.
+    """
+    try:
+        settings = Settings.model_validate(config)
+    except ValidationError as error:
+        raise explained(error, where) from error
+    datasets = {name: _dataset(name, settings, where) for name in settings.datasets}
+    alone = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
+    models = {name: _with_model(entry, settings.models[name], alone, where) for name, entry in alone.items()}
+    splits = [dataset.split for dataset in datasets.values()]
+    found = {name: _method(name, settings, splits, models, where) for name in settings.methods}
+    others = {name: entry for name, entry in found.items() if not _joins(entry)}
+    methods = {
+        name: _join(entry, others, settings, splits, where) if _joins(entry) else entry for name, entry in found.items()
+    }
+    held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
+    figures = {kind: _shown_in(kind, models, methods, where) for kind in settings.figures}
+    return Resolved(settings, datasets, models, methods, held_out, figures)
+
+
+def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
+    """Return all parameters of a plug-in: the given ones, of the right type and in range, and defaults."""
+    rules = schema.parameters(kind, plugin)
+    for key, rule in rules.items():
+        if "default" not in rule and key not in given:
+            raise HeldoutError(f"{where}: {plugin} needs {key!r}, {rule['description']}. See: heldout {kind}s {plugin}")
+    for key in given:
+        if key not in rules:
+            known = list(rules)
+            raise unknown(where, f"parameter of {plugin}", key, known, see=f"heldout {kind}s {plugin}")
+    values = {key: as_number(given.get(key, rule.get("default")), rule) for key, rule in rules.items()}
+    for key, rule in rules.items():
+        if isinstance(values[key], float) and not math.isfinite(values[key]):
+            raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
+        error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
+        if error is not None:
+            few = f"at least {error.validator_value} are needed, not {error.instance}"
+            message = few if error.validator == "minItems" else error.message
+            raise HeldoutError(f"{where}.{key}: {message}. See: heldout {kind}s {plugin}")
+    return values
+
+
+def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
+    where = f"{where}, {kind}s.{name}"
+    plugin = given.get(kind, name)
+    known = schema.plugins(kind)
+    if not isinstance(plugin, str) or plugin not in known:
+        raise unknown(where, kind, plugin, known, see=f"heldout {kind}s")
+    naming = {kind, *schema.structure(kind, plugin)}
+    params = {key: value for key, value in given.items() if key not in naming}
+    return Entry(name, plugin, complete(params, kind, plugin, where))
+
+
+def _dataset(name: str, settings: Settings, where: str) -> DatasetEntry:
+    given = settings.datasets[name]
+    own = {key: value for key, value in given.items() if key in SplitSettings.model_fields}
+    entry = _entry("dataset", name, {key: value for key, value in given.items() if key not in own}, where)
+    _refuse_other_classes(entry, f"{where}, datasets.{name}")
+    try:
+        split = SplitSettings(**settings.model_dump(include=set(SplitSettings.model_fields)) | own)
+    except ValidationError as error:
+        raise explained(error, f"{where}, datasets.{name}") from error
+    if settings.protocol == "folders":
+        normal, where = entry.params.get("normal"), f"{where}, datasets.{name}"
+        if "normal" not in entry.params:
+            raise HeldoutError(
+                f"{where}: {entry.plugin} does not say what is normal; choose one_class or leave_one_out"
+            )
+        if not normal or set(normal) == set(entry.params["classes"]):
+            problem = "names every class" if normal else "is missing"
+            raise HeldoutError(
+                f"{where}.normal {problem}; under the protocol folders it names the classes that are trained on, and "
+                "the others are anomalous"
+            )
+    return DatasetEntry(entry.name, entry.plugin, entry.params, split=split)
+
+
+def _with_model(
+    entry: Entry, given: dict[str, Any], models: dict[str, Entry], where: str, kind: str = "model"
+) -> Entry:
+    """Return the entry with the model that it reads, if it reads one, after checking that this has what it reads."""
+    facts = schema.facts(kind, entry.plugin, entry.params)
+    if not facts["reads"]:
+        return entry
+    where = f"{where}, {kind}s.{entry.name}"
+    key = "model" if kind == "method" else "parent"
+    model = given.get(key, facts["default_model"])
+    others = {name: other for name, other in models.items() if other is not entry}
+    if not isinstance(model, str) or model not in others:
+        if not others:
+            raise HeldoutError(f"{where}: it reads the model {model!r}; add `models: {{{model}: {{}}}}`")
+        if key not in given:
+            there = ", ".join(others)
+            raise HeldoutError(f"{where}: it reads the model {model!r}; add that, or name one with `{key}:` ({there})")
+        raise unknown(where, "entry of models", model, others)
+    read = schema.plugins("model")[others[model].plugin]
+    lacking = [part for part in facts["reads"] if part not in read["provides"]]
+    if lacking:
+        raise HeldoutError(f"{where}: {entry.plugin} reads {' and '.join(sorted(lacking))}, which {model} lacks")
+    if kind == "model" and read["reads"]:
+        raise HeldoutError(f"{where}: {model} is itself trained on another model; name one that is not")
+    return replace(entry, model=model)
+
+
+def _method(name: str, settings: Settings, splits: list[SplitSettings], models: dict[str, Entry], where: str) -> Entry:
+    given = settings.methods[name]
+    entry = _entry("method", name, given, where)
+    facts = schema.facts("method", entry.plugin, entry.params)
+    if facts["supervision"] and not all(split.calibration and split.labelled_anomalies for split in splits):
+        raise HeldoutError(
+            f"{where}, methods.{name}: it learns from labelled anomalies ({facts['supervision']}); set "
+            "labelled_anomalies: 50 or so, and calibration: 0.1"
+        )
+    entry = replace(entry, supervision=facts["supervision"], weights=facts["weights"])
+    if facts["reads"] == ["scores"]:
+        return entry
+    if facts["reads"] == ["images"]:
+        if "model" in given:
+            raise HeldoutError(
+                f"{where}, methods.{name}: {entry.plugin} is fitted to training images and reads no model; drop `model`"
+            )
+        return entry
+    return _with_model(entry, given, models, where, kind="method")
+
+
+def _joins(entry: Entry) -> bool:
+    return schema.plugins("method")[entry.plugin]["reads"] == ["scores"]
+
+
+def _join(
+    entry: Entry, methods: dict[str, Entry], settings: Settings, splits: list[SplitSettings], where: str
+) -> Entry:
+    """Return an entry with the entries and columns that its `of` names, told labels as the most told of them.
+
+    `anogan` is that entry's score, `anogan:residual` one of its components.
+    """
+    where = f"{where}, methods.{entry.name}"
+    named = settings.methods[entry.name].get("of")
+    if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
+        raise HeldoutError(f"{where}: it joins scores of other methods; name them, as in of: [adgan, discriminator]")
+    weights, is_fixed = entry.params["weights"], entry.params["by"] == "fixed"
+    if weights is not None and (not is_fixed or len(weights) != len(named)):
+        problem = f"{len(weights)} weights for {len(named)} of `of`" if is_fixed else "weights are for `by: fixed`"
+        raise HeldoutError(f"{where}.weights: {problem}. See: heldout methods {entry.plugin}")
+    if not is_fixed and not all(split.calibration for split in splits):
+        raise HeldoutError(f"{where}: it is fitted to the scores of calibration images; set calibration: 0.1 or so")
+    joins = tuple((other, column or "score") for other, _, column in (each.partition(":") for each in named))
+    for other, column in joins:
+        if other not in methods:
+            raise unknown(f"{where}.of", "entry of methods that joins no others", other, methods)
+        columns = ["score", *schema.plugins("method")[methods[other].plugin]["components"]]
+        if column not in columns:
+            raise unknown(f"{where}.of", f"component of {other}", column, columns)
+    told = {entry.supervision, *(methods[other].supervision for other, _ in joins)} - {""}
+    return replace(entry, joins=joins, supervision=", ".join(sorted(told)))
+
+
+def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], where: str) -> list[str]:
+    """Return the entries of methods that a kind of figure can show; it is refused where it needs one and has none."""
+    figures = schema.plugins("figure")
+    if kind not in figures:
+        raise unknown(f"{where}, figures", "figure", kind, figures)
+    shows, latent = figures[kind]["shows"], figures[kind]["latent"]
+    able = [name for name, facts in schema.plugins("method").items() if shows is None or shows in facts["offers"]]
+    found = [
+        name
+        for name, entry in methods.items()
+        if entry.plugin in able and (latent is None or _latent(entry, models) == latent)
+    ]
+    if shows and not found:
+        wanted = " or ".join(able) + (f" on a model with latent: {latent}" if latent else "")
+        raise HeldoutError(f"{where}, figures: {kind} needs {wanted}, and there is none; add one, or leave {kind} out")
+    return found
+
+
+def _latent(entry: Entry, models: dict[str, Entry]) -> int | None:
+    """The dimensions of z of the model that a method reads; of the parent, where that is trained on another."""
+    while entry.model:
+        entry = models[entry.model]
+    return entry.params.get("latent")
+
+
+def _classes(settings: Settings, dataset: DatasetEntry, where: str) -> list[str]:
+    classes = dataset.classes
+    if settings.protocol == "folders":
+        if settings.held_out != "all":
+            raise HeldoutError(f"{where}, held_out: the protocol folders singles no class out; leave it out")
+        return [WHOLE]
+    if settings.held_out == "all":
+        return classes
+    numbers = {str(number): name for number, name in enumerate(classes)}
+    folders = dict(zip(dataset.params.get("classes", classes), classes, strict=True))
+    found = []
+    for wanted in (folders.get(str(name), str(name)) for name in settings.held_out):
+        if wanted not in classes and wanted not in numbers:
+            raise unknown(f"{where}, held_out", f"class of {dataset.name}", wanted, classes)
+        found.append(wanted if wanted in classes else numbers[wanted])
+    if len(set(found)) < len(found):
+        raise HeldoutError(f"{where}, held_out: a class of {dataset.name} by its name and by its number; keep one")
+    return found
+
+
+def _refuse_other_classes(dataset: Entry, where: str) -> None:
+    """Raise HeldoutError if an option that names some of a dataset's `classes` names another."""
+    for option in ("normal", "train"):
+        for name in dataset.params.get(option) or []:
+            if name not in dataset.params["classes"]:
+                raise unknown(f"{where}.{option}", "entry of `classes`", name, dataset.params["classes"])

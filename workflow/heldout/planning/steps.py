@@ -1,0 +1,94 @@
+"""The steps of a plan: the file that each makes, what determines it, and the files that it reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from heldout.planning.resolve import Entry
+from heldout.storage.sidecars import BESIDE, LABELS, sidecar
+from heldout.storage.specs import PrepareSpec, ScoreSpec, Spec, SplitSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files from outside: the list of what `fetch` has brought, or a user's own folder of images."""
+
+    path: str
+
+    @property
+    def is_made(self) -> bool:
+        return Path(self.path).exists()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One file that a rule makes.
+
+    Attributes:
+        spec: what determines the file; its digest is in the file's name.
+        path: where the file goes.
+    """
+
+    spec: Spec
+    path: str
+
+    @property
+    def digest(self) -> str:
+        return self.spec.digest
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the file is there with everything that its rule writes beside it."""
+        beside = (sidecar(self.path, kind) for kind in BESIDE[self.spec.step])
+        return all(path.exists() for path in (Path(self.path), *beside))
+
+
+@dataclass(frozen=True)
+class PrepareStep(Step):
+    spec: PrepareSpec
+    raw: Source
+
+    @property
+    def labels(self) -> str:
+        """The table of labels beside the prepared array."""
+        return str(sidecar(self.path, LABELS))
+
+
+@dataclass(frozen=True)
+class SplitStep(Step):
+    spec: SplitSpec
+    images: PrepareStep
+
+
+@dataclass(frozen=True)
+class TrainStep(Step):
+    spec: TrainSpec
+    images: PrepareStep
+    split: SplitStep
+    parent: "TrainStep | None"
+
+
+@dataclass(frozen=True)
+class ScoreStep(Step):
+    spec: ScoreSpec
+    images: PrepareStep
+    split: SplitStep
+    checkpoint: TrainStep | None
+    joined: "tuple[ScoreStep, ...]"
+    weights: Source | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One task and one seed: a dataset's entry, a class, and what is trained and scored on it, by entry."""
+
+    dataset: Entry
+    held_out: str
+    seed: int
+    prepared: PrepareStep
+    split: SplitStep
+    trainings: dict[str, TrainStep]
+    scorings: dict[str, ScoreStep]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [self.prepared, self.split, *self.trainings.values(), *self.scorings.values()]
