@@ -111,12 +111,13 @@ def fresh(name: str, image: ImageShape, seed: int = 0, **params: object) -> tupl
 
 def trained(name: str, image: ImageShape, seed: int = 0, **params: object) -> nn.Module:
     """Return a model after a training of seconds on noise, in training mode; its parent, if any, is trained first."""
-    model, spec = fresh(name, image, seed, **params)
+    _, spec = fresh(name, image, seed, **params)
     images = noise(20, image.channels, image.side)
     classes = torch.arange(20) % 3 if spec.normal_classes else None
-    for _ in training_steps.Training(model, images, spec, classes):
+    training = training_steps.Training(lambda: fresh(name, image, seed, **params)[0], images, spec, classes)
+    for _ in training:
         pass
-    return model
+    return training.model
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def measure(rounds: int) -> list[Row]:
 
 def _training(precision: str, given: Tensor) -> training_steps.Training:
     model = built("ganomaly").requires_grad_(True)
-    return training_steps.Training(model, given, replace(train_spec("ganomaly"), precision=precision))
+    return training_steps.Training(lambda: model, given, replace(train_spec("ganomaly"), precision=precision))
 
 
 def _authors(model: nn.Module, given: Tensor) -> Iterator[float]:

@@ -53,11 +53,11 @@ def test_what_is_kept_is_the_average_of_the_weights_over_the_steps():
     images = noise(20, 1, 16)
     last, kept = fresh(steps=4, ema=0, learning_rate=0.01), fresh(steps=4, ema=decay, learning_rate=0.01)
     wanted: dict[str, torch.Tensor] = {}
-    for _ in training_steps.Training(last, images, spec):
+    for _ in training_steps.Training(lambda: last, images, spec):
         for name, weight in last.named_parameters():
             now = weight.detach().clone()
             wanted[name] = decay * wanted[name] + (1 - decay) * now if name in wanted else now
-    for _ in training_steps.Training(kept, images, spec):
+    for _ in training_steps.Training(lambda: kept, images, spec):
         pass
     for name, weight in kept.named_parameters():
         torch.testing.assert_close(weight.detach(), wanted[name], rtol=1e-5, atol=1e-7)

@@ -71,7 +71,7 @@ def test_two_classes_are_drawn_apart_after_training():
     images = torch.cat([torch.zeros(32, 1, 16, 16), torch.full((32, 1, 16, 16), 255)]).to(torch.uint8)
     spec = replace(train_spec("cgan", steps=250, batch=16, learning_rate=1e-3, width=8), normal_classes=2)
     model = training_steps.build(spec, ImageShape(1, 16))
-    for _ in training_steps.Training(model, images, spec, torch.arange(64) // 32):
+    for _ in training_steps.Training(lambda: model, images, spec, torch.arange(64) // 32):
         pass
     z = torch.randn(50, model.params.latent, generator=torch.Generator().manual_seed(0))
     made = [model.eval().conditional_generator(z, torch.full((50,), number)).mean() for number in (0, 1)]

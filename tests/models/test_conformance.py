@@ -83,6 +83,6 @@ def test_a_history_can_draw_samples_without_changing_the_training(name, image):
     model = trained(name, image)
     before = {key: weight.clone() for key, weight in model.state_dict().items()}
     model.eval()
-    made = sample(model, 5, torch.Generator().manual_seed(0))
+    made = sample(name, model, 5, torch.Generator().manual_seed(0))
     assert made is None or (made.shape == (5, image.channels, image.side, image.side) and not made.requires_grad)
     assert_close(dict(model.state_dict()), before, rtol=0, atol=0)

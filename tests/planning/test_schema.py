@@ -65,5 +65,5 @@ def test_a_change_of_what_all_parameters_share_makes_the_schema_stale(tmp_path, 
 
 
 def test_hidden_modules_are_no_plugins():
-    assert identity.module_file("heldout.models._descent").is_file()
-    assert "_descent" not in schema.plugins("model")
+    assert identity.module_file("heldout.models._updates").is_file()
+    assert "_updates" not in schema.plugins("model")

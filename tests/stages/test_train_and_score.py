@@ -57,7 +57,7 @@ def test_history_has_the_norm_of_each_parts_gradient(task):
     images = torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]])
     again = training_steps.build(task.training.spec, ImageShape(1, 16))
     norms = []
-    for _ in training_steps.Training(again, images, task.training.spec):
+    for _ in training_steps.Training(lambda: again, images, task.training.spec):
         norms.append(sum(weight.grad.square().sum() for weight in again.generator.parameters()).sqrt().item())
     # Steps 1 and 2 begin in the first epoch, step 3 in the second.
     assert rows["generator_gradient"][:2] == pytest.approx([np.mean(norms[:2]), norms[2]], rel=1e-5)

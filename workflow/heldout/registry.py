@@ -58,22 +58,6 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ModelParams(Params):
-    steps: int = Field(10_000, ge=1, description="updates of the model; of a GAN's generator")
-    batch: int = Field(64, ge=2, description="images in one update")
-    trim: float = Field(
-        0.0, ge=0, le=0.5, description="share of the images drawn for a batch that is left out, those of highest loss"
-    )
-    refit: float = Field(
-        0.0, ge=0, le=0.5, description="share of the training images left out of a second training, as anomalous as any"
-    )
-
-    @property
-    def updates(self) -> int:
-        """Calls of `step` that a training makes; more than `steps` where a training of something else comes first."""
-        return self.steps
-
-
 class MethodParams(Params):
     block: int = Field(64, ge=1, description="images in one forward; part of the score's identity")
 
@@ -142,7 +126,7 @@ def model(
         name: the entry's name.
         paper: authors, venue and year in a few words, for README and the terminal; `ours` where there is none. The
             module's docstring has the whole source.
-        provides: its parts that methods may read; `networks/__init__.py` says what each of them is.
+        provides: its parts that methods may read; the table in `models/__init__.py` says what each is.
         reads: the parts of another model, its parent, on which it is trained; the parent itself stays as it is.
         small: parameters for a training of seconds.
         default_parent: the parent where an experiment names none.

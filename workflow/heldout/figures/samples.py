@@ -61,9 +61,9 @@ def _row(run: dict[str, Any], manifest: dict[str, Any], model: str) -> tuple[tor
     images = Path(run["images"])
     real = to_unit_range(part_of(images, manifest, "train")[:REAL])
     path = Path(run["checkpoints"][model])
-    planned = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["digest"]
+    planned = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))
     try:
-        model = trained_model(path, planned, images)
+        trained = trained_model(path, planned["digest"], images)
     except NumericalFailure:
         return real, None
-    return real, sample(model, MADE, randomness.generator(run["seed"], "samples"))
+    return real, sample(planned["spec"]["model"], trained, MADE, randomness.generator(run["seed"], "samples"))

@@ -22,13 +22,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from heldout import registry
-from heldout.models._descent import descend, frozen, minus_log
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, frozen, minus_log, sample_z
 from heldout.networks import dcgan
 from heldout.networks.joint import JointDiscriminator
 from heldout.networks.shape import ImageShape
+from heldout.numerics.trimming import squared_error
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     batch: int = Field(100, ge=2, description="images in one update (EGBAD's code)")
     learning_rate: float = Field(1e-5, gt=0, description="Adam's step size, all networks (EGBAD's code)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (EGBAD's code)")
@@ -48,7 +50,7 @@ class Params(registry.ModelParams):
     provides=("encoder", "generator", "joint_discriminator", "autoencoder"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class BiGAN(nn.Module):
+class BiGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -60,16 +62,16 @@ class BiGAN(nn.Module):
     def autoencoder(self, images: Tensor) -> Tensor:
         return self.generator(self.encoder(images))
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers and the averages, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+    def start(self, images: Tensor) -> dict[str, Stateful]:
         made_from = [*self.generator.parameters(), *self.encoder.parameters()]
-        self.optim_ge = torch.optim.Adam(made_from, **settings)
-        self.optim_d = torch.optim.Adam(self.joint_discriminator.parameters(), **settings)
-        # In a list, the averages are no part of the model until `finish` puts them in the weights' place.
-        averaged = self.children() if self.params.ema else ()
+        self.optim_ge = adam(made_from, self.params)
+        self.optim_d = adam(self.joint_discriminator.parameters(), self.params)
+        averaged = dict(self.named_children()) if self.params.ema else {}
         move = get_ema_multi_avg_fn(self.params.ema)
-        self.averages = [(part, AveragedModel(part, multi_avg_fn=move)) for part in averaged]
+        # In a dict, the averages are no part of the model until `finish` puts them in the place of its weights.
+        self.averages = {name: AveragedModel(part, multi_avg_fn=move) for name, part in averaged.items()}
+        averages = {f"average of {name}": average for name, average in self.averages.items()}
+        return {"generator and encoder": self.optim_ge, "discriminator": self.optim_d, **averages}
 
     def discriminator_loss(self, encoded: Tensor, generated: Tensor) -> Tensor:
         """Minus D's objective, for D's numbers of pairs (x, E(x)), its real ones, and (G(z), z)."""
@@ -82,41 +84,30 @@ class BiGAN(nn.Module):
         return minus_log(encoded, is_real=False)
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the discriminator once, then the generator and the encoder; return the losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z and of what dropout drops; its device is the images' device.
-        """
+        """Update the discriminator once, then the generator and the encoder; return the losses."""
         with torch.no_grad():  # G and E stand still while D learns
-            real, z = draw(), self.sample_z(rng)
+            real, z = draw(), sample_z(self.params, rng)
             code, made = self.encoder(real), self.generator(z)
-        discriminator = self.discriminator_loss(*self.decisions(real, code, made, z, rng))
-        descend(self.optim_d, discriminator)
+        discriminator = descend(self.optim_d, self.discriminator_loss(*self.decisions(real, code, made, z, rng)))
         with frozen(self.joint_discriminator):
-            real, z = draw(), self.sample_z(rng)
+            real, z = draw(), sample_z(self.params, rng)
             encoded, generated = self.decisions(real, self.encoder(real), self.generator(z), z, rng)
             generator, encoder = self.generator_loss(generated), self.encoder_loss(encoded)
             descend(self.optim_ge, generator + encoder)
-        for part, average in self.averages:
-            average.update_parameters(part)
-        losses = {"discriminator": discriminator, "generator": generator, "encoder": encoder}
-        return {name: loss.detach() for name, loss in losses.items()}
+        for name, average in self.averages.items():
+            average.update_parameters(self.get_submodule(name))
+        return {"discriminator": discriminator, "generator": generator.detach(), "encoder": encoder.detach()}
+
+    def image_losses(self, images: Tensor) -> Tensor:
+        return squared_error(images, self.autoencoder(images))
 
     def finish(self, images: Tensor) -> None:
-        """Keep the averaged weights in the place of the last ones.
-
-        Args:
-            images: unused.
-        """
-        for part, average in self.averages:
-            part.load_state_dict(average.module.state_dict())
+        """Replace the last weights by the averaged ones."""
+        for name, average in self.averages.items():
+            self.get_submodule(name).load_state_dict(average.module.state_dict())
 
     def decisions(
         self, real: Tensor, code: Tensor, made: Tensor, z: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return D's numbers of the pairs (real, code) and (made, z), each pair's batch normalised by itself."""
         return self.joint_discriminator(real, code, rng), self.joint_discriminator(made, z, rng)
-
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)

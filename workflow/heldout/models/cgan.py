@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from heldout import registry
-from heldout.models._descent import descend, frozen, minus_log
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, frozen, minus_log, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (DCGAN section 4)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (DCGAN section 4)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -79,7 +80,7 @@ class ConditionalDiscriminator(nn.Module):
     conditional=True,
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class CGAN(nn.Module):
+class CGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -87,11 +88,10 @@ class CGAN(nn.Module):
         self.discriminator = ConditionalDiscriminator(params.width, image)
         dcgan.initialise(self, rng)
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
-        self.optim_g = torch.optim.Adam(self.conditional_generator.parameters(), **settings)
-        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim_g = adam(self.conditional_generator.parameters(), self.params)
+        self.optim_d = adam(self.discriminator.parameters(), self.params)
+        return {"generator": self.optim_g, "discriminator": self.optim_d}
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, classes: Tensor) -> Tensor:
         of_real = minus_log(self.discriminator(real, classes), is_real=True)
@@ -101,18 +101,13 @@ class CGAN(nn.Module):
         return minus_log(self.discriminator(fake, classes), is_real=True)
 
     def step(self, draw: Callable[[], tuple[Tensor, Tensor]], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the discriminator once, then the generator once; return the losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1], and their class numbers.
-            rng: source of every z; its device is the images' device.
-        """
+        """Update the discriminator once, then the generator once; return the losses."""
         real, classes = draw()
-        z = torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
-        fake = self.conditional_generator(z, classes)
-        discriminator_loss = self.discriminator_loss(real, fake.detach(), classes)
-        descend(self.optim_d, discriminator_loss)
+        fake = self.conditional_generator(sample_z(self.params, rng), classes)
+        discriminator = descend(self.optim_d, self.discriminator_loss(real, fake.detach(), classes))
         with frozen(self.discriminator):
-            generator_loss = self.generator_loss(fake, classes)
-            descend(self.optim_g, generator_loss)
-        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+            generator = descend(self.optim_g, self.generator_loss(fake, classes))
+        return {"discriminator": discriminator, "generator": generator}
+
+    def image_losses(self, images: Tensor, classes: Tensor) -> Tensor:
+        return -self.discriminator(images, classes).float()

@@ -16,12 +16,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend, tenfold_lower
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, tenfold_lower
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
+from heldout.numerics.trimming import squared_error
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size (Deep-SVDD-PyTorch)")
     lower_after: float = Field(
@@ -41,7 +43,7 @@ class Params(registry.ModelParams):
     provides=("autoencoder", "encoder", "decoder"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class DCAE(nn.Module):
+class DCAE(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -52,23 +54,20 @@ class DCAE(nn.Module):
     def autoencoder(self, images: Tensor) -> Tensor:
         return self.decoder(self.encoder(images))
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimiser, once the weights are where they will be trained."""
+    def start(self, images: Tensor) -> dict[str, Stateful]:
         params = self.params
-        settings = {"betas": (params.beta1, params.beta2), "weight_decay": params.weight_decay, "fused": True}
-        self.optim = torch.optim.Adam(self.parameters(), params.learning_rate, **settings)
+        self.optim = adam(self.parameters(), params, params.weight_decay)
         self.schedule = tenfold_lower(self.optim, params.lower_after, params.steps)
+        return {"optimiser": self.optim, "schedule": self.schedule}
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update encoder and decoder once; return the squared error per image.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: unused: nothing is drawn.
-        """
+        """Update encoder and decoder once; return the squared error per image."""
         images = draw()
         made = self.autoencoder(images).float()
         reconstruction = (images - made).square().flatten(1).sum(1).mean()
-        descend(self.optim, reconstruction)
+        losses = {"reconstruction": descend(self.optim, reconstruction)}
         self.schedule.step()
-        return {"reconstruction": reconstruction.detach()}
+        return losses
+
+    def image_losses(self, images: Tensor) -> Tensor:
+        return squared_error(images, self.autoencoder(images))

@@ -16,12 +16,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend, frozen, minus_log
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, frozen, minus_log, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (DCGAN section 4)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (DCGAN section 4)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -35,7 +36,7 @@ class Params(registry.ModelParams):
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class DCGAN(nn.Module):
+class DCGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -43,11 +44,10 @@ class DCGAN(nn.Module):
         self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=True)
         dcgan.initialise(self, rng)
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
-        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
-        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim_g = adam(self.generator.parameters(), self.params)
+        self.optim_d = adam(self.discriminator.parameters(), self.params)
+        return {"generator": self.optim_g, "discriminator": self.optim_d}
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return minus_log(self.discriminator(real), is_real=True) + minus_log(self.discriminator(fake), is_real=False)
@@ -56,19 +56,12 @@ class DCGAN(nn.Module):
         return minus_log(self.discriminator(fake), is_real=True)
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the discriminator once, then the generator once; return the losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
-        fake = self.generator(self.sample_z(rng))
-        discriminator_loss = self.discriminator_loss(draw(), fake.detach())
-        descend(self.optim_d, discriminator_loss)
+        """Update the discriminator once, then the generator once; return the losses."""
+        fake = self.generator(sample_z(self.params, rng))
+        discriminator = descend(self.optim_d, self.discriminator_loss(draw(), fake.detach()))
         with frozen(self.discriminator):
-            generator_loss = self.generator_loss(fake)
-            descend(self.optim_g, generator_loss)
-        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+            generator = descend(self.optim_g, self.generator_loss(fake))
+        return {"discriminator": discriminator, "generator": generator}
 
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+    def image_losses(self, images: Tensor) -> Tensor:
+        return -self.discriminator(images).float()

@@ -24,14 +24,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend, tenfold_lower
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, tenfold_lower
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics.blocks import in_blocks
 from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.trimming import squared_error
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
     pretraining: int = Field(10_000, ge=0, description="updates of the autoencoder before; not among `steps`")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size, both trainings (Deep-SVDD-PyTorch)")
@@ -59,7 +61,7 @@ class Params(registry.ModelParams):
     provides=("embedding", "centre"),
     small={"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class DeepSVDD(nn.Module):
+class DeepSVDD(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -67,42 +69,47 @@ class DeepSVDD(nn.Module):
         self.register_buffer("centre", torch.zeros(params.latent))
         dcgan.initialise(self, rng)
         decoder = dcgan.initialise(dcgan.Generator(params.latent, params.width, image), rng)
-        self.discarded = [decoder]  # in a list, so that it is neither saved nor counted as a part of the model
+        self.discarded = [decoder]  # in a list, so that it is no part of the model and not in its checkpoint
 
-    def start(self, images: Tensor) -> None:
-        """Set up both optimisers, and keep the images: their mean embedding after the pretraining is the centre."""
+    def start(self, images: Tensor) -> dict[str, Stateful]:
         params = self.params
-        self.images = images
-        self.discarded[0].to(self.centre.device)
-        self.pretraining_optim = self._adam([*self.embedding.parameters(), *self.discarded[0].parameters()])
+        self.images = images  # whose mean embedding is the centre, once the pretraining is over
+        (decoder,) = self.discarded
+        decoder.to(self.centre.device)
+        autoencoder = [*self.embedding.parameters(), *decoder.parameters()]
+        self.pretraining_optim = adam(autoencoder, params, params.weight_decay)
         self.pretraining_schedule = tenfold_lower(
             self.pretraining_optim, params.pretraining_lower_after, params.pretraining
         )
-        self.optim = self._adam(list(self.embedding.parameters()))
+        self.optim = adam(self.embedding.parameters(), params, params.weight_decay)
         self.schedule = tenfold_lower(self.optim, params.lower_after, params.steps)
+        return {
+            "decoder": decoder,
+            "pretraining optimiser": self.pretraining_optim,
+            "pretraining schedule": self.pretraining_schedule,
+            "optimiser": self.optim,
+            "schedule": self.schedule,
+        }
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the embedding once, as a part of the autoencoder while the pretraining lasts; return the loss.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: unused: nothing is drawn.
-        """
+        """Update the embedding once, as a part of the autoencoder while the pretraining lasts; return the loss."""
         if self.pretraining_schedule.last_epoch < self.params.pretraining:
             images = draw()
             made = self.discarded[0](self.embedding(images)).float()
             reconstruction = (images - made).square().flatten(1).sum(1).mean()
-            descend(self.pretraining_optim, reconstruction)
+            losses = {"reconstruction": descend(self.pretraining_optim, reconstruction)}
             self.pretraining_schedule.step()
-            return {"reconstruction": reconstruction.detach()}
+            return losses
         if self.schedule.last_epoch == 0:
             self._fix_centre(self.images)
-            self.discarded.clear()
-            self.pretraining_optim = None
         distance = (self.embedding(draw()).float() - self.centre).square().sum(1).mean()
-        descend(self.optim, distance)
+        losses = {"distance": descend(self.optim, distance)}
         self.schedule.step()
-        return {"distance": distance.detach()}
+        return losses
+
+    def image_losses(self, images: Tensor) -> Tensor:
+        """Return the squared distance to c; 0 as long as there is no c."""
+        return squared_error(self.embedding(images), self.centre) * float(self.centre.any())
 
     @torch.no_grad()
     def _fix_centre(self, images: Tensor) -> None:
@@ -117,8 +124,3 @@ class DeepSVDD(nn.Module):
         mean, least = embeddings.mean(dim=0), self.params.away_from_zero
         moved = torch.where(mean < 0, -least, least)
         self.centre.copy_(torch.where(mean.abs() < least, moved, mean))
-
-    def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Adam:
-        params = self.params
-        settings = {"betas": (params.beta1, params.beta2), "weight_decay": params.weight_decay, "fused": True}
-        return torch.optim.Adam(weights, params.learning_rate, **settings)

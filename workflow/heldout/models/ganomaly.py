@@ -29,15 +29,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import minus_log
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, minus_log
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics.blocks import in_blocks
 from heldout.numerics.latent_distance import DISTANCES, all_distances
 from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.trimming import squared_error
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size (the code's; the paper's is 0.002)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -62,7 +64,7 @@ class Params(registry.ModelParams):
     provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class GANomaly(nn.Module):
+class GANomaly(nn.Module, Model):
     """The five parts, and what the training images' scores range over.
 
     Attributes:
@@ -83,12 +85,11 @@ class GANomaly(nn.Module):
     def autoencoder(self, images: Tensor) -> Tensor:
         return self.decoder(self.encoder(images))
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
+    def start(self, images: Tensor) -> dict[str, Stateful]:
         generating = (self.encoder, self.decoder, self.second_encoder)
-        self.optim_g = torch.optim.Adam([weight for part in generating for weight in part.parameters()], **settings)
-        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+        self.optim_g = adam([weight for part in generating for weight in part.parameters()], self.params)
+        self.optim_d = adam(self.discriminator.parameters(), self.params)
+        return {"generator": self.optim_g, "discriminator": self.optim_d}
 
     def adversarial_loss(self, seen: Tensor, seen_made: Tensor) -> Tensor:
         """Return L_adv of D's features of a batch and of its reconstructions."""
@@ -112,12 +113,7 @@ class GANomaly(nn.Module):
         return (minus_log(decision(seen), is_real=True) + minus_log(decision(seen_made), is_real=False)) / 2
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the encoders and the decoder, then the discriminator, on one batch; return the losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of the weights of a discriminator that is drawn anew; its device is the images' device.
-        """
+        """Update the encoders and the decoder, then the discriminator, on one batch; return the losses."""
         params, real = self.params, draw()
         z = self.encoder(real)
         made = self.decoder(z)
@@ -135,12 +131,11 @@ class GANomaly(nn.Module):
         losses = {"adversarial": adversarial, "contextual": contextual, "encoder": encoder}
         return {name: loss.detach() for name, loss in (losses | {"discriminator": discriminator}).items()}
 
-    def finish(self, images: Tensor) -> None:
-        """Keep the range of the training images' scores: a method that reads a model is shown no training image.
+    def image_losses(self, images: Tensor) -> Tensor:
+        return squared_error(images, self.autoencoder(images))
 
-        Args:
-            images: all normal images, uint8 `(N, C, H, W)`.
-        """
+    def finish(self, images: Tensor) -> None:
+        """Keep the range of the training images' latent distances."""
 
         def distances(images: Tensor) -> Tensor:
             z = self.encoder(to_unit_range(images))

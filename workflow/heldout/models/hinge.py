@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from heldout import registry
-from heldout.models._descent import descend, frozen
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, frozen, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (the authors' configuration)")
     beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean gradient (the authors' configuration)")
     beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient (likewise)")
@@ -39,7 +40,7 @@ class Params(registry.ModelParams):
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "discriminator_steps": 2, "latent": 8, "width": 4},
 )
-class HingeGAN(nn.Module):
+class HingeGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -48,11 +49,10 @@ class HingeGAN(nn.Module):
         dcgan.initialise(self, rng)
         dcgan.spectrally_normalised(self.discriminator, rng)
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
-        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
-        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim_g = adam(self.generator.parameters(), self.params)
+        self.optim_d = adam(self.discriminator.parameters(), self.params)
+        return {"generator": self.optim_g, "discriminator": self.optim_d}
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         real, fake = self.discriminator(real).float(), self.discriminator(fake).float()
@@ -62,21 +62,14 @@ class HingeGAN(nn.Module):
         return -self.discriminator(fake).float().mean()
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the discriminator `discriminator_steps` times, then the generator once; return the last losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
+        """Update the discriminator `discriminator_steps` times, then the generator once; return the last losses."""
         for _ in range(self.params.discriminator_steps):
             with torch.no_grad():  # G stands still while D catches up
-                fake = self.generator(self.sample_z(rng))
-            discriminator_loss = self.discriminator_loss(draw(), fake)
-            descend(self.optim_d, discriminator_loss)
+                fake = self.generator(sample_z(self.params, rng))
+            discriminator = descend(self.optim_d, self.discriminator_loss(draw(), fake))
         with frozen(self.discriminator):
-            generator_loss = self.generator_loss(self.generator(self.sample_z(rng)))
-            descend(self.optim_g, generator_loss)
-        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+            generator = descend(self.optim_g, self.generator_loss(self.generator(sample_z(self.params, rng))))
+        return {"discriminator": discriminator, "generator": generator}
 
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+    def image_losses(self, images: Tensor) -> Tensor:
+        return -self.discriminator(images).float()

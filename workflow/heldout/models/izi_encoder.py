@@ -20,12 +20,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import descend
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
+from heldout.numerics.trimming import squared_error
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     objective: Literal["izi_f", "izi", "ziz"] = Field("izi_f", description="what E minimises (section 2.2)")
     kappa: float = Field(1.0, ge=0, description="weight of the features in izi_f")
     learning_rate: float = Field(5e-5, gt=0, description="RMSProp's step size (the authors' code)")
@@ -41,7 +43,7 @@ class Params(registry.ModelParams):
     default_parent="wgan_gp",
     small={"steps": 2, "batch": 4, "width": 4},
 )
-class IziEncoder(nn.Module):
+class IziEncoder(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator, parent: nn.Module) -> None:
         super().__init__()
         self.params = params
@@ -66,10 +68,10 @@ class IziEncoder(nn.Module):
         self.parent.eval()
         return self
 
-    def start(self, images: Tensor) -> None:
-        """Freeze the parent and set up the optimiser, once the weights are where they will be trained."""
+    def start(self, images: Tensor) -> dict[str, Stateful]:
         self.parent.requires_grad_(False)
         self.optim = torch.optim.RMSprop(self.encoder.parameters(), self.params.learning_rate)
+        return {"optimiser": self.optim}
 
     def loss(self, real: Tensor, z: Tensor) -> Tensor:
         """Return the objective for images `(N, C, H, W)`, or for `z` `(N, latent)` where it is ziz."""
@@ -83,13 +85,9 @@ class IziEncoder(nn.Module):
         return loss
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the encoder once; return the loss.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
+        """Update the encoder once; return the loss."""
         z = torch.randn(self.params.batch, self.generator.latent, generator=rng, device=rng.device)
-        loss = self.loss(draw(), z)
-        descend(self.optim, loss)
-        return {self.params.objective: loss.detach()}
+        return {self.params.objective: descend(self.optim, self.loss(draw(), z))}
+
+    def image_losses(self, images: Tensor) -> Tensor:
+        return squared_error(images, self.autoencoder(images))

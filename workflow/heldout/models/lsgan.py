@@ -17,12 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend, frozen
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, frozen, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(
         1e-3, gt=0, description="Adam's step size, both networks (the authors' code for scenes)"
     )
@@ -38,7 +39,7 @@ class Params(registry.ModelParams):
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class LSGAN(nn.Module):
+class LSGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -46,11 +47,10 @@ class LSGAN(nn.Module):
         self.discriminator = dcgan.Discriminator(params.width, image, batch_norm=True)
         dcgan.initialise(self, rng)
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
-        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
-        self.optim_d = torch.optim.Adam(self.discriminator.parameters(), **settings)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim_g = adam(self.generator.parameters(), self.params)
+        self.optim_d = adam(self.discriminator.parameters(), self.params)
+        return {"generator": self.optim_g, "discriminator": self.optim_d}
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return _half_squared_error(self.discriminator(real), 1) + _half_squared_error(self.discriminator(fake), 0)
@@ -59,22 +59,15 @@ class LSGAN(nn.Module):
         return _half_squared_error(self.discriminator(fake), 1)
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the discriminator once, then the generator once; return the losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
-        fake = self.generator(self.sample_z(rng))
-        discriminator_loss = self.discriminator_loss(draw(), fake.detach())
-        descend(self.optim_d, discriminator_loss)
+        """Update the discriminator once, then the generator once; return the losses."""
+        fake = self.generator(sample_z(self.params, rng))
+        discriminator = descend(self.optim_d, self.discriminator_loss(draw(), fake.detach()))
         with frozen(self.discriminator):
-            generator_loss = self.generator_loss(fake)
-            descend(self.optim_g, generator_loss)
-        return {"discriminator": discriminator_loss.detach(), "generator": generator_loss.detach()}
+            generator = descend(self.optim_g, self.generator_loss(fake))
+        return {"discriminator": discriminator, "generator": generator}
 
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+    def image_losses(self, images: Tensor) -> Tensor:
+        return -self.discriminator(images).float()
 
 
 def _half_squared_error(outputs: Tensor, label: int) -> Tensor:

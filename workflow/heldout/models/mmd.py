@@ -20,14 +20,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 
 SMALLEST = 1e-10  # of MMD^2 under the root, whose slope at 0 is infinite and whose argument rounding may turn negative
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     batch: int = Field(1000, ge=2, description="images, and as many made ones, in one update (the authors' code)")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size (ours: see the deviations)")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
@@ -47,35 +49,31 @@ class Params(registry.ModelParams):
     provides=("generator",),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class MMD(nn.Module):
+class MMD(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
         self.generator = dcgan.Generator(params.latent, params.width, image)
         dcgan.initialise(self, rng)
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimiser, once the weights are where they will be trained."""
-        betas = (self.params.beta1, self.params.beta2)
-        self.optim_g = torch.optim.Adam(self.generator.parameters(), self.params.learning_rate, betas, fused=True)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim = adam(self.generator.parameters(), self.params)
+        return {"optimiser": self.optim}
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         real, fake = ((images.flatten(1) + 1) / 2 for images in (real, fake))  # from [-1, 1] to [0, 1]
         return squared_mmd(real, fake, self.params.bandwidths).clamp(min=SMALLEST).sqrt()
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the generator once; return the loss.
+        """Update the generator once; return the loss."""
+        loss = self.generator_loss(draw(), self.generator(sample_z(self.params, rng)))
+        return {"generator": descend(self.optim, loss)}
 
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
-        generator_loss = self.generator_loss(draw(), self.generator(self.sample_z(rng)))
-        descend(self.optim_g, generator_loss)
-        return {"generator": generator_loss.detach()}
-
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+    def image_losses(self, images: Tensor) -> Tensor:
+        """Return the squared distance to the nearest of `batch` samples; their z are the same for every image."""
+        z = sample_z(self.params, randomness.generator("trimming")).to(images.device)
+        made = self.generator(z).float()
+        return torch.cdist(images.flatten(1), made.flatten(1)).min(dim=1).values.square()
 
 
 def squared_mmd(a: Tensor, b: Tensor, bandwidths: list[float]) -> Tensor:

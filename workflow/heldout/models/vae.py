@@ -25,13 +25,15 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from heldout import registry
-from heldout.models._descent import descend
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend
 from heldout.networks import dcgan
 from heldout.networks.gaussian import divergence_from_prior, moved
 from heldout.networks.shape import ImageShape
+from heldout.numerics.trimming import squared_error
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     batch: int = Field(32, ge=2, description="images in one update (ldeecke/vae-torch)")
     likelihood: Literal["gaussian", "bernoulli"] = Field(
         "gaussian", description="of a pixel given z; the ADGAN paper is silent, ldeecke/vae-torch has Bernoulli"
@@ -50,7 +52,7 @@ class Params(registry.ModelParams):
     provides=("generator", "encoder", "autoencoder", "posterior", "log_likelihood"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
-class VAE(nn.Module):
+class VAE(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -83,18 +85,12 @@ class VAE(nn.Module):
         """Return what the generator makes of the mean of q(z|x)."""
         return self.generator(self.encoder(images))
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimiser, once the weights are where they will be trained."""
-        betas = (self.params.beta1, self.params.beta2)
-        self.optim = torch.optim.Adam(self.parameters(), self.params.learning_rate, betas, fused=True)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim = adam(self.parameters(), self.params)
+        return {"optimiser": self.optim}
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update encoder and decoder once; return the two parts of -ELBO, per image.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
+        """Update encoder and decoder once; return the two parts of -ELBO, per image."""
         images = draw()
         mean, log_variance = self.posterior(images)
         z = moved(torch.randn(mean.shape, generator=rng, device=rng.device), mean, log_variance)
@@ -102,3 +98,6 @@ class VAE(nn.Module):
         kl = divergence_from_prior(mean, log_variance).mean()
         descend(self.optim, reconstruction + kl)
         return {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
+
+    def image_losses(self, images: Tensor) -> Tensor:
+        return squared_error(images, self.autoencoder(images))

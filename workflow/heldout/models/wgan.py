@@ -16,12 +16,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.models._descent import descend, frozen
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import descend, frozen, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(5e-5, gt=0, description="RMSProp's step size, critic and generator (Algorithm 1)")
     clip: float = Field(0.01, gt=0, description="bound of every weight of the critic (Algorithm 1)")
     critic_steps: int = Field(5, ge=1, description="critic updates per generator update (n_critic, Algorithm 1)")
@@ -35,7 +36,7 @@ class Params(registry.ModelParams):
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
 )
-class WGAN(nn.Module):
+class WGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -48,10 +49,10 @@ class WGAN(nn.Module):
         """The critic, under the name by which methods read it: higher = more like the training images."""
         return self.critic
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
+    def start(self, images: Tensor) -> dict[str, Stateful]:
         self.optim_g = torch.optim.RMSprop(self.generator.parameters(), self.params.learning_rate)
         self.optim_f = torch.optim.RMSprop(self.critic.parameters(), self.params.learning_rate)
+        return {"generator": self.optim_g, "critic": self.optim_f}
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return self.critic(fake).mean() - self.critic(real).mean()
@@ -60,24 +61,17 @@ class WGAN(nn.Module):
         return -self.critic(fake).mean()
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the critic `critic_steps` times, then the generator once; return the last losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z; its device is the images' device.
-        """
+        """Update the critic `critic_steps` times, then the generator once; return the last losses."""
         for _ in range(self.params.critic_steps):
             with torch.no_grad():  # G stands still while f catches up
-                fake = self.generator(self.sample_z(rng))
-            critic_loss = self.critic_loss(draw(), fake)
-            descend(self.optim_f, critic_loss)
+                fake = self.generator(sample_z(self.params, rng))
+            critic = descend(self.optim_f, self.critic_loss(draw(), fake))
             with torch.no_grad():
                 for weight in self.critic.parameters():
                     weight.clamp_(-self.params.clip, self.params.clip)
         with frozen(self.critic):
-            generator_loss = self.generator_loss(self.generator(self.sample_z(rng)))
-            descend(self.optim_g, generator_loss)
-        return {"critic": critic_loss.detach(), "generator": generator_loss.detach()}
+            generator = descend(self.optim_g, self.generator_loss(self.generator(sample_z(self.params, rng))))
+        return {"critic": critic, "generator": generator}
 
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+    def image_losses(self, images: Tensor) -> Tensor:
+        return -self.critic(images).float()

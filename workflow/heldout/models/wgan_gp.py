@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from heldout import registry
-from heldout.models._descent import descend, frozen
+from heldout.models import Model, ModelParams, Stateful
+from heldout.models._updates import adam, descend, frozen, sample_z
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 
 
-class Params(registry.ModelParams):
+class Params(ModelParams):
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size, critic and generator (Algorithm 1)")
     beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean gradient (Algorithm 1)")
     beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient (Algorithm 1)")
@@ -42,7 +43,7 @@ class Params(registry.ModelParams):
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
 )
-class WGANGP(nn.Module):
+class WGANGP(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:
         super().__init__()
         self.params = params
@@ -56,11 +57,10 @@ class WGANGP(nn.Module):
         """The critic, under the name by which methods read it: higher = more like the training images."""
         return self.critic
 
-    def start(self, images: Tensor) -> None:
-        """Set up the optimisers, once the weights are where they will be trained."""
-        settings = {"lr": self.params.learning_rate, "betas": (self.params.beta1, self.params.beta2), "fused": True}
-        self.optim_g = torch.optim.Adam(self.generator.parameters(), **settings)
-        self.optim_f = torch.optim.Adam(self.critic.parameters(), **settings)
+    def start(self, images: Tensor) -> dict[str, Stateful]:
+        self.optim_g = adam(self.generator.parameters(), self.params)
+        self.optim_f = adam(self.critic.parameters(), self.params)
+        return {"generator": self.optim_g, "critic": self.optim_f}
 
     def critic_loss(self, real: Tensor, fake: Tensor, e: Tensor) -> Tensor:
         wasserstein = self.critic(fake).float().mean() - self.critic(real).float().mean()
@@ -77,25 +77,18 @@ class WGANGP(nn.Module):
         return -self.critic(fake).float().mean()
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the critic `critic_steps` times, then the generator once; return the last losses.
-
-        Args:
-            draw: returns the next `(batch, C, H, W)` normal images, float32 in [-1, 1].
-            rng: source of every z and e; its device is the images' device.
-        """
+        """Update the critic `critic_steps` times, then the generator once; return the last losses."""
         for _ in range(self.params.critic_steps):
             with torch.no_grad():  # G stands still while f catches up
-                fake = self.generator(self.sample_z(rng))
+                fake = self.generator(sample_z(self.params, rng))
             e = torch.rand(self.params.batch, 1, 1, 1, generator=rng, device=rng.device)
-            critic_loss = self.critic_loss(draw(), fake, e)
-            descend(self.optim_f, critic_loss)
+            critic = descend(self.optim_f, self.critic_loss(draw(), fake, e))
         with frozen(self.critic):
-            generator_loss = self.generator_loss(self.generator(self.sample_z(rng)))
-            descend(self.optim_g, generator_loss)
-        return {"critic": critic_loss.detach(), "generator": generator_loss.detach()}
+            generator = descend(self.optim_g, self.generator_loss(self.generator(sample_z(self.params, rng))))
+        return {"critic": critic, "generator": generator}
 
-    def sample_z(self, rng: torch.Generator) -> Tensor:
-        return torch.randn(self.params.batch, self.params.latent, generator=rng, device=rng.device)
+    def image_losses(self, images: Tensor) -> Tensor:
+        return -self.critic(images).float()
 
 
 def _refuse_batch_norm(critic: nn.Module) -> None:

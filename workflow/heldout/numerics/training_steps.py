@@ -3,8 +3,7 @@
 Its source is part of every digest, so nothing about progress, timing or files belongs here.
 """
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,30 +35,34 @@ def _created(trained: TrainSpec | Parent, seed: int, image: ImageShape, *parents
 
 
 class Training:
-    """The updates of a freshly built model, in place; each gives its losses and how many images it drew.
+    """The updates of a model, as an iterator: each gives its losses and the number of images that it drew.
 
-    It can be left between two updates and taken up again, to the bit: `state` and `restore`.
+    It can be left between two updates and continued to the same bits: `state` and `restore`.
 
-    A model's `start(images)` runs before the first update. Its `finish(images)`, where it has one, runs after the last,
-    in eval mode and without gradients: for what scoring needs and only the training images can tell.
-
-    Against contaminated training images a model's `trim` leaves the highest losses out of every batch, and `refit`
-    trains it a second time, from the same first weights, without the images that the first training found anomalous.
+    Against contaminated training images, `trim` leaves the highest losses out of every batch, and `refit` trains a
+    second model from the same first weights, without the images that the first one found most anomalous.
 
     Args:
-        model: on the device of the training.
+        fresh: returns a `models.Model` with its first weights, on the device of the training; a refit calls it again.
         images: the training images, uint8 `(N, C, H, W)`, on the same device.
         spec: of the training.
-        classes: for a conditional model, which normal class each image is of, `(N,)` int64.
+        classes: for a conditional model, the number of each image's normal class, `(N,)` int64.
+
+    Attributes:
+        name: the registered model.
+        model: the model in training; once the iterator has ended, the trained one.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor, spec: TrainSpec, classes: Tensor | None = None) -> None:
-        self.model = model
+    model: nn.Module
+
+    def __init__(
+        self, fresh: Callable[[], nn.Module], images: Tensor, spec: TrainSpec, classes: Tensor | None = None
+    ) -> None:
+        self.name, self._fresh = spec.model, fresh
         self.images, self._classes, self._precision = images, classes, spec.precision
         self._order = randomness.batch_order(spec.seed, spec.model)
         self._rng = randomness.latents(spec.seed, spec.model, images.device)
-        self._untrained = copy.deepcopy(model) if model.params.refit else None
-        self._kept: Tensor | None = None  # by a refit
+        self._kept: Tensor | None = None  # indices of the images of a refit
         self._is_over = False
         self._begin()
 
@@ -79,10 +82,10 @@ class Training:
 
     def __len__(self) -> int:
         """All updates, done or not."""
-        return self.model.params.updates * (2 if self._untrained else 1)
+        return self.model.params.updates * (2 if self.model.params.refit else 1)
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next update depends on and the arguments do not tell: tensors, numbers, names."""
+        """Return everything that the next update depends on besides the arguments: tensors, numbers and strings."""
         return {
             "updates": self._updates,
             "drawn": self._drawn,
@@ -90,11 +93,11 @@ class Training:
             "order": self._order_at_first,
             "rng": self._rng.get_state(),
             "model": self.model.state_dict(),
-            "trainers": {name: trainer.state_dict() for name, trainer in _trainers(self.model)},
+            "moved": {name: moved.state_dict() for name, moved in self._moved.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from another one's `state`, of the same arguments on the same machine.
+        """Continue from the `state` of a training with the same arguments on the same machine.
 
         Raises:
             KeyError, RuntimeError, ValueError: it is the state of another training.
@@ -107,31 +110,30 @@ class Training:
         self._draw_batch = self._batches(skip=self._drawn)
         self._rng.set_state(state["rng"])
         self.model.load_state_dict(state["model"])
-        trainers = dict(_trainers(self.model))
-        for name, content in state["trainers"].items():
-            trainers[name].load_state_dict(content)
+        for name, moved in self._moved.items():
+            moved.load_state_dict(state["moved"][name])
 
     def _begin(self) -> None:
         self._order_at_first = self._order.get_state()
         self._updates, self._drawn = 0, 0
+        self.model = self._fresh()
         self._draw_batch = self._batches()
         self.model.train()
-        self.model.start(self._chosen()[0])
+        self._moved = self.model.start(self._chosen()[0])
 
     def _end(self) -> None:
         images, _ = self._chosen()
-        if hasattr(self.model, "finish"):
-            self.model.eval()
-            with torch.no_grad():
-                self.model.finish(images)
-            self.model.train()
-        if self._untrained is None or self._kept is not None:
+        self.model.eval()
+        with torch.no_grad():
+            self.model.finish(images)
+        self.model.train()
+        refit = self.model.params.refit
+        if not refit or self._kept is not None:
             self._is_over = True
             return
         losses = image_losses(self.model, to_unit_range(images), self._classes)
-        kept = losses.argsort(stable=True)[: len(images) - int(len(images) * self.model.params.refit)]
+        kept = losses.argsort(stable=True)[: len(images) - int(len(images) * refit)]
         self._kept = kept.sort().values
-        self.model.__dict__ = self._untrained.__dict__  # in place, since the caller holds the model
         self._begin()
 
     def _chosen(self) -> tuple[Tensor, Tensor | None]:
@@ -141,7 +143,7 @@ class Training:
 
     @property
     def _candidates(self) -> int:
-        """Images drawn for a batch."""
+        """Images drawn for a batch, before trimming."""
         params = self.model.params
         return params.batch + round(params.batch * params.trim / (1 - params.trim))
 
@@ -155,24 +157,8 @@ class Training:
         return self._draw_batch() if self._candidates == batch else _trimmed(self.model, self._draw_batch(), batch)
 
 
-def _trainers(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield what moves in a training beside the weights, by name: optimisers, schedules, averages, discarded parts."""
-    parts = set(model.modules())
-
-    def walk(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, (list, tuple)):
-            for number, item in enumerate(value):
-                yield from walk(f"{name}.{number}", item)
-        elif hasattr(value, "load_state_dict") and value not in parts:
-            yield name, value
-
-    for name, value in vars(model).items():
-        if not name.startswith("_"):
-            yield from walk(name, value)
-
-
 def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:
-    """Return the `batch` candidates of the lowest loss, in the order in which they were drawn."""
+    """Return the `batch` candidates with the lowest losses, in the order in which they were drawn."""
     images, *classes = drawn if isinstance(drawn, tuple) else (drawn,)
     kept = image_losses(model, images, *classes).argsort(stable=True)[:batch].sort().values
     chosen = images[kept].contiguous(memory_format=torch.channels_last)

@@ -36,7 +36,7 @@ def generate() -> dict[str, Any]:
     schema[PLUGINS] = plugins
     schema[SHARED] = {
         module: shared_digest(module)
-        for module in ("registry", "planning.experiment", "planning.split_settings", "numerics.features")
+        for module in ("registry", "models", "planning.experiment", "planning.split_settings", "numerics.features")
     }
     return schema
 

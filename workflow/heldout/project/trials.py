@@ -54,7 +54,8 @@ class Trials:
             model = training_steps.build(replace(spec, params=params), image).to(self._device)
             images = self._noise(2 * params["batch"], image)
             classes = torch.zeros(len(images), dtype=torch.int64, device=self._device)
-            updates = training_steps.Training(model, images, spec, classes if spec.normal_classes is not None else None)
+            told = classes if spec.normal_classes is not None else None
+            updates = training_steps.Training(lambda: model, images, spec, told)
             first = self._timed(lambda: next(updates))
             if first > ENOUGH_S or params["steps"] == 1:
                 return first

@@ -40,13 +40,13 @@ def take(gpus: list[str], limit: int, folder: Path | None = None) -> int:
             return number
     folder = folder or Path(tempfile.gettempdir(), f"heldout-gpus-{os.getuid()}")
     waits = False
-    while (number := _try(gpus, limit, folder)) is None:
+    while (taken := _try(gpus, limit, folder)) is None:
         if not waits:
             full = f"each of {len(gpus)} GPUs has" if len(gpus) > 1 else "the GPU has"
             print(f"waiting for a GPU: {full} {limit} jobs already (jobs_per_gpu)", file=sys.stderr, flush=True)
         waits = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    return number
+    return taken
 
 
 def _try(gpus: list[str], limit: int, folder: Path) -> int | None:

@@ -75,9 +75,9 @@ class Saves:
 
 
 class Stop:
-    """Whether this process has been asked to stop, and by which signal."""
+    """Whether this process has been asked to stop: by which signal, or 0."""
 
-    signal: int | None = None
+    signal = 0
 
     def leave(self, done: str) -> None:
         """End the process as the signal would have, after a line that says what is done and saved."""
@@ -94,12 +94,13 @@ def stoppable() -> Iterator[Stop]:
     A step can be long, so a signal that arrives PATIENCE_S after the first ends it at once. An earlier one does not:
     Snakemake forwards to its jobs the signals that their terminal has sent them already.
     """
-    stop, before = Stop(), {}
+    stop = Stop()
+    before: dict[int, Any] = {}
     asked_at = 0.0
 
     def ask(number: int, _: FrameType | None) -> None:
         nonlocal asked_at
-        if stop.signal is None:
+        if not stop.signal:
             stop.signal, asked_at = number, time.monotonic()
         elif time.monotonic() - asked_at > PATIENCE_S:
             signal.signal(number, before[number])

@@ -1,21 +1,27 @@
-"""What a trained generator draws, for figures and histories; no score depends on it."""
+"""Samples of a trained generator, for figures and histories; no score depends on them."""
+
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from heldout import registry
 
 
-def sample(model: nn.Module, count: int, rng: torch.Generator) -> Tensor | None:
-    """Return `(count, C, H, W)` images in [-1, 1] from N(0, I), or None where the model has no generator.
+def sample(name: str, model: Any, count: int, rng: torch.Generator) -> Tensor | None:
+    """Return `(count, C, H, W)` images in [-1, 1] for z from N(0, I), or None if the model provides no generator.
 
-    A conditional generator draws its classes in turn. The model is used in the mode that it is in.
+    A conditional generator is given the classes in turn. The model stays in its mode, training or eval.
 
     Args:
-        model: what it draws with.
-        count: how many images.
+        name: the registered model.
+        model: the model itself.
+        count: number of images.
         rng: source of z, on the CPU.
     """
-    is_conditional = hasattr(model, "conditional_generator")
-    if not is_conditional and not hasattr(model, "generator"):
+    provides = registry.load("model", name).facts["provides"]
+    is_conditional = "conditional_generator" in provides
+    if not is_conditional and "generator" not in provides:
         return None
     generator = model.conditional_generator if is_conditional else model.generator
     device = next(model.parameters()).device

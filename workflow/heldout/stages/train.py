@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,27 @@ def train(
     images = part_of(images_path, manifest, "train").to(device)
     classes = torch.tensor(manifest["train_classes"], device=device) if spec.normal_classes is not None else None
     with reproducible(spec.threads):
-        model = training_steps.build(spec, image_shape(images_path))
+        weights: dict[str, torch.Tensor] = {}
         history = History()
         failed, parent_sha256 = None, None
         importlib.import_module("torch._dynamo")  # as an optimiser's first step would: a second that is no training
         try:
+            restore_parent = None
             if spec.parent is not None:
-                parent_sha256 = _restore_parent(model, parent, spec.parent, manifest)
+                restore_parent, parent_sha256 = _read_parent(parent, spec.parent, manifest)
             made_with = decides_bits(device) | {"manifest": manifest["sha256"], "parent_sha256": parent_sha256}
             saves = Saves(spec, made_with, save_every_s)
-            training = training_steps.Training(model.to(device), images, spec, classes)
+
+            def fresh() -> torch.nn.Module:
+                model = training_steps.build(spec, image_shape(images_path))
+                if restore_parent:
+                    restore_parent(model.parent)
+                return model.to(device)
+
+            training = training_steps.Training(fresh, images, spec, classes)
             history = _restored(training, saves) or history
             _run(training, history, saves, f"{spec.model} {spec.held_out}", device)
+            weights = training.model.state_dict()
         except NumericalFailure as failure:
             failed = str(failure)
 
@@ -108,14 +118,14 @@ def train(
     timing = {
         "wall_s": round(wall_s, 3),
         "images_per_s": round(history.seen / wall_s, 1) if wall_s else 0.0,
-        "steps": model.params.steps,
+        "steps": spec.params["steps"],
         "peak_memory_mib": peak_memory_mib(device),
         "device": describe(device),
         "threads": spec.threads,
         "failed": failed,
     }
     with whole_file(checkpoint) as temporary:
-        checkpoints.write(temporary, spec, {} if failed else model.state_dict(), failed)
+        checkpoints.write(temporary, spec, weights, failed)
         read = {"manifest": manifest["sha256"], "parent_sha256": parent_sha256}
         write_spec(checkpoint, temporary, spec, failed=failed, **read, ran=what_ran(device))
         write_json(sidecar(checkpoint, TIMING), timing)
@@ -124,16 +134,15 @@ def train(
     return failed
 
 
-def _restore_parent(model: torch.nn.Module, path: Path | None, expected: Parent, manifest: dict[str, Any]) -> str:
-    """Load the parent's weights into the model; return the hash of its file."""
+def _read_parent(path: Path | None, expected: Parent, manifest: dict[str, Any]) -> tuple[Any, str]:
+    """Return a function that loads the parent's weights into a freshly built parent, and the hash of its file."""
     if path is None:
         raise HeldoutError(f"the spec names a parent, {expected.model}; give its checkpoint: --parent FILE")
     sha256 = checked_sha256(path, manifest)
     checkpoint = checkpoints.load(path, expected.digest)
     if checkpoint.failed:
         raise NumericalFailure(f"{expected.model}: {checkpoint.failed}")
-    checkpoints.restore(model.parent, checkpoint, path)
-    return sha256
+    return partial(checkpoints.restore, checkpoint=checkpoint, path=path), sha256
 
 
 def _restored(training: training_steps.Training, saves: Saves) -> History | None:
@@ -209,7 +218,7 @@ def _diversity(training: training_steps.Training) -> dict[str, float]:
     """How far apart samples lie, as a share of what as many training images do: near 0, it draws one image."""
     model = training.model
     model.eval()
-    made = sample(model, DRAWN, randomness.generator("diversity"))
+    made = sample(training.name, model, DRAWN, randomness.generator("diversity"))
     model.train()
     if made is None:
         return {}
