@@ -213,6 +213,6 @@ def test_a_process_that_ignores_a_signal_goes_on_ignoring_it():
     try:
         with stoppable() as stop:
             os.kill(os.getpid(), signal.SIGINT)
-        assert stop.signal is None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert not stop.signal and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

@@ -106,9 +106,9 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, before[number])
             signal.raise_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as in the background of a shell, where Ctrl-C means others
-            before[number] = signal.signal(number, ask)
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(asked) != signal.SIG_IGN:  # ignored, as in the background of a shell
+            before[asked] = signal.signal(asked, ask)
     try:
         yield stop
     finally:
