@@ -1,0 +1,1 @@
+"""Compare the numbers of two checkouts: `python -m tests.golden BEFORE AFTER`."""
