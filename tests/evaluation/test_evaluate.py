@@ -106,7 +106,7 @@ def experiment(tmp_path, monkeypatch):
     content = {"experiment": "trial", "bootstrap": 300, "methods": METHODS, "runs": runs}
     path = tmp_path / "results" / "trial" / "inputs.json"
     results = [f"results/trial/{name}" for name in ("tables/auroc.csv", "tables/auroc.md", "metrics.json")]
-    write_json(path, content | {"figures": {}, "results": results})
+    write_json(path, content | {"source": {}, "figures": {}, "results": results})
     return path, known
 
 
@@ -372,11 +372,11 @@ def test_the_manifest_names_every_file_with_its_hash(experiment):
     manifest = json.loads((path.parent / "manifest.json").read_text())
     inputs = Inputs.read(path)
     for run in inputs.runs:
-        for file in (run["split"], run["labels"], *run["checkpoints"].values(), *run["scores"].values()):
+        for file in (run.split, run.labels, *run.checkpoints.values(), *run.scores.values()):
             assert len(manifest["made_from"][file]) == 64
     table = path.parent / "tables" / "auroc.csv"
     assert manifest["results"]["results/trial/tables/auroc.csv"] == file_sha256(table)
-    assert set(manifest["results"]) == set(inputs.content["results"])
+    assert set(manifest["results"]) == set(inputs.content.results)
 
 
 def test_tables_as_text():

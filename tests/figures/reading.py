@@ -19,8 +19,8 @@ FAILED = "failed: dcgan: the "
 
 def drawn(kind: str, inputs: Inputs) -> plt.Figure:
     """The one figure of a kind."""
-    ((_, figure),) = registry.load("figure", kind).plugin(inputs, inputs.content["figures"][kind])
-    return figure
+    (subject,) = inputs.content.figures[kind]
+    return registry.load("figure", kind).plugin(inputs, subject)
 
 
 def rows(figure: plt.Figure) -> list[tuple[str, list[plt.Axes]]]:
@@ -46,11 +46,11 @@ def pixels(ax: plt.Axes) -> np.ndarray:
 def on_disk(inputs: Inputs, method: str) -> pd.DataFrame:
     """The test images of the first seed as the files have them: `index`, `score` and class `name`."""
     run = inputs.runs[0]
-    table = pd.DataFrame(read_scores(run["scores"][method]).columns)
+    table = pd.DataFrame(read_scores(run.scores[method]).columns)
     table = table[table.part == "test"].reset_index(drop=True)
-    return table.assign(name=read_labels(run["labels"]).classes[table["index"]])
+    return table.assign(name=read_labels(run.labels).classes[table["index"]])
 
 
 def stored(inputs: Inputs, indices: pd.Series) -> np.ndarray:
     """Prepared images in [0, 1], `(N, H, W)`."""
-    return np.load(inputs.runs[0]["images"])[indices.to_numpy(), 0] / 255
+    return np.load(inputs.runs[0].images)[indices.to_numpy(), 0] / 255

@@ -1,5 +1,7 @@
 """A gallery shows the outermost images of the score files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
@@ -42,20 +44,19 @@ def test_a_failed_method_is_a_row_that_says_so(inputs):
 
 
 def test_labels_of_something_else_are_refused(inputs, tmp_path):
-    run = inputs.runs[0]
-    text = (inputs.folder.parent.parent / run["labels"]).read_text(encoding="utf-8")
+    text = (inputs.folder.parent.parent / inputs.runs[0].labels).read_text(encoding="utf-8")
     index = on_disk(inputs, "adgan")["index"][0]
     assert f"\n{index},cat," in text
-    run["labels"] = str(tmp_path / "labels.csv")
+    inputs.runs[0] = replace(inputs.runs[0], labels=str(tmp_path / "labels.csv"))
     (tmp_path / "labels.csv").write_text(text.replace(f"\n{index},cat,", f"\n{index},dog,"), encoding="utf-8")
     with pytest.raises(HeldoutError, match="labels.csv is not what the split saw"):
         drawn("gallery", inputs)
 
 
 def test_scores_of_something_else_are_refused(inputs, tmp_path):
-    run = inputs.runs[0]
+    scores = inputs.runs[0].scores
     other = tmp_path / "adgan-000000000000.parquet"
-    write_scores(other, Scores(read_scores(run["scores"]["adgan"]).spec, {"index": [], "part": [], "score": []}, None))
-    run["scores"]["adgan"] = str(other)
+    write_scores(other, Scores(read_scores(scores["adgan"]).spec, {"index": [], "part": [], "score": []}, None))
+    scores["adgan"] = str(other)
     with pytest.raises(HeldoutError, match="adgan-000000000000.parquet holds other scores"):
         drawn("gallery", inputs)

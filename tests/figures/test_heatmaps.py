@@ -6,13 +6,14 @@ import torch
 from heldout.figures import heatmaps
 from heldout.figures._task import Task
 from heldout.numerics import randomness
+from heldout.storage.report_inputs import Subject
 from tests.figures.reading import FAILED, drawn, on_disk, pixels, rows, stored, words
 
 MAPS = "|x - x'|, score"
 
 
 def test_images_are_chosen_by_their_keys_half_of_them_normal(inputs):
-    task = Task(inputs, {"dataset": "toys", "held_out": "cat"})
+    task = Task(inputs, Subject(stem="", dataset="toys", held_out="cat"))
     table = on_disk(inputs, "adgan")
     table = table.assign(key=[randomness.derive(3, "image", index) for index in table["index"]]).sort_values("key")
     expected = [table[table.name == name].head(4) for name in ("cat", "dog")]
@@ -21,7 +22,7 @@ def test_images_are_chosen_by_their_keys_half_of_them_normal(inputs):
     (strip,) = dict(rows(drawn("heatmaps", inputs)))["test image"]
     assert words(strip) == ["cat"] * 4 + ["dog"] * 4
     indices = np.concatenate([four["index"] for four in expected])
-    np.testing.assert_allclose(pixels(strip), np.load(inputs.runs[0]["images"])[indices, 0] / 255, atol=1e-6)
+    np.testing.assert_allclose(pixels(strip), np.load(inputs.runs[0].images)[indices, 0] / 255, atol=1e-6)
 
 
 def test_the_heat_map_of_an_autoencoder_adds_up_to_the_score_in_the_file(inputs):

@@ -11,12 +11,13 @@ from heldout.figures import latent_path
 from heldout.figures._drawing import draw
 from heldout.figures._task import Task
 from heldout.numerics import randomness
+from heldout.storage.report_inputs import Subject
 from tests.figures.reading import FAILED, OPTED_FOR, drawn, on_disk, words
 
 
 def test_paths_lead_from_the_images_own_starts_to_where_the_search_ends(inputs):
     panels = [ax for ax in drawn("latent_path", inputs).axes if ax.get_xlabel()]
-    task = Task(inputs, {"dataset": "toys", "held_out": "cat"})
+    task = Task(inputs, Subject(stem="", dataset="toys", held_out="cat"))
     positions = np.concatenate(task.some(1))
     with task.read_by("adgan") as (method, model):
         found = method.find(model, task.images(positions), task.keys(positions))
@@ -43,7 +44,7 @@ def test_the_plane_holds_the_loss_at_every_z_and_all_paths():
 
 
 def test_where_the_search_has_failed_its_panels_say_so(inputs):
-    inputs.content["figures"]["latent_path"][0]["methods"] = ["failing"]
+    inputs.content.figures["latent_path"][0].methods[:] = ["failing"]
     assert words(drawn("latent_path", inputs).axes[0])[0].startswith(f"failing {FAILED}")
 
 
@@ -51,14 +52,15 @@ def test_where_the_search_has_failed_its_panels_say_so(inputs):
 def test_a_figure_is_the_same_to_the_byte_whatever_the_other_seeds_are(inputs, kind):
     def written() -> list[bytes]:
         draw(kind, inputs.path)
-        (subject,) = inputs.content["figures"][kind]
-        return [(inputs.folder / "figures" / f"{subject['stem']}.{form}").read_bytes() for form in ("svg", "png")]
+        (subject,) = inputs.content.figures[kind]
+        return [(inputs.folder / "figures" / f"{subject.stem}.{form}").read_bytes() for form in ("svg", "png")]
 
     first, text = written(), inputs.path.read_text(encoding="utf-8")
-    alone = [run for run in inputs.runs if run["seed"] == 3]
+    content = json.loads(text)
+    alone = [run for run in content["runs"] if run["seed"] == 3]
     assert len(alone) == 1 and len(inputs.runs) == 2
     torch.manual_seed(7)
-    inputs.path.write_text(json.dumps(inputs.content | {"runs": alone}), encoding="utf-8")
+    inputs.path.write_text(json.dumps(content | {"runs": alone}), encoding="utf-8")
     try:
         assert written() == first
     finally:

@@ -31,11 +31,11 @@ def differences(colors: list[str], vision: str) -> np.ndarray:
     return np.linalg.norm(places[:, None] - places, axis=-1)
 
 
-def methods_of(path) -> dict[str, dict[str, str]]:
+def families_of(path) -> dict[str, str]:
     """Return the families of an experiment's entries, by name."""
     plugins = schema.plugins("method")
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))["methods"]
-    return {name: {"family": plugins[(entry or {}).get("method", name)]["family"]} for name, entry in entries.items()}
+    return {name: plugins[(entry or {}).get("method", name)]["family"] for name, entry in entries.items()}
 
 
 def test_the_simulation_finds_red_and_green_alike_for_the_colour_blind():
@@ -56,7 +56,7 @@ def test_every_family_has_its_colours():
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_any_two_methods_of_an_experiment_differ_in_colour_or_in_marker_and_dashes(path):
-    lines = _style.lines(methods_of(path)).values()
+    lines = _style.lines(families_of(path)).values()
     for vision in VISIONS:
         found = differences([line["color"] for line in lines], vision)
         for (i, one), (j, other) in combinations(enumerate(lines), 2):
@@ -65,14 +65,13 @@ def test_any_two_methods_of_an_experiment_differ_in_colour_or_in_marker_and_dash
 
 @pytest.mark.parametrize("others", [0, 3])
 def test_up_to_thirty_variants_of_one_method_differ(others):
-    methods = {f"floor{place}": {"family": "floor"} for place in range(others)}
-    methods |= {f"k{place}": {"family": "search"} for place in range(30)}
-    looks = [tuple(line.values()) for line in _style.lines(methods).values()]
+    families = {f"floor{place}": "floor" for place in range(others)} | {f"k{place}": "search" for place in range(30)}
+    looks = [tuple(line.values()) for line in _style.lines(families).values()]
     assert len(set(looks)) == len(looks)
 
 
 def test_two_lines_in_grey_have_another_marker_or_another_dash():
     looks = [
-        tuple(line[part] for part in ("marker", "ls")) for line in _style.lines(methods_of(EXPERIMENTS[0])).values()
+        tuple(line[part] for part in ("marker", "ls")) for line in _style.lines(families_of(EXPERIMENTS[0])).values()
     ]
     assert len(set(looks)) == len(looks)

@@ -18,6 +18,7 @@ from heldout.evaluation import metrics
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.planning.tasks import OVERALL, WHOLE
 from heldout.storage.hashing import digest
+from heldout.storage.report_inputs import RunFiles
 from heldout.storage.sidecars import SPEC, sidecar
 
 MEAN = "mean"  # the row over all classes
@@ -50,16 +51,16 @@ def evaluate(inputs_path: Path) -> None:
     write_table(inputs.tables / "histograms.csv", _joined(histograms))
 
 
-def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[dict[str, Any]]) -> list["_Task"]:
+def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[RunFiles]) -> list["_Evaluated"]:
     """Return what is evaluated of a task: the whole of it, or first each group of anomalies by itself."""
     if held_out != WHOLE:
-        return [_Task(inputs, dataset, held_out, runs)]
-    groups = inputs.manifests[runs[0]["split"]]["anomalous"]
-    alone = [_Task(inputs, dataset, group, runs, [group]) for group in groups] if len(groups) > 1 else []
-    return [*alone, _Task(inputs, dataset, OVERALL, runs)]
+        return [_Evaluated(inputs, dataset, held_out, runs)]
+    groups = inputs.manifests[runs[0].split]["anomalous"]
+    alone = [_Evaluated(inputs, dataset, group, runs, [group]) for group in groups] if len(groups) > 1 else []
+    return [*alone, _Evaluated(inputs, dataset, OVERALL, runs)]
 
 
-class _Task:
+class _Evaluated:
     """A dataset and class: for every method, the metrics and resamples of each seed.
 
     Args:
@@ -71,27 +72,27 @@ class _Task:
         inputs: Inputs,
         dataset: str,
         held_out: str,
-        runs: list[dict[str, Any]],
+        runs: list[RunFiles],
         anomalous: list[str] | None = None,
     ) -> None:
         self.dataset, self.held_out = dataset, held_out
-        manifest = inputs.manifests[runs[0]["split"]]
+        manifest = inputs.manifests[runs[0].split]
         self.normal, self.anomalous = manifest["normal"], anomalous or manifest["anomalous"]
         classes = inputs.test_classes(runs[0])
         counted = np.isin(classes, [*self.normal, *self.anomalous])
         self.is_anomalous = np.isin(classes[counted], self.anomalous)
         rng = np.random.default_rng(int(digest(["bootstrap", manifest["content"]["test"]]), 16))
-        counts = metrics.resample_counts(self.is_anomalous, inputs.content["bootstrap"], rng)
+        counts = metrics.resample_counts(self.is_anomalous, inputs.content.bootstrap, rng)
         self.failures: dict[str, str] = {}
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in inputs.methods}
         self.values: dict[str, list[dict[str, float]]] = {name: [] for name in inputs.methods}
         self.resampled: dict[str, list[metrics.Resampled]] = {name: [] for name in inputs.methods}
         for run in runs:
             for name in inputs.methods:
-                _refuse_other_sources(Path(run["scores"][name]), run, inputs.methods[name]["model"])
+                _refuse_other_sources(Path(run.scores[name]), run, inputs.methods[name].model)
                 read, scores = inputs.test_scores(run, name)
                 if scores is None:
-                    self.failures[name] = f"{read.failed} (seed {run['seed']})"
+                    self.failures[name] = f"{read.failed} (seed {run.seed})"
                     continue
                 scores = scores[counted]
                 self.scores[name].append(scores)
@@ -102,20 +103,23 @@ class _Task:
         """Counts of normal and anomalous test images by score, over all seeds; one table per method."""
         tables = []
         for name, seeds in self.scores.items():
+            key = {"dataset": self.dataset, "held_out": self.held_out, "method": name}
             if not seeds:
-                tables.append({"dataset": self.dataset, "held_out": self.held_out, "method": name} | EMPTY_HISTOGRAM)
+                tables.append(key | EMPTY_HISTOGRAM)
                 continue
             scores, is_anomalous = np.concatenate(seeds), np.tile(self.is_anomalous, len(seeds))
             edges = np.histogram_bin_edges(scores, BINS)
-            columns = {"dataset": self.dataset, "held_out": self.held_out, "method": name}
-            columns |= {"low": edges[:-1], "high": edges[1:]}
-            columns |= {"normal": np.histogram(scores[~is_anomalous], edges)[0]}
-            columns |= {"anomalous": np.histogram(scores[is_anomalous], edges)[0]}
-            tables.append(columns)
+            columns: dict[str, Any] = {
+                "low": edges[:-1],
+                "high": edges[1:],
+                "normal": np.histogram(scores[~is_anomalous], edges)[0],
+                "anomalous": np.histogram(scores[is_anomalous], edges)[0],
+            }
+            tables.append(key | columns)
         return tables
 
 
-def _summary(tasks: list[_Task], name: str) -> dict[str, Any]:
+def _summary(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
     """Means over seeds and classes with their intervals; nothing but the reason where a class has failed."""
     row: dict[str, Any] = {
         "normal": " ".join(tasks[0].normal) if len(tasks) == 1 else "",
@@ -137,7 +141,7 @@ def _summary(tasks: list[_Task], name: str) -> dict[str, Any]:
     return row
 
 
-def _curve(tasks: list[_Task], name: str) -> dict[str, Any]:
+def _curve(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
     """The ROC curve, averaged at each false positive rate, with the interval of its true positive rate."""
     if any(name in task.failures for task in tasks):
         return EMPTY_CURVE
@@ -153,19 +157,19 @@ def _joined(tables: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
-def _refuse_other_sources(scores: Path, run: dict[str, Any], model: str | None) -> None:
+def _refuse_other_sources(scores: Path, run: RunFiles, model: str | None) -> None:
     """Raise HeldoutError if what a score was made from, directly or by way of it, is not what lies here now."""
     beside = _beside(scores)
-    for path in map(Path, run["scores"].values()):
+    for path in map(Path, run.scores.values()):
         if path.name in beside.get("joined_sha256", {}):
             _refuse_another(scores, path, beside["joined_sha256"][path.name])
     if model is None:
         return
-    checkpoint = Path(run["checkpoints"][model])
+    checkpoint = Path(run.checkpoints[model])
     _refuse_another(scores, checkpoint, beside["checkpoint_sha256"])
     trained = _beside(checkpoint)
     parent = trained.get("spec", {}).get("parent")
-    for path in map(Path, run["checkpoints"].values()):
+    for path in map(Path, run.checkpoints.values()):
         if parent and parent["digest"] in path.name:
             _refuse_another(checkpoint, path, trained["parent_sha256"])
 

@@ -1,6 +1,5 @@
 """What an experiment's tables are made from: `results/<experiment>/inputs.json`, written while planning."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from heldout.errors import HeldoutError
 from heldout.storage.files import whole_file
 from heldout.storage.labels import read_labels
 from heldout.storage.manifests import read_manifest
+from heldout.storage.report_inputs import MethodEntry, ReportInputs, RunFiles
 from heldout.storage.score_files import Scores, read_scores
 
 
@@ -24,15 +24,15 @@ class Inputs:
 
     Attributes:
         path: `inputs.json` itself.
-        content: what it holds; `heldout.planning.plan` writes it.
+        content: what it holds.
     """
 
     path: Path
-    content: dict[str, Any]
+    content: ReportInputs
 
     @classmethod
     def read(cls, path: Path) -> "Inputs":
-        return cls(Path(path), json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls(Path(path), ReportInputs.parse(Path(path).read_text(encoding="utf-8")))
 
     @property
     def folder(self) -> Path:
@@ -43,43 +43,48 @@ class Inputs:
         return self.folder / "tables"
 
     @property
-    def runs(self) -> list[dict[str, Any]]:
-        return self.content["runs"]
+    def runs(self) -> list[RunFiles]:
+        return self.content.runs
 
     @property
-    def methods(self) -> dict[str, dict[str, Any]]:
-        """Facts of each entry, by its name: `method`, `model`, `family`; the floor first."""
-        return self.content["methods"]
+    def methods(self) -> dict[str, MethodEntry]:
+        """The entries of `methods` by name, the floor first."""
+        return self.content.methods
+
+    @property
+    def families(self) -> dict[str, str]:
+        """The family of each entry of `methods`, in the same order."""
+        return {name: entry.family for name, entry in self.methods.items()}
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
         """Each run's split manifest, by its path, checked to be whole."""
-        return {run["split"]: read_manifest(Path(run["split"]), run["split_digest"]) for run in self.runs}
+        return {run.split: read_manifest(Path(run.split), run.split_digest) for run in self.runs}
 
     def table(self, name: str) -> pd.DataFrame:
         """Read one of the experiment's tables. Only an empty cell is missing: an entry may be called `NA`."""
         words = dict.fromkeys(("dataset", "held_out", "method", "failed"), str)
         return pd.read_csv(self.tables / name, dtype=words, keep_default_na=False, na_values=[""])
 
-    def test_classes(self, run: dict[str, Any]) -> np.ndarray:
+    def test_classes(self, run: RunFiles) -> np.ndarray:
         """Return the class of each test image of a run, in the manifest's order.
 
         Raises:
             HeldoutError: the labels are not those that the split saw.
         """
-        manifest = self.manifests[run["split"]]
-        classes = read_labels(run["labels"]).classes[manifest["test"]]
+        manifest = self.manifests[run.split]
+        classes = read_labels(Path(run.labels)).classes[manifest["test"]]
         if dict(Counter(classes.tolist())) != manifest["counts"]["test"]:
-            raise HeldoutError(f"{run['labels']} is not what the split saw; delete it and run again")
+            raise HeldoutError(f"{run.labels} is not what the split saw; delete it and run again")
         return classes
 
-    def test_scores(self, run: dict[str, Any], name: str) -> tuple[Scores, np.ndarray | None]:
+    def test_scores(self, run: RunFiles, name: str) -> tuple[Scores, np.ndarray | None]:
         """Return a method's score file, and the scores of the test images in the manifest's order; none if it failed.
 
         Raises:
             HeldoutError: the file holds other scores than its name says.
         """
-        path = Path(run["scores"][name])
+        path = Path(run.scores[name])
         read = read_scores(path)
         if read.spec.digest not in path.name:
             raise HeldoutError(f"{path} holds other scores, {read.spec.digest}; delete it and run again")
@@ -87,13 +92,13 @@ class Inputs:
             return read, None
         table = pd.DataFrame(read.columns)
         test = table[table.part == "test"].set_index("index")
-        return read, test.score.loc[self.manifests[run["split"]]["test"]].to_numpy()
+        return read, test.score.loc[self.manifests[run.split]["test"]].to_numpy()
 
-    def tasks(self) -> Iterator[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    def tasks(self) -> Iterator[tuple[tuple[str, str], list[RunFiles]]]:
         """Yield each (dataset, held_out) with its runs, one per seed."""
-        tasks: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        tasks: dict[tuple[str, str], list[RunFiles]] = {}
         for run in self.runs:
-            tasks.setdefault((run["dataset"], run["held_out"]), []).append(run)
+            tasks.setdefault((run.dataset, run.held_out), []).append(run)
         yield from tasks.items()
 
 

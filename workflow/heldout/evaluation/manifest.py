@@ -15,12 +15,12 @@ def write_manifest(inputs_path: Path) -> None:
     inputs = Inputs.read(inputs_path)
     made_from: set[str] = set()
     for run in inputs.runs:
-        written = [*run["checkpoints"].values(), *run["scores"].values()]
-        made_from |= {run["images"], run["labels"], run["split"], *written}
+        written = [*run.checkpoints.values(), *run.scores.values()]
+        made_from |= {run.images, run.labels, run.split, *written}
         made_from |= {str(sidecar(path, SPEC)) for path in written}
     content = {
-        "experiment": inputs.content["experiment"],
+        "experiment": inputs.content.experiment,
         "made_from": {path: file_sha256(Path(path)) for path in sorted(made_from)},
-        "results": {path: file_sha256(Path(path)) for path in sorted(inputs.content["results"])},
+        "results": {path: file_sha256(Path(path)) for path in sorted(inputs.content.results)},
     }
     write_json(inputs.folder / NAME, content)

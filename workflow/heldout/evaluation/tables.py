@@ -103,19 +103,19 @@ def captions(inputs: Inputs, metrics: pd.DataFrame, name: str) -> list[str]:
     """Return what the table `name` cannot say in its cells."""
     lines = [
         f"{MEANINGS[name]}; in brackets the 95 % interval of a stratified bootstrap over test "
-        f"images ({inputs.content['bootstrap']} resamples). {PROTOCOLS[inputs.runs[0]['protocol']]}"
+        f"images ({inputs.content.bootstrap} resamples). {PROTOCOLS[inputs.runs[0].protocol]}"
     ]
-    if told := [f"`{name}`" for name in inputs.methods if inputs.methods[name]["supervision"]]:
+    if told := [f"`{name}`" for name in inputs.methods if inputs.methods[name].supervision]:
         lines.append(f"{', '.join(told)}: told the labels of some anomalies, from outside the test part.")
-    floors = [name for name, facts in inputs.methods.items() if facts["method"] == "mean_image"]
+    floors = [name for name, entry in inputs.methods.items() if entry.method == "mean_image"]
     if floors:
         lines.append(f"The floor is `{floors[0]}`, the squared distance to the mean training image.")
     seeds = metrics.seeds.max()
     alone = "" if seeds > 1 else " One training per class: no spread between seeds is known."
     lines.append(f"Seeds: {seeds}.{alone}")
     for dataset in metrics.dataset.unique():
-        runs = [run for run in inputs.runs if run["dataset"] == dataset]
-        manifest = inputs.manifests[runs[0]["split"]]
+        runs = [run for run in inputs.runs if run.dataset == dataset]
+        manifest = inputs.manifests[runs[0].split]
         part = "its official test part"
         if not manifest["official_test_part"]:
             part = (
@@ -131,7 +131,7 @@ def captions(inputs: Inputs, metrics: pd.DataFrame, name: str) -> list[str]:
         if manifest["contamination"]:
             bad = anomalies_trained_on(manifest) / len(manifest["train"])
             said.append(f"Of the training images, {bad:.1%} are anomalies, and nothing says which.")
-        splits = [inputs.manifests[split] for split in {run["split"] for run in runs}]
+        splits = [inputs.manifests[split] for split in {run.split for run in runs}]
         counts = ("test_images_also_in_training", "dropped_duplicates")
         twice, dropped = (max(split[count] for split in splits) for count in counts)
         most = "At most " if len(splits) > 1 else ""
@@ -147,17 +147,17 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
     """Return a row per dataset and method: its training's and its scoring's time and memory, means over runs."""
     rows = []
     for run in inputs.runs:
-        for name, facts in inputs.methods.items():
-            training = _timing(run["checkpoints"][facts["model"]]) if facts["model"] else {}
-            scoring = _timing(run["scores"][name])
+        for name, entry in inputs.methods.items():
+            training = _timing(run.checkpoints[entry.model]) if entry.model else {}
+            scoring = _timing(run.scores[name])
             if training.get("failed") or scoring["failed"]:
                 continue  # it stopped early: its time says nothing
             rows.append(
                 {
-                    "dataset": run["dataset"],
-                    "seed": run["seed"],
+                    "dataset": run.dataset,
+                    "seed": run.seed,
                     "method": name,
-                    "model": facts["model"] or "",
+                    "model": entry.model or "",
                     "device": scoring["device"],
                     "threads": scoring["threads"],
                     "train_s": training.get("wall_s"),

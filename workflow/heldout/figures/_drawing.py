@@ -1,19 +1,21 @@
 """Draw every figure of a kind and write it in each format."""
 
 from pathlib import Path
+from typing import cast
 
 import matplotlib
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
-from heldout.figures import _style
+from heldout.figures import Draws, _style
 from heldout.planning.plan import FIGURE_FORMATS
 from heldout.storage.files import whole_file
 
 
 def draw(kind: str, inputs_path: Path) -> None:
-    """Write `figures/<stem>.svg` and `.png` beside `inputs_path` for everything that the plan wants of this kind.
+    """Write `figures/<stem>.svg` and `.png` beside `inputs_path` for each subject of this kind of figure.
 
     Args:
         kind: a registered figure.
@@ -21,11 +23,12 @@ def draw(kind: str, inputs_path: Path) -> None:
     """
     matplotlib.use("Agg")
     inputs = Inputs.read(inputs_path)
-    figures = registry.load("figure", kind).plugin
+    draws = cast(Draws, registry.load("figure", kind).plugin)
     with _style.settings():
-        for stem, figure in figures(inputs, inputs.content["figures"][kind]):
-            save(figure, inputs.folder / "figures", stem)
-            matplotlib.pyplot.close(figure)
+        for subject in inputs.content.figures[kind]:
+            figure = draws(inputs, subject)
+            save(figure, inputs.folder / "figures", subject.stem)
+            plt.close(figure)
 
 
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:

@@ -46,22 +46,21 @@ def settings() -> Any:
     return rc_context(SETTINGS)
 
 
-def lines(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def lines(families: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Return the line of every entry, as keywords of `Axes.plot`; it is the same in every figure of an experiment.
 
     The family gives the hue, the place among all entries gives marker and dashes; no two of up to 30 entries of one
     family look alike.
 
     Args:
-        methods: all entries of the experiment in the order of its tables, each with its `family`.
+        families: the family of every entry of the experiment, in the order of its tables.
     """
     found: dict[str, dict[str, Any]] = {}
     members: Counter[str] = Counter()
     taken: set[tuple[str, int]] = set()
-    for place, (name, facts) in enumerate(methods.items()):
-        shades = SHADES[facts["family"]]
-        color = shades[members[facts["family"]] % len(shades)]
-        members[facts["family"]] += 1
+    for place, (name, family) in enumerate(families.items()):
+        color = SHADES[family][members[family] % len(SHADES[family])]
+        members[family] += 1
         candidates = [(place + shift) % len(LOOKS) for shift in range(len(LOOKS))]
         look = next((look for look in candidates if (color, look) not in taken), candidates[0])
         taken.add((color, look))

@@ -19,6 +19,7 @@ from heldout.numerics.pixels import to_unit_range
 from heldout.planning.tasks import title
 from heldout.stages.score import trained_model
 from heldout.storage.prepared import part_of
+from heldout.storage.report_inputs import Subject
 
 
 class Task:
@@ -33,19 +34,19 @@ class Task:
         HeldoutError: images, labels or scores are not those of the split.
     """
 
-    def __init__(self, inputs: Inputs, subject: dict[str, Any]) -> None:
-        wanted = (subject["dataset"], subject["held_out"])
-        self.run = next(run for run in inputs.runs if (run["dataset"], run["held_out"]) == wanted)
+    def __init__(self, inputs: Inputs, subject: Subject) -> None:
+        wanted = (subject.dataset, subject.held_out)
+        self.run = next(run for run in inputs.runs if (run.dataset, run.held_out) == wanted)
         self.methods = inputs.methods
-        self.images_path = Path(self.run["images"])
+        self.images_path = Path(self.run.images)
         self._inputs = inputs
-        manifest = inputs.manifests[self.run["split"]]
+        manifest = inputs.manifests[self.run.split]
         self.indices = np.array(manifest["test"])
         self.classes = inputs.test_classes(self.run)
         self.is_anomalous = ~np.isin(self.classes, manifest["normal"])
         self._stored = part_of(self.images_path, manifest, "test")
-        about = title(self.run["protocol"], self.run["held_out"])
-        self.title = f"{self.run['dataset']}, {about}, seed {self.run['seed']}"
+        about = title(self.run.protocol, self.run.held_out)
+        self.title = f"{self.run.dataset}, {about}, seed {self.run.seed}"
 
     def images(self, positions: np.ndarray) -> Tensor:
         """Return images `(N, C, H, W)` in [-1, 1]."""
@@ -53,7 +54,7 @@ class Task:
 
     def keys(self, positions: np.ndarray) -> Tensor:
         """Return the images' keys, as the scoring had them."""
-        return randomness.image_keys(self.run["seed"], self.indices[positions].tolist())
+        return randomness.image_keys(self.run.seed, self.indices[positions].tolist())
 
     def some(self, each: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of `each` normal and as many anomalous images: those whose keys are least."""
@@ -69,7 +70,7 @@ class Task:
     def read_by(self, name: str) -> Iterator[tuple[Any, nn.Module]]:
         """Give a method and the model that it scored with, on the CPU and as many threads, wherever it scored."""
         spec = self._inputs.test_scores(self.run, name)[0].spec
-        checkpoint = Path(self.run["checkpoints"][self.methods[name]["model"]])
+        checkpoint = Path(self.run.checkpoints[self.methods[name].model])
         with reproducible(spec.threads):
             model = trained_model(checkpoint, spec.checkpoint, self.images_path)
             yield registry.create("method", spec.method, spec.params), model

@@ -4,9 +4,6 @@ Two rows per method, the score under each image. On the left among all test imag
 alone, which is what the paper shows: unusual bedrooms among bedrooms. In both the outermost image is the first.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,36 +12,35 @@ from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _strip
 from heldout.figures._task import Task
+from heldout.storage.report_inputs import Subject
 
 COUNT = 8
 ENDS = {"most anomalous": -1, "least anomalous": 1}
 
 
 @registry.figure("gallery", one_per="held_out", reads=("scores", "labels"))
-def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its file's stem; of several seeds, the first is shown."""
-    for subject in subjects:
-        task = Task(inputs, subject)
-        scores = {name: task.scores(name) for name in inputs.methods}
-        rows = [(name, end) for name in scores for end in (ENDS if np.ndim(scores[name]) else [""])]
-        everything = np.arange(len(task.classes))
-        among = {"all test images": everything, "normal test images alone": everything[~task.is_anomalous]}
-        width, height = _strip.size(2 * COUNT, [2] * len(rows))
-        size = (width + 1.7, height + 0.5)
-        figure, axes = plt.subplots(len(rows), 2, figsize=size, squeeze=False, layout="constrained")
-        for (name, end), row in zip(rows, axes, strict=True):
-            for ax, candidates in zip(row, among.values(), strict=True):
-                if end:
-                    _draw(ax, task, scores[name], outermost(scores[name], candidates, ENDS[end]))
-                else:
-                    _strip.blank(ax)
-            if not end:
-                _strip.say(row[0], scores[name])
-            _strip.label(row[0], f"{name}\n{end}".strip())
-        for ax, title in zip(axes[0], among, strict=True):
-            ax.set_title(title, loc="left", fontsize=9)
-        figure.suptitle(f"{task.title}; {_strip.FRAMED}", x=0.01, ha="left", fontsize=9)
-        yield subject["stem"], figure
+def gallery(inputs: Inputs, subject: Subject) -> Figure:
+    task = Task(inputs, subject)
+    scores = {name: task.scores(name) for name in inputs.methods}
+    rows = [(name, end) for name in scores for end in (ENDS if np.ndim(scores[name]) else [""])]
+    everything = np.arange(len(task.classes))
+    among = {"all test images": everything, "normal test images alone": everything[~task.is_anomalous]}
+    width, height = _strip.size(2 * COUNT, [2] * len(rows))
+    size = (width + 1.7, height + 0.5)
+    figure, axes = plt.subplots(len(rows), 2, figsize=size, squeeze=False, layout="constrained")
+    for (name, end), row in zip(rows, axes, strict=True):
+        for ax, candidates in zip(row, among.values(), strict=True):
+            if end:
+                _draw(ax, task, scores[name], outermost(scores[name], candidates, ENDS[end]))
+            else:
+                _strip.blank(ax)
+        if not end:
+            _strip.say(row[0], scores[name])
+        _strip.label(row[0], f"{name}\n{end}".strip())
+    for ax, title in zip(axes[0], among, strict=True):
+        ax.set_title(title, loc="left", fontsize=9)
+    figure.suptitle(f"{task.title}; {_strip.FRAMED}", x=0.01, ha="left", fontsize=9)
+    return figure
 
 
 def outermost(scores: np.ndarray, candidates: np.ndarray, direction: int) -> np.ndarray:

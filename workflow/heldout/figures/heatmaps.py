@@ -6,7 +6,6 @@ of a row can be compared; under each of them stands the image's score. A search 
 Source: ours; Schlegl et al., IPMI 2017, mark anomalous regions by the residual |x - G(z)|.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,22 +17,21 @@ from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _strip
 from heldout.figures._task import Task
+from heldout.storage.report_inputs import Subject
 
 EACH = 4  # normal images, and anomalous ones
 
 
 @registry.figure("heatmaps", one_per="held_out", reads=("checkpoints", "scores", "labels"), shows="rebuild")
-def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its file's stem; of several seeds, the first is shown."""
-    for subject in subjects:
-        task = Task(inputs, subject)
-        positions = np.concatenate(task.some(EACH))
-        images = task.images(positions)
-        captions = [str(name) for name in task.classes[positions]]
-        rows: list[dict[str, Any]] = [{"label": "test image", "pictures": images, "captions": captions}]
-        for name in subject["methods"]:
-            rows += _rows(task, name, positions, images)
-        yield subject["stem"], _figure(task, rows, task.is_anomalous[positions])
+def heatmaps(inputs: Inputs, subject: Subject) -> Figure:
+    task = Task(inputs, subject)
+    positions = np.concatenate(task.some(EACH))
+    images = task.images(positions)
+    captions = [str(name) for name in task.classes[positions]]
+    rows: list[dict[str, Any]] = [{"label": "test image", "pictures": images, "captions": captions}]
+    for name in subject.methods:
+        rows += _rows(task, name, positions, images)
+    return _figure(task, rows, task.is_anomalous[positions])
 
 
 def residual(images: Tensor, made: Tensor) -> Tensor:

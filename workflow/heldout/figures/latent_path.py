@@ -6,9 +6,6 @@ too, so that what it reaches is lower than the contour there; AnoGAN lowers anot
 deviations of the prior.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -23,6 +20,7 @@ from heldout.evaluation.inputs import Inputs
 from heldout.figures import _strip, _style
 from heldout.figures._task import Task
 from heldout.numerics.blocks import in_blocks
+from heldout.storage.report_inputs import Subject
 
 STARTS = 8  # paths that are drawn
 LEAST_REACH = 3.0  # standard deviations of the prior on each side
@@ -31,37 +29,35 @@ BLOCK = 64  # points of the plane in one forward
 
 
 @registry.figure("latent_path", one_per="held_out", reads=("checkpoints", "scores", "labels"), shows="find", latent=2)
-def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its file's stem; of several seeds, the first is shown."""
-    lines = _style.lines(inputs.methods)
-    for subject in subjects:
-        task = Task(inputs, subject)
-        positions = np.concatenate(task.some(1))
-        images = task.images(positions)
-        names = subject["methods"]
-        size = (8.4, 3.7 * len(names) + 0.4)
-        figure, axes = plt.subplots(len(names), 2, figsize=size, squeeze=False, layout="constrained")
-        for name, row in zip(names, axes, strict=True):
-            scores = task.scores(name)
-            if isinstance(scores, str):
-                _strip.say(row[0], f"{name} {scores}")
-                _strip.blank(row[1])
-                continue
-            with task.read_by(name) as (method, model):
-                paths = method.find(model, images, task.keys(positions), with_path=True).path[:, :STARTS]
-                axis = axis_around(paths)
-                planes = [losses(model.generator, image, axis) for image in images]
-            for ax, position, image, plane, path in zip(row, positions, images, planes, paths, strict=True):
-                drawn = draw(ax, axis.numpy(), plane, path.numpy(), lines[name]["color"])
-                figure.colorbar(drawn, ax=ax, format="%.4g").ax.tick_params(labelsize=6)
-                kind = "anomalous" if task.is_anomalous[position] else "normal"
-                title = f"{name}, {kind}: {task.classes[position]}, score {scores[position]:.4g}"
-                ax.set_title(title, loc="left", fontsize=8)
-                above = ax.inset_axes((0.86, 1.01, 0.14, 0.14))  # not over a path
-                _strip.draw(above, _strip.displayed(image[None]), task.is_anomalous[[position]], [], 1)
-        what = "$\\|x - g(z)\\|^2$ and the paths of z, from open to filled; dotted: 1 and 2 deviations of the prior"
-        figure.suptitle(f"{task.title}\n{what}", x=0.01, ha="left", fontsize=9)
-        yield subject["stem"], figure
+def latent_path(inputs: Inputs, subject: Subject) -> Figure:
+    lines = _style.lines(inputs.families)
+    task = Task(inputs, subject)
+    positions = np.concatenate(task.some(1))
+    images = task.images(positions)
+    names = subject.methods
+    size = (8.4, 3.7 * len(names) + 0.4)
+    figure, axes = plt.subplots(len(names), 2, figsize=size, squeeze=False, layout="constrained")
+    for name, row in zip(names, axes, strict=True):
+        scores = task.scores(name)
+        if isinstance(scores, str):
+            _strip.say(row[0], f"{name} {scores}")
+            _strip.blank(row[1])
+            continue
+        with task.read_by(name) as (method, model):
+            paths = method.find(model, images, task.keys(positions), with_path=True).path[:, :STARTS]
+            axis = axis_around(paths)
+            planes = [losses(model.generator, image, axis) for image in images]
+        for ax, position, image, plane, path in zip(row, positions, images, planes, paths, strict=True):
+            drawn = draw(ax, axis.numpy(), plane, path.numpy(), lines[name]["color"])
+            figure.colorbar(drawn, ax=ax, format="%.4g").ax.tick_params(labelsize=6)
+            kind = "anomalous" if task.is_anomalous[position] else "normal"
+            title = f"{name}, {kind}: {task.classes[position]}, score {scores[position]:.4g}"
+            ax.set_title(title, loc="left", fontsize=8)
+            above = ax.inset_axes((0.86, 1.01, 0.14, 0.14))  # not over a path
+            _strip.draw(above, _strip.displayed(image[None]), task.is_anomalous[[position]], [], 1)
+    what = "$\\|x - g(z)\\|^2$ and the paths of z, from open to filled; dotted: 1 and 2 deviations of the prior"
+    figure.suptitle(f"{task.title}\n{what}", x=0.01, ha="left", fontsize=9)
+    return figure
 
 
 def axis_around(paths: Tensor) -> Tensor:

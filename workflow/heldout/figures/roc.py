@@ -3,7 +3,6 @@
 A line per method, the best first, with the 95 % bootstrap band over test images.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,23 +15,21 @@ from heldout.evaluation.evaluate import MEAN
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _style
 from heldout.planning.tasks import title
+from heldout.storage.report_inputs import Subject
 
 LEGEND = "method (AUROC)\nshaded: 95 % interval\nover test images"
 
 
 @registry.figure("roc", one_per="held_out_and_mean", reads=("tables",))
-def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its file's stem."""
+def roc(inputs: Inputs, subject: Subject) -> Figure:
     metrics = inputs.table("metrics.csv")[["dataset", "held_out", "method", "auroc"]]
     curves = inputs.table("roc.csv").merge(metrics)
-    for subject in subjects:
-        held_out = subject["held_out"] or MEAN
-        chosen = curves[(curves.dataset == subject["dataset"]) & (curves.held_out == held_out)]
-        figure, ax = plt.subplots(figsize=(5.2, 4.6))
-        draw(ax, chosen, _style.lines(inputs.methods))
-        about = "mean over held-out classes" if held_out == MEAN else title(inputs.runs[0]["protocol"], held_out)
-        ax.set_title(f"{subject['dataset']}, {about}", loc="left", fontsize=9)
-        yield subject["stem"], figure
+    held_out = subject.held_out or MEAN
+    figure, ax = plt.subplots(figsize=(5.2, 4.6))
+    draw(ax, curves[(curves.dataset == subject.dataset) & (curves.held_out == held_out)], _style.lines(inputs.families))
+    about = "mean over held-out classes" if held_out == MEAN else title(inputs.runs[0].protocol, held_out)
+    ax.set_title(f"{subject.dataset}, {about}", loc="left", fontsize=9)
+    return figure
 
 
 def draw(ax: Axes, curves: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> None:

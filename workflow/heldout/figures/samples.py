@@ -1,7 +1,9 @@
-"""What each generator draws: a row per held-out class, training images on the left, samples on the right."""
+"""Samples of a generator: a row per held-out class, training images on the left, samples on the right.
+
+Of several seeds, the first is shown.
+"""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +21,24 @@ from heldout.numerics.pixels import to_unit_range
 from heldout.stages.samples import sample
 from heldout.stages.score import trained_model
 from heldout.storage.prepared import part_of
+from heldout.storage.report_inputs import RunFiles, Subject
 from heldout.storage.sidecars import SPEC, sidecar
 
 REAL, MADE = 4, 12
 
 
 @registry.figure("samples", one_per="model", reads=("checkpoints",))
-def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its file's stem; of several seeds, the first is shown."""
-    for subject in subjects:
-        runs = [run for run in inputs.runs if run["dataset"] == subject["dataset"]]
-        runs = [run for run in runs if run["seed"] == runs[0]["seed"]]
-        figure, axes = plt.subplots(
-            len(runs), 1, figsize=(8, 0.5 * len(runs) + 0.3), squeeze=False, layout="constrained"
-        )
-        for ax, run in zip(axes[:, 0], runs, strict=True):
-            real, made = _row(run, inputs.manifests[run["split"]], subject["model"])
-            draw(ax, real, made)
-            ax.set_ylabel(run["held_out"], rotation=0, ha="right", va="center")
-        axes[0, 0].set_title(f"{subject['dataset']}: training images", loc="left", fontsize=9)
-        axes[0, 0].set_title(f"{subject['model']}: samples", loc="right", fontsize=9)
-        yield subject["stem"], figure
+def samples(inputs: Inputs, subject: Subject) -> Figure:
+    runs = [run for run in inputs.runs if run.dataset == subject.dataset]
+    runs = [run for run in runs if run.seed == runs[0].seed]
+    figure, axes = plt.subplots(len(runs), 1, figsize=(8, 0.5 * len(runs) + 0.3), squeeze=False, layout="constrained")
+    for ax, run in zip(axes[:, 0], runs, strict=True):
+        real, made = _row(run, inputs.manifests[run.split], subject.model)
+        draw(ax, real, made)
+        ax.set_ylabel(run.held_out, rotation=0, ha="right", va="center")
+    axes[0, 0].set_title(f"{subject.dataset}: training images", loc="left", fontsize=9)
+    axes[0, 0].set_title(f"{subject.model}: samples", loc="right", fontsize=9)
+    return figure
 
 
 def draw(ax: Axes, real: torch.Tensor, made: torch.Tensor | None) -> None:
@@ -57,13 +56,13 @@ def draw(ax: Axes, real: torch.Tensor, made: torch.Tensor | None) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _row(run: dict[str, Any], manifest: dict[str, Any], model: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    images = Path(run["images"])
+def _row(run: RunFiles, manifest: dict[str, Any], model: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    images = Path(run.images)
     real = to_unit_range(part_of(images, manifest, "train")[:REAL])
-    path = Path(run["checkpoints"][model])
+    path = Path(run.checkpoints[model])
     planned = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))
     try:
         trained = trained_model(path, planned["digest"], images)
     except NumericalFailure:
         return real, None
-    return real, sample(planned["spec"]["model"], trained, MADE, randomness.generator(run["seed"], "samples"))
+    return real, sample(planned["spec"]["model"], trained, MADE, randomness.generator(run.seed, "samples"))

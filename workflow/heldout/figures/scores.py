@@ -1,8 +1,5 @@
 """Histograms of the scores of normal and anomalous test images, a panel per method."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,29 +10,28 @@ from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures._style import ANOMALOUS, NORMAL
 from heldout.planning.tasks import title
+from heldout.storage.report_inputs import Subject
 
 COLUMNS = 3
 
 
 @registry.figure("scores", one_per="held_out", reads=("tables",))
-def figures(inputs: Inputs, subjects: list[dict[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its file's stem."""
+def scores(inputs: Inputs, subject: Subject) -> Figure:
     histograms = inputs.table("histograms.csv")
-    for subject in subjects:
-        chosen = histograms[(histograms.dataset == subject["dataset"]) & (histograms.held_out == subject["held_out"])]
-        names = [name for name in inputs.methods if name in set(chosen.method)]
-        rows = max(1, -(-len(names) // COLUMNS))
-        figure, axes = plt.subplots(rows, COLUMNS, figsize=(8.4, 2.3 * rows), squeeze=False, layout="constrained")
-        for ax, name in zip(axes.flat, names, strict=False):
-            draw(ax, chosen[chosen.method == name])
-            ax.set_title(name, loc="left", fontsize=9)
-        for ax in axes.flat[len(names) :]:
-            ax.set_axis_off()
-        about = title(inputs.runs[0]["protocol"], subject["held_out"])
-        figure.suptitle(f"{subject['dataset']}, {about}", x=0.01, ha="left", fontsize=9)
-        handles = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper right", ncols=2, frameon=False)
-        yield subject["stem"], figure
+    histograms = histograms[(histograms.dataset == subject.dataset) & (histograms.held_out == subject.held_out)]
+    names = [name for name in inputs.methods if name in set(histograms.method)]
+    rows = max(1, -(-len(names) // COLUMNS))
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(8.4, 2.3 * rows), squeeze=False, layout="constrained")
+    for ax, name in zip(axes.flat, names, strict=False):
+        draw(ax, histograms[histograms.method == name])
+        ax.set_title(name, loc="left", fontsize=9)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    about = title(inputs.runs[0].protocol, subject.held_out)
+    figure.suptitle(f"{subject.dataset}, {about}", x=0.01, ha="left", fontsize=9)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper right", ncols=2, frameon=False)
+    return figure
 
 
 def draw(ax: Axes, histogram: pd.DataFrame) -> None:
