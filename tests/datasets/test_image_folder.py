@@ -19,7 +19,7 @@ from heldout.errors import HeldoutError
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics.pixels import to_unit_range
-from heldout.planning.identity import IMAGES, source_digest
+from heldout.planning.identity import source_digest
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.tasks import slug
@@ -57,7 +57,7 @@ def transparent_palette():
 
 def prepared(folder, **options):
     options = {"size": 32, "channels": 1, "classes": ["good", "Hand Gun"], "md5": folders.md5_of(folder)} | options
-    source = source_digest("heldout.datasets.image_folder", IMAGES)
+    source = source_digest("prepare", "image_folder")
     images, labels = folder.parent / "images.npy", folder.parent / "labels.csv"
     prepare(PrepareSpec(dataset="image_folder", options=options, files={}, source=source), folder, images, labels)
     return np.load(images), read_labels(labels)
@@ -436,7 +436,7 @@ def test_real_photographs_are_read_with_their_official_parts(name, test, channel
     if not (mirror / name).is_dir():
         pytest.skip(f"the mirror has no folder {name}")
     options = {"size": 64, "channels": channels, "classes": list(counts), "md5": folders.md5_of(mirror / name)}
-    source = source_digest("heldout.datasets.image_folder", IMAGES)
+    source = source_digest("prepare", "image_folder")
     images, labels = tmp_path / "images.npy", tmp_path / "labels.csv"
     prepare(
         PrepareSpec(dataset="image_folder", options=options, files={}, source=source), mirror / name, images, labels

@@ -13,7 +13,7 @@ from PIL import Image
 
 from heldout import registry
 from heldout.errors import HeldoutError
-from heldout.planning.identity import IMAGES, source_digest
+from heldout.planning.identity import source_digest
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.stages.fetch import fetch
@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 
 def prepared(folder, **options):
     options = {"size": SIDE, "classes": ["bedroom", "tower"], "md5": folders.md5_of(folder)} | options
-    source = source_digest("heldout.datasets.lsun", IMAGES)
+    source = source_digest("prepare", "lsun")
     images, labels = folder.parent / "images.npy", folder.parent / "labels.csv"
     prepare(PrepareSpec(dataset="lsun", options=options, files={}, source=source), folder, images, labels)
     return np.load(images), read_labels(labels)

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from heldout import registry
 from heldout.datasets import Download, OwnFolder
 from heldout.numerics.pixels import pad_to_square, padded_side, resized
-from heldout.planning.identity import IMAGES, source_digest
+from heldout.planning.identity import source_digest
 from heldout.stages import fetch
 from heldout.stages.prepare import prepare
 from heldout.storage.labels import read_labels
@@ -43,7 +43,7 @@ def prepared(request, tmp_path_factory):
             if not (mirror / name).is_dir():
                 pytest.skip(f"the mirror has no {name}")
         fetch.fetch(name, folder / "raw", mirror and str(mirror))
-        source = source_digest(f"heldout.datasets.{name}", IMAGES)
+        source = source_digest("prepare", name)
         spec = PrepareSpec(dataset=name, options={"size": None}, files={}, source=source)
         prepare(spec, folder / "raw", folder / "images.npy", folder / "labels.csv")
         return np.load(folder / "images.npy", mmap_mode="r"), read_labels(folder / "labels.csv")

@@ -1,132 +1,252 @@
-"""Digests: the same on every machine, moved by what moves a number and by nothing else."""
+"""Source digests, on a copy of the package: moved by what moves a number and by nothing else."""
 
+import ast
+import re
+import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from heldout import registry
 from heldout.planning import identity
-from heldout.storage import hashing
+from heldout.planning.definitions import Package
+from heldout.planning.identity import PACKAGE, PLUGINS, ROOTS
+from heldout.planning.written import reached, written
+from heldout.storage.hashing import canonical, digest
+from tests.planning.test_written import locals_renamed
 
-SOURCE = '''
-"""A module."""
-import math
-
-class Step(Base):
-    """What it does."""
-    rate: float = Field(0.5, gt=0, description="how fast")
-
-    def run(self, *items, scale=1e-3, **more):
-        """Run."""
-        total = sum(x ** 2 for x in items if x)  # why
-        return {f"{total:.2f}": [None, -0.0, math.pi, *more], "b": (lambda y: y[1:])(items)}
-'''
+SOURCES = [(step, plugin) for step in ROOTS for plugin in (registry.names(PLUGINS[step]) if step in PLUGINS else [""])]
+COMPUTING = [source for source in SOURCES if source[0] in ("prepare", "split", "train", "score")]
 
 
-def outline_digest(tmp_path: Path, text: str) -> str:
-    path = tmp_path / f"{abs(hash(text))}.py"
-    path.write_text(text, encoding="utf-8")
-    return identity.file_digest(path)
+@pytest.fixture
+def copy(tmp_path):
+    """The package's files, to be changed."""
+    return shutil.copytree(PACKAGE.folder, tmp_path / "heldout", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def test_one_hash_is_pinned(tmp_path):
-    # A new number here would rename every file that anyone has: change it only when the walk itself must change.
-    assert outline_digest(tmp_path, SOURCE) == "09920eb07676"
+def digests(folder: Path, sources=tuple(COMPUTING)) -> dict[tuple[str, str], str]:
+    package = Package(folder)
+    return {source: identity.source_digest.__wrapped__(*source, package) for source in sources}
+
+
+@cache
+def todays() -> dict[tuple[str, str], str]:
+    return digests(PACKAGE.folder)
+
+
+def rewrite(folder: Path, change) -> int:
+    """Replace the syntax tree of every file by what `change` makes of it; return how many files differ."""
+    changed = 0
+    for path in folder.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        new = change(text)
+        changed += ast.unparse(ast.parse(new)) != ast.unparse(ast.parse(text))
+        path.write_text(new, encoding="utf-8")
+    return changed
+
+
+class Undocumented(ast.NodeTransformer):
+    """Another docstring everywhere, no annotation of a function or a local, other descriptions and messages."""
+
+    def visit_FunctionDef(self, node):
+        node.returns = None
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg) and argument.arg != "params":  # which says whose parameters they are
+                argument.annotation = None
+        node.body = [
+            ast.Assign([each.target], each.value, lineno=each.lineno)
+            if isinstance(each, ast.AnnAssign) and each.value
+            else each
+            for each in node.body
+        ]
+        return self.documented(node)
+
+    def visit_ClassDef(self, node):
+        return self.documented(node)
+
+    def documented(self, node):
+        without = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        node.body = [ast.Expr(ast.Constant("Another.")), *without]
+        return self.generic_visit(node)
+
+    def visit_keyword(self, node):
+        if node.arg == "description":
+            node.value = ast.Constant("another")
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node):
+        if isinstance(node.exc, ast.Call):
+            node.exc.args = [ast.JoinedStr([ast.Constant("another of "), ast.FormattedValue(ast.Name("__name__"), -1)])]
+        return node
+
+
+def undocumented(text):
+    return ast.unparse(ast.fix_missing_locations(Undocumented().visit(ast.parse(text))))
+
+
+def reordered(text):
+    """The source with its top-level definitions in the opposite order."""
+    tree = ast.parse(text)
+    documentation = [node for node in tree.body if isinstance(node, ast.Expr)]
+    tree.body = [*documentation, *reversed([node for node in tree.body if node not in documentation])]
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize("change", [locals_renamed, undocumented, reordered])
+def test_spelling_changes_no_digest(copy, change):
+    assert rewrite(copy, change) > 50
+    assert digests(copy) == todays()
+
+
+def test_renamed_functions_change_no_digest(copy):
+    texts = {path: path.read_text(encoding="utf-8") for path in copy.rglob("*.py")}
+    renamed = 0
+    for path, text in texts.items():
+        for name in re.findall(r"^(?:def|class) (_\w+)", text, flags=re.M):
+            elsewhere = any(re.search(rf"\b{name}\b", other) for each, other in texts.items() if each != path)
+            if not elsewhere and not re.search(rf"[.\"']{name}\b", text):  # an attribute counts by its name
+                text = re.sub(rf"\b{name}\b", f"renamed{name}", text)
+                renamed += 1
+        path.write_text(text, encoding="utf-8")
+    assert renamed > 100
+    assert digests(copy) == todays()
+
+
+def test_renamed_modules_change_no_digest(copy):
+    for package, name in (("networks", "dcgan"), ("numerics", "blocks"), ("search", "adam"), ("models", "_descent")):
+        (copy / package / f"{name}.py").rename(copy / package / f"renamed_{name.strip('_')}.py")
+        new = f"renamed_{name.strip('_')}"
+        for path in copy.rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            text = text.replace(f"heldout.{package}.{name}", f"heldout.{package}.{new}")
+            text = re.sub(rf"(from heldout\.{package} import .*)\b{name}\b", rf"\g<1>{new} as {name}", text)
+            path.write_text(text, encoding="utf-8")
+    assert digests(copy) == todays()
+
+
+def test_a_function_in_another_file_changes_no_digest(copy):
+    old, new = copy / "numerics" / "blocks.py", copy / "numerics" / "randomness.py"
+    with open(new, "a", encoding="utf-8") as file:
+        file.write("\n\n" + old.read_text(encoding="utf-8"))
+    old.unlink()
+    for path in copy.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("heldout.numerics.blocks", "heldout.numerics.randomness"), encoding="utf-8")
+    assert digests(copy) == todays()
+
+
+def trainings(*names):
+    return {("train", name) for name in names}
+
+
+def scorings(*names):
+    return {("score", name) for name in names}
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("file", "old", "new", "moved", "others"),
     [
-        ("# why", "# because"),
-        ('"""Run."""', '"""Go."""'),
-        ('"how fast"', '"how quickly"'),
-        ("\n    def", "\n\n\n    def"),
+        ("networks/dcgan.py", "FIRST_SIDE = 4", "FIRST_SIDE = 8", trainings("wgan", "vae"), scorings("kde")),
+        ("networks/dcgan.py", "normal_(0, 0.02", "normal_(0, 0.03", trainings("wgan"), scorings("adgan", "kde")),
+        (
+            "models/deep_svdd.py",
+            "self.pretraining + self.steps",
+            "self.steps",
+            trainings("deep_svdd"),
+            trainings("vae"),
+        ),
+        ("models/wgan.py", "Field(0.01, gt=0", "Field(0.02, gt=0", trainings("wgan"), trainings("wgan_gp")),
+        ("numerics/blocks.py", "tensor[-1:]", "tensor[:1]", scorings("adgan", "kde"), {("split", "")}),
+        ("numerics/pixels.py", "127.5", "127", trainings("vae") | scorings("kde"), {("prepare", "mnist")}),
+        ("numerics/pixels.py", "antialias=True", "antialias=False", {("prepare", "mnist")}, trainings("vae")),
+        ("search/native/joint_search.cpp", "1e-8", "1e-7", scorings("adgan", "prior"), scorings("kde")),
+        (
+            "stages/split.py",
+            "FEWEST_TRAINING_IMAGES = 2",
+            "FEWEST_TRAINING_IMAGES = 3",
+            {("split", "")},
+            trainings("vae"),
+        ),
+        ("registry.py", 'extra="forbid"', 'extra="ignore"', trainings("vae") | scorings("kde"), {("split", "")}),
     ],
 )
-def test_comments_docstrings_descriptions_and_layout_do_not_count(tmp_path, old, new):
-    assert outline_digest(tmp_path, SOURCE.replace(old, new)) == outline_digest(tmp_path, SOURCE)
+def test_a_changed_computation_moves_the_digests_that_reach_it(copy, file, old, new, moved, others):
+    path = copy / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    now, before = digests(copy, (*moved, *others)), todays()
+    assert {source for source in now if now[source] != before[source]} == moved
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [("** 2", "** 3"), ("0.5", "0.6"), ("if x", "if not x"), ("None", "0"), ("sum(", "max("), ("*more]", "more]")],
-)
-def test_code_counts(tmp_path, old, new):
-    assert outline_digest(tmp_path, SOURCE.replace(old, new)) != outline_digest(tmp_path, SOURCE)
+def test_another_order_of_operands_moves_every_digest_that_reaches_it(copy):
+    swapped = Swapped()
+    path = copy / "models" / "wgan.py"
+    tree = swapped.visit(ast.parse(path.read_text(encoding="utf-8")))
+    path.write_text(ast.unparse(tree), encoding="utf-8")
+    assert swapped.count
+    now = digests(copy)
+    assert {source for source in now if now[source] != todays()[source]} == trainings("wgan")
 
 
-def test_what_a_plugin_says_of_itself_moves_no_number(tmp_path):
-    text = """
-@registry.method("toy", reads="images", family="shallow", small={"trees": 5})
-class Toy:
-    size = 3
-"""
+class Swapped(ast.NodeTransformer):
+    """The first difference in a method, with its operands exchanged."""
 
-    def digests(text: str) -> tuple[str, str]:
-        path = tmp_path / f"{abs(hash(text))}.py"
-        path.write_text(text, encoding="utf-8")
-        return identity._numbers_digest(path), identity.file_digest(path)
+    count = 0
 
-    numbers, whole = digests(text)
-    for old, new in (('"shallow"', '"search"'), ('{"trees": 5}', '{"trees": 6}')):
-        changed = digests(text.replace(old, new))
-        assert changed[0] == numbers and changed[1] != whole  # the stored schema must still notice
-    assert digests(text.replace("size = 3", "size = 4"))[0] != numbers
+    def visit_BinOp(self, node):
+        if isinstance(node.op, ast.Sub) and not self.count:
+            node.left, node.right, self.count = node.right, node.left, 1
+        return self.generic_visit(node)
 
 
-def test_source_is_followed_along_imports_of_ours(tmp_path, monkeypatch):
-    files = {
-        "models/toy.py": "from heldout.networks import blocks\nfrom heldout import registry\n",
-        "networks/__init__.py": "",
-        "networks/blocks.py": "SIZE = 4\n",
-        "models/__init__.py": "",
-        "registry.py": "VERSION = 1\n",
-        "randomness.py": "import heldout.images\n",
-        "images.py": "RANGE = 2\n",
-        "training.py": "LOUD = True\n",
-        "__init__.py": "",
+def test_the_roots_are_what_the_registry_loads():
+    for step, kind in PLUGINS.items():
+        for name in registry.names(kind):
+            entry = registry.load(kind, name)
+            found = {repr(definition) for definition in reached(identity.roots(step, name))}
+            plugins = [entry.plugin] if entry.params is None else [entry.plugin, entry.params]
+            assert {f"{each.__module__}:{each.__name__}" for each in plugins} <= found
+
+
+# What a definition looks up by name, which cannot be followed, and why no number is missed.
+ITS_CLASS_IS_A_ROOT = "of a model: its class is a root of the training"
+REVIEWED = {
+    ("heldout.stages.split:_parts", "getattr"): "of the spec, which the digest covers as well",
+    ("heldout.numerics.training_steps:Training", "hasattr"): ITS_CLASS_IS_A_ROOT,
+    ("heldout.numerics.training_steps:_trainers", "hasattr"): ITS_CLASS_IS_A_ROOT,
+    ("heldout.numerics.training_steps:_trainers", "vars"): ITS_CLASS_IS_A_ROOT,
+    ("heldout.numerics.trimming:_loss_of", "hasattr"): ITS_CLASS_IS_A_ROOT,
+    ("heldout.networks.dcgan:initialise", "getattr"): "of a layer of PyTorch's",
+    ("heldout.search.native.joint_search:search", "getattr"): "of the settings, whose class is reached",
+    ("heldout.methods.ganomaly:GANomaly", "hasattr"): "of a model, whose checkpoint's digest is in the spec",
+    ("heldout.stages.samples:sample", "hasattr"): "of a model, whose checkpoint's digest is in the plan",
+}
+
+
+def test_everything_is_followed_but_what_is_reviewed():
+    found = {definition for source in SOURCES for definition in reached(identity.roots(*source))}
+    unfollowed = {
+        (repr(definition), each.why): f"{definition.module.path}:{each.line}: {each.why}"
+        for definition in found
+        for each in written(definition).unfollowed
     }
-    package = tmp_path / "heldout"
-    monkeypatch.setattr(identity, "PACKAGE", package)
-
-    def source_digest(**changed: str) -> str:
-        for name, text in (files | {name.replace("__", "/") + ".py": text for name, text in changed.items()}).items():
-            (package / name).parent.mkdir(parents=True, exist_ok=True)
-            (package / name).write_text(text, encoding="utf-8")
-        for function in (identity.source_digest, identity._numbers_digest, identity._tree):
-            function.cache_clear()
-        return identity.source_digest("heldout.models.toy", ("heldout.randomness",))
-
-    before = source_digest()
-    assert source_digest(networks__blocks="SIZE = 5\n") != before
-    assert source_digest(images="RANGE = 3\n") != before  # through randomness, which always counts
-    assert source_digest(registry="VERSION = 2\n") == before
-    assert source_digest(training="LOUD = False\n") == before
-    assert source_digest() == before
-
-
-def test_the_cpp_file_beside_a_module_counts(tmp_path, monkeypatch):
-    (tmp_path / "kernel.py").write_text("", encoding="utf-8")
-    monkeypatch.setattr(identity, "PACKAGE", tmp_path)
-
-    def source_digest(text: str) -> str:
-        (tmp_path / "kernel.cpp").write_text(text, encoding="utf-8")
-        for function in (identity.source_digest, identity._cpp_digest):
-            function.cache_clear()
-        return identity.source_digest("heldout.kernel")
-
-    before = source_digest("float rate = 0.5f;  // how fast\n")
-    assert source_digest("// The rate.\n  float rate\n    = 0.5f;\n") == before
-    assert source_digest("float rate = 0.6f;  // how fast\n") != before
+    assert not [place for key, place in unfollowed.items() if key not in REVIEWED]
+    assert set(REVIEWED) == set(unfollowed), "no longer there: strike it off the list"
+    loose = [f"{module.path}:{line}" for module in {each.module for each in found} for line in module.loose()]
+    assert not loose, "a statement that defines nothing changes what others define"
 
 
 def test_canonical_json_has_one_form():
-    assert hashing.canonical({"b": 1.0, "a": [1, None, "é"]}) == '{"a":[1,null,"é"],"b":1.0}'
-    assert hashing.digest({"a": 1, "b": 2}) == hashing.digest({"b": 2, "a": 1})
-    assert hashing.digest({"a": 1}) != hashing.digest({"a": 1.5})
+    assert canonical({"b": 1.0, "a": [1, None, "é"]}) == '{"a":[1,null,"é"],"b":1.0}'
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": 1}) != digest({"a": 1.5})
     with pytest.raises(ValueError):
-        hashing.canonical(float("nan"))
+        canonical(float("nan"))
 
 
 @pytest.mark.parametrize("module", ["torch", "torchvision", "sklearn", "matplotlib", "pandas", "numpy"])

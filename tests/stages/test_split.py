@@ -25,7 +25,7 @@ def spec_of(protocol="one_class", held_out="b", **changes):
         "classes": CLASSES,
         "normal": normal_classes(protocol, held_out, CLASSES, []),
         **SplitSettings().model_dump(),
-        "source": source_digest("heldout.stages.split"),
+        "source": source_digest("split"),
     }
     return SplitSpec(protocol=protocol, held_out=held_out, **found | changes)
 

@@ -37,7 +37,7 @@ def manifest_of(dataset, protocol, **settings):
         classes=classes,
         normal=normal_classes(protocol, held_out, classes, []),
         **SplitSettings(**settings).model_dump(),
-        source=source_digest("heldout.stages.split"),
+        source=source_digest("split"),
     )
     split(spec, folder / "images.npy", folder / "labels.csv", folder / "split.json")
     manifest = read_manifest(folder / "split.json", spec.digest)

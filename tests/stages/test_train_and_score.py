@@ -250,7 +250,7 @@ def test_a_gpu_that_is_not_there_is_one_line(task, monkeypatch):
 
 def test_code_that_changed_after_planning_is_noticed(task):
     respecify(task.run.trainings, "dcgan", source="0" * 12)
-    with pytest.raises(HeldoutError, match="heldout.models.dcgan has changed since this job was planned"):
+    with pytest.raises(HeldoutError, match="the code of dcgan has changed since this job was planned"):
         task.train()
 
 

@@ -71,8 +71,10 @@ def schema() -> None:
     from heldout.storage.files import write_text
 
     write_text(PATH, text())
-    write_text(listing.PAGE, listing.renewed(listing.PAGE.read_text(encoding="utf-8")))
-    print(f"wrote {PATH} and the tables in {listing.PAGE}")
+    print(f"wrote {PATH}")
+    if listing.PAGE.is_file():  # not where the package is installed from a wheel
+        write_text(listing.PAGE, listing.renewed(listing.PAGE.read_text(encoding="utf-8")))
+        print(f"wrote the tables in {listing.PAGE}")
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -315,7 +317,7 @@ def _describe(kind: str, entry: str | None) -> None:
     from heldout.planning import schema
     from heldout.project.listing import documentation, text
 
-    plugins: dict[str, Any] = schema.plugins(kind)
+    plugins = schema.plugins(kind)
     if entry is None:
         print(text(kind))
         return
@@ -330,8 +332,8 @@ def _describe(kind: str, entry: str | None) -> None:
     for condition, more in facts.get("when", {}).items():
         asked = ", ".join(f"{key} {', '.join(what) if isinstance(what, list) else what}" for key, what in more.items())
         print(f"with {condition}: {asked}")
-    for name in schema.structure(kind, entry) if kind != "dataset" else []:
-        print(f"  {name}  {schema.stored()['$defs'][f'{kind}.{entry}']['properties'][name]['description']}")
+    for name, rule in schema.structure(kind, entry).items():
+        print(f"  {name}  {rule['description']}")
     for name, rule in schema.parameters(kind, entry).items():
         default = f"= {json.dumps(rule['default'])}" if "default" in rule else "is required"
         print(f"  {name} {default}  ({_range(rule)}) {rule.get('description', '')}")

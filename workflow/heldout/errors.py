@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from heldout import shapes_no_number
 
+
+@shapes_no_number
 class HeldoutError(Exception):
     """A mistake that a user can mend. The command line prints it without a traceback and exits with 1."""
 
 
+@shapes_no_number
 class NotThere(HeldoutError):
     """A folder that an experiment needs is missing: nothing is wrong with the experiment itself."""
 
@@ -16,6 +20,7 @@ class NumericalFailure(Exception):
     """A result that is not finite. Training or scoring again would give it again, so it is recorded, not raised."""
 
 
+@shapes_no_number
 def unknown(where: str, kind: str, word: object, known: Iterable[str], see: str = "") -> HeldoutError:
     """Return the error for a name that does not exist.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from heldout import shapes_no_number
 from heldout.errors import unknown
 
 if typing.TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Entry:
 ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
 
 
+@shapes_no_number
 def dataset(
     name: str,
     *,
@@ -105,11 +107,13 @@ def dataset(
     return _register("dataset", name, source, classes=list(classes), files=source.files, **facts)
 
 
+@shapes_no_number
 def weights(name: str, *, source: "Download") -> Callable:
     """Register published weights of a network, which are fetched as a dataset's files are."""
     return _register("weight", name, source, files=source.files)
 
 
+@shapes_no_number
 def model(
     name: str,
     *,
@@ -136,6 +140,7 @@ def model(
     return _register("model", name, **facts, small=small, conditional=conditional)
 
 
+@shapes_no_number
 def method(
     name: str,
     *,
@@ -177,6 +182,7 @@ def method(
     return _register("method", name, reads=list(reads), **facts, small=small, when=when or {})
 
 
+@shapes_no_number
 def figure(
     name: str, *, one_per: str, reads: tuple[str, ...], shows: str | None = None, latent: int | None = None
 ) -> Callable:
@@ -203,12 +209,14 @@ def _register(kind: str, name: str, source: Any = None, **facts: Any) -> Callabl
     return decorate
 
 
+@shapes_no_number
 def names(kind: str) -> list[str]:
     """Return the entries of a kind by the files in its folder; imports nothing."""
     folder = PACKAGE / KINDS[kind].rpartition(".")[2]
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
+@shapes_no_number
 def load(kind: str, name: str) -> Entry:
     """Import the one file that registers `name`.
 

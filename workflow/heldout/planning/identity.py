@@ -1,139 +1,91 @@
-"""The digest that names a file: parameters, digests of inputs, and the source that shapes its numbers.
-
-The source is found without importing it, from a plug-in's file along its `heldout.` imports. Each file counts by a walk
-of its syntax tree: node types and non-empty fields, without docstrings, descriptions, positions and registrations. So a
-comment changes no digest, and Python 3.11, 3.12 and 3.13 agree (`ast.dump` of one file differs between them).
-The C++ file beside a module counts as well, without its comments and its layout.
-"""
+"""The source in a file's digest: every definition that shapes its numbers, found from the roots listed here."""
 
 import ast
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from heldout import shapes_no_number
 from heldout.errors import HeldoutError
-from heldout.registry import PACKAGE
-from heldout.storage.hashing import digest
-from heldout.storage.specs import Spec
+from heldout.planning.definitions import Definition, Package
+from heldout.planning.written import digest_of
 
-# Modules that carry numbers but do not shape them.
-UNCOUNTED = {
-    "search.backends",
-    "planning.experiment",
-    "planning.identity",
-    "planning.schema",
-    "registry",
-    "errors",
-    "storage.files",
-    "storage.hashing",
-    "storage.specs",
+PACKAGE = Package(Path(__file__).resolve().parents[1])
+
+# The kind of plug-in that a step runs: what its file registers is a root, and so is the class of its parameters.
+PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "draw": "figure"}
+_FROM_A_CHECKPOINT = (
+    "numerics.training_steps:build",
+    "numerics.determinism:reproducible",
+    "storage.prepared:image_shape",
+    "storage.prepared:part_of",
+    "storage.checkpoints:restore",
+)
+# What a step goes through whatever its plug-in.
+ROOTS = {
+    "prepare": ("stages.prepare:prepare",),
+    "split": ("stages.split:split",),
+    "train": ("numerics.training_steps:Training", *_FROM_A_CHECKPOINT),
+    "score": (*(f"numerics.training_steps:{name}" for name in ("ready", "fit", "score")), *_FROM_A_CHECKPOINT),
+    "evaluate": ("evaluation.evaluate:evaluate",),
+    "tables": ("evaluation.tables:write_tables",),
+    "draw": ("figures._drawing:draw",),
 }
-# What every trained model and every score goes through, whether its file imports it or not.
-ALWAYS = ("heldout.numerics.training_steps",)
-# What every prepared array goes through.
-IMAGES = ("heldout.numerics.pixels",)
 
 
 @cache
-def source_digest(module: str, always: tuple[str, ...] = ()) -> str:
-    """Return the digest of a module's source and of everything of ours that it imports.
+def source_digest(step: str, plugin: str = "", package: Package = PACKAGE) -> str:
+    """Return the digest of the source that shapes what a step writes.
 
     Args:
-        module: dotted name, such as `heldout.models.wgan`; its file is read, never imported.
-        always: further modules that count although nothing imports them.
+        step: a key of ROOTS.
+        plugin: the registered name of what it runs, if it is one of PLUGINS.
+        package: where the source lies; its files are read, never imported.
     """
-    found: dict[str, str] = {}
-    waiting = [module, *always]
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name.removeprefix("heldout.") not in UNCOUNTED:
-            path = module_file(name)
-            found[name] = _numbers_digest(path)
-            if path.with_suffix(".cpp").is_file():
-                found[f"{name}.cpp"] = _cpp_digest(path.with_suffix(".cpp"))
-            waiting.extend(_imports(path))
-    return digest(found)
+    return digest_of(roots(step, plugin, package))
 
 
-def module_file(module: str) -> Path:
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def roots(step: str, plugin: str = "", package: Package = PACKAGE) -> list[Definition]:
+    """Return the definitions at which the source of a step begins."""
+    found = [package.definition(root) for root in ROOTS[step]]
+    if step in PLUGINS:
+        registered, _ = registration(PLUGINS[step], plugin, package)
+        found += [registered, *parameters(registered)]
+    return found
 
 
-def check_source(spec: Spec, module: str, always: tuple[str, ...] = ()) -> None:
-    """Raise HeldoutError if the code is not what the spec was planned with: the file would bear a wrong name."""
-    if source_digest(module, always) != spec.source:
-        raise HeldoutError(f"{module} has changed since this job was planned; run snakemake again")
+def registration(kind: str, name: str, package: Package = PACKAGE) -> tuple[Definition, ast.expr]:
+    """Return what a plug-in's file registers, and the decorator that does."""
+    module = package.module(f"{package.top}.{kind}s.{name}")
+    assert module is not None, f"there is no {kind}s/{name}.py"
+    by = package.definition(f"registry:{'weights' if kind == 'weight' else kind}")
+    for statement in module.tree.body:
+        if by in (decorators := module.decorators(statement)):
+            return module.definition(ast.Name(statement.name)), decorators[by]
+    raise HeldoutError(f"{module.path} registers no {kind}: it needs a class or a function under @registry.{kind}")
 
 
-@cache
-def file_digest(path: Path) -> str:
-    """Return the digest of one file's syntax tree; comments, docstrings and layout do not count."""
-    return digest(_outline(_tree(path)))
+def parameters(registered: Definition) -> list[Definition]:
+    """Return the class of a plug-in's parameters: the type of its first argument `params`; none where it has none."""
+    (statement,) = registered.statements
+    for method in getattr(statement, "body", ()):
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            given = [argument.annotation for argument in method.args.args if argument.arg == "params"]
+            return [found for annotation in given if (found := registered.module.definition(annotation))]
+    return []
 
 
-@cache
-def _numbers_digest(path: Path) -> str:
-    """Return the same without what a plug-in says of itself: its registration (`family`, `cost`) and small trial."""
-    return digest(_outline(_Unregistered().visit(ast.parse(path.read_text(encoding="utf-8")))))
-
-
-@cache
-def _cpp_digest(path: Path) -> str:
-    lines = [line.partition("//")[0].split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return digest([word for line in lines for word in line])
-
-
-class _Unregistered(ast.NodeTransformer):
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        node.decorator_list = [item for item in node.decorator_list if not ast.unparse(item).startswith("registry.")]
-        return node
+@shapes_no_number
+def check_source(planned: str, step: str, plugin: str = "") -> None:
+    """Raise HeldoutError if the source is not the one that a job was planned with: its file would have a wrong name."""
+    if source_digest(step, plugin) != planned:
+        raise HeldoutError(f"the code of {plugin or step} has changed since this job was planned; run snakemake again")
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def _imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports are not followed; write `from heldout...`"
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.startswith("heldout.") and module_file(name).is_file()]
-
-
-def _outline(node: Any) -> Any:
-    if isinstance(node, ast.Constant):
-        return ["Constant", type(node.value).__name__, repr(node.value)]
-    if isinstance(node, ast.AST):
-        fields = []
-        for name, value in ast.iter_fields(node):
-            if name in ("type_comment", "kind", "ctx"):
-                continue
-            if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
-            if name == "keywords":  # a parameter's description is documentation
-                value = [keyword for keyword in value if keyword.arg != "description"]
-            if name == "values" and isinstance(node, ast.JoinedStr):
-                value = _merged(value)
-            if value is not None and value != []:
-                fields.append([name, _outline(value)])
-        return [type(node).__name__, fields]
-    if isinstance(node, list):
-        return [_outline(item) for item in node]
-    return None if node is None else str(node)
-
-
-def _merged(parts: list[ast.expr]) -> list[ast.expr]:
-    """Return an f-string's parts with neighbouring texts joined: how it is cut up differs between Pythons."""
-    merged: list[ast.expr] = []
-    for part in parts:
-        if isinstance(part, ast.Constant) and merged and isinstance(merged[-1], ast.Constant):
-            merged[-1] = ast.Constant(merged[-1].value + part.value)
-        elif not (isinstance(part, ast.Constant) and part.value == ""):
-            merged.append(part)
-    return merged
+def description_digest(kind: str, name: str, package: Package = PACKAGE) -> str:
+    """Return the digest of what a plug-in's description is made from: registration, parameters and documentation."""
+    registered, decorator = registration(kind, name, package)
+    summary = (ast.get_docstring(registered.module.tree) or "").partition("\n")[0]
+    stated = Definition(registered.module, [], [ast.Expr(decorator), ast.Expr(ast.Constant(summary))])
+    described = package.definition("planning.schema:describe")
+    return digest_of([stated, *parameters(registered), described], documented=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from heldout.planning import schema
 from heldout.planning.figure_subjects import Subject, subjects
-from heldout.planning.identity import ALWAYS, IMAGES, source_digest
+from heldout.planning.identity import source_digest
 from heldout.planning.resolve import DatasetEntry, Entry, Resolved
 from heldout.planning.steps import PrepareStep, Run, ScoreStep, Source, SplitStep, Step, TrainStep
 from heldout.planning.tasks import normal_classes
@@ -122,7 +122,7 @@ class Plan:
             normal=normal_classes(protocol, held_out, classes, dataset.normal),
             prepared=prepared.digest,
             **dataset.split.model_dump(),
-            source=source_digest("heldout.stages.split"),
+            source=source_digest("split"),
         )
         split = SplitStep(spec, f"data/splits/{place}/seed{spec.split_seed}-{spec.digest}.json", prepared)
         place = f"{place}/seed{seed}"
@@ -153,7 +153,7 @@ class Plan:
             parent=trained_on,
             normal_classes=len(split.spec.normal) if is_conditional else None,
             precision=self.settings.precision,
-            source=source_digest(f"heldout.models.{entry.plugin}", ALWAYS),
+            source=source_digest("train", entry.plugin),
         )
         path = f"results/checkpoints/{place}/{entry.plugin}-{spec.digest}.safetensors"
         return TrainStep(spec, path, split.images, split, parent)
@@ -177,7 +177,7 @@ class Plan:
             joins=tuple(Join(digest=scorings[name].digest, column=column) for name, column in entry.joins),
             supervision=entry.supervision,
             weights=schema.plugins("weight")[entry.weights]["files"] if entry.weights else {},
-            source=source_digest(f"heldout.methods.{entry.plugin}", ALWAYS),
+            source=source_digest("score", entry.plugin),
         )
         joined = tuple(scorings[name] for name, _ in entry.joins)
         path = f"results/scores/{place}/{entry.plugin}-{spec.digest}.parquet"
@@ -197,7 +197,7 @@ def _preparation(dataset: DatasetEntry, without_folder: bool) -> PrepareStep:
         dataset=dataset.plugin,
         options=options,
         files=schema.plugins("dataset")[dataset.plugin]["files"],
-        source=source_digest(f"heldout.datasets.{dataset.plugin}", IMAGES),
+        source=source_digest("prepare", dataset.plugin),
     )
     raw = Source(str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")))
     return PrepareStep(spec, f"data/prepared/{dataset.plugin}-{spec.digest}.npy", raw)

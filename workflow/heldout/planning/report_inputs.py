@@ -45,12 +45,13 @@ def report_inputs(plan: Plan) -> dict[str, Any]:
     floor_first = sorted(plan.experiment.methods.values(), key=lambda entry: entry.plugin != "mean_image")
     labels = {entry.name: entry.label for entry in floor_first}
     figures = [path for paths in plan.figures.values() for path in paths]
-    # The modules that turn scores into tables and figures: when one changes, they are made again.
-    reporting = ["evaluation.evaluate", "evaluation.tables", *(f"figures.{kind}" for kind in plan.subjects)]
+    # When the source that turns scores into tables and figures changes, they are made again.
+    sources = {step: source_digest(step) for step in ("evaluate", "tables")}
+    sources |= {f"figures.{kind}": source_digest("draw", kind) for kind in plan.subjects}
     return {
         "experiment": plan.settings.experiment,
         "bootstrap": plan.settings.bootstrap,
-        "source": {name: source_digest(f"heldout.{name}") for name in reporting},
+        "source": sources,
         "methods": {
             entry.label: {
                 "method": entry.plugin,

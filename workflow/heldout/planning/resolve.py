@@ -254,13 +254,15 @@ def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], wh
     if kind not in figures:
         raise unknown(f"{where}, figures", "figure", kind, figures)
     shows, latent = figures[kind]["shows"], figures[kind]["latent"]
-    able = [name for name, facts in schema.plugins("method").items() if shows is None or shows in facts["offers"]]
+    offered = schema.plugins("method")
     found = [
         name
         for name, entry in methods.items()
-        if entry.plugin in able and (latent is None or _latent(entry, models) == latent)
+        if (shows is None or shows in offered[entry.plugin]["offers"])
+        and (latent is None or _latent(entry, models) == latent)
     ]
     if shows and not found:
+        able = [name for name, facts in offered.items() if shows in facts["offers"]]
         wanted = " or ".join(able) + (f" on a model with latent: {latent}" if latent else "")
         raise HeldoutError(f"{where}, figures: {kind} needs {wanted}, and there is none; add one, or leave {kind} out")
     return found

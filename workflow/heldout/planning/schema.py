@@ -1,83 +1,125 @@
-"""What the plan knows of every plug-in without importing it: `workflow/schema/config.schema.json`.
+"""What planning knows of the plug-ins without importing them: `schema.json`, which `heldout schema` generates.
 
-The file is generated (`schema_from_code.py`), kept equal by a test, and doubles as a JSON schema of experiment files
-for editors. It stores a hash of each plug-in's file, so that a stale one is noticed.
+Each description is stored with a digest of its source. A plug-in that is new, or whose source differs, is imported and
+described from its own code. The file is also a JSON schema of experiment files, for editors.
 """
 
+import inspect
 import json
+import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from heldout import registry
-from heldout.errors import HeldoutError
 from heldout.planning import identity
 from heldout.planning.split_settings import SplitSettings
 
-PATH = registry.PACKAGE.parent / "schema" / "config.schema.json"
+PATH = Path(__file__).with_suffix(".json")
 RENEW = "heldout schema"
 PLUGINS = "x-plugins"
-SHARED = "x-shared"  # modules that shape every plug-in's parameters, with their digests
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
 STRUCTURE = ("model", "of", "parent")  # keys of an entry that name other entries
 
 
+class Description(NamedTuple):
+    """What is known of a plug-in: the facts of its registration and its documentation, and its entry's JSON schema."""
+
+    facts: dict[str, Any]
+    entry: dict[str, Any]
+
+
+class _Plugins(Mapping[str, dict[str, Any]]):
+    """The facts of a kind's plug-ins by name, each looked up when it is asked for."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind, self._names = kind, registry.names(kind)
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return description(self._kind, name).facts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @cache
-def stored() -> dict[str, Any]:
-    """Return the schema on disk.
+def plugins(kind: str) -> Mapping[str, dict[str, Any]]:
+    """Return the facts of every plug-in of a kind, by name."""
+    return _Plugins(kind)
 
-    Raises:
-        HeldoutError: it is missing, or older than a plug-in's file.
-    """
+
+@cache
+def description(kind: str, name: str) -> Description:
+    """Return a plug-in's description: the stored one, or the code's if its source is another."""
+    stored = _stored()
+    facts = stored[PLUGINS].get(kind, {}).get(name)
+    if facts and facts["source"] == identity.description_digest(kind, name):
+        return Description(facts, stored["$defs"].get(f"{kind}.{name}", {}))
+    print(f"{kind}s/{name}.py is not in {PATH.name} as it is, so it is imported; renew with: {RENEW}", file=sys.stderr)
+    return describe(kind, name)
+
+
+@cache
+def _stored() -> dict[str, Any]:
     try:
-        schema = json.loads(PATH.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HeldoutError(f"{PATH.name} cannot be read ({error}); renew it with: {RENEW}") from error
-    for module, source in schema[SHARED].items():
-        if source != shared_digest(module):
-            raise HeldoutError(f"{module}.py is newer than {PATH.name}; renew it with: {RENEW}")
-    for kind in registry.KINDS:
-        known = schema[PLUGINS].get(kind, {})
-        for name in sorted({*known, *registry.names(kind)}):
-            if name not in known or name not in registry.names(kind):
-                change = "is not in" if name not in known else "is gone, but still in"
-                raise HeldoutError(f"the {kind} {name!r} {change} {PATH.name}; renew it with: {RENEW}")
-            if known[name]["source"] != plugin_digest(kind, name):
-                raise HeldoutError(f"{kind}s/{name}.py is newer than {PATH.name}; renew it with: {RENEW}")
-    return schema
+        return json.loads(PATH.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {PLUGINS: {}, "$defs": {}}
 
 
-def plugins(kind: str) -> dict[str, Any]:
-    """Return what is stored of every plug-in of a kind, by name."""
-    return stored()[PLUGINS][kind]
+def describe(kind: str, name: str) -> Description:
+    """Return a plug-in's description from its code, which is imported."""
+    entry = registry.load(kind, name)
+    summary = inspect.cleandoc(sys.modules[entry.plugin.__module__].__doc__ or "").partition("\n")[0]
+    facts = {"summary": summary, **entry.facts}
+    return Description(facts, {} if entry.params is None else _entry(kind, name, entry.params, entry.facts))
+
+
+def _entry(kind: str, name: str, params: type[registry.Params], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of an entry of `datasets`, `models` or `methods` that this plug-in is behind."""
+    schema = params.model_json_schema()
+    properties = {**schema["properties"], kind: {"const": name}}
+    reads = facts.get("reads", [])
+    if kind == "dataset":
+        properties |= SplitSettings.model_json_schema()["properties"]
+    if reads == ["scores"]:
+        properties["of"] = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "entries whose scores it joins",
+        }
+    elif kind == "method":
+        properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
+    elif kind == "model" and reads:
+        properties["parent"] = {"type": "string", "description": "the entry of `models` on which it is trained"}
+    required = {"required": schema["required"]} if "required" in schema else {}
+    return {"type": "object", "additionalProperties": False, "properties": properties, **required}
 
 
 def parameters(kind: str, name: str) -> dict[str, Any]:
     """Return the JSON schemas of a plug-in's parameters, by name."""
-    properties = stored()["$defs"][f"{kind}.{name}"]["properties"]
     others = (*NAMED, *STRUCTURE, *SplitSettings.model_fields)
+    properties = description(kind, name).entry["properties"]
     return {key: rule for key, rule in properties.items() if key not in others}
 
 
-def structure(kind: str, name: str) -> list[str]:
-    """Return the keys by which an entry of this plug-in may name other entries: `model`, `of`, or `parent`."""
-    return [key for key in STRUCTURE if key in stored()["$defs"][f"{kind}.{name}"]["properties"] and key != kind]
+def structure(kind: str, name: str) -> dict[str, Any]:
+    """Return the JSON schemas of the keys by which an entry names others: `model`, `of` or `parent`."""
+    properties = description(kind, name).entry["properties"]
+    return {key: properties[key] for key in STRUCTURE if key in properties and key != kind}
 
 
 def facts(kind: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored of a plug-in, with what these values of its parameters ask for in addition."""
+    """Return the facts of a plug-in, with what these values of its parameters ask for in addition."""
     found = {"weights": None, "supervision": "", "network": False, **plugins(kind)[name]}
     for condition, more in found.get("when", {}).items():
         parameter, _, value = condition.partition("=")
         if str(params[parameter]) == value:
             found |= {**more, "reads": found["reads"] + [*more.get("reads", [])]}
     return found
-
-
-def plugin_digest(kind: str, name: str) -> str:
-    """Return the digest of a plug-in's own file, by which a stale schema is noticed."""
-    return identity.file_digest(identity.module_file(f"{registry.KINDS[kind]}.{name}"))
-
-
-def shared_digest(module: str) -> str:
-    """Return the digest of a module that shapes every plug-in's parameters."""
-    return identity.file_digest(identity.module_file(f"heldout.{module}"))

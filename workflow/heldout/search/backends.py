@@ -4,9 +4,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from heldout import shapes_no_number
+
 _chosen: dict[str, str] = {}
 
 
+@shapes_no_number
 def chose(computation: str, backend: str, why: str | None = None) -> None:
     """Note what a computation runs on; where a reason is given, say so on stderr, once."""
     if why is not None and _chosen.get(computation) != backend:

@@ -15,7 +15,7 @@ from http.client import HTTPException
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from heldout import registry
+from heldout import registry, shapes_no_number
 from heldout.datasets import Download, Installed, OwnFolder
 from heldout.errors import HeldoutError
 from heldout.planning.experiment import MIRROR_VARIABLE
@@ -52,6 +52,7 @@ def fetch(name: str, folder: Path, mirror: str | None) -> None:
         (partial / FETCHED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
+@shapes_no_number
 def check(name: str, folder: Path) -> None:
     """Raise HeldoutError if a fetched file is missing or no longer has its published checksum."""
     for file, checksum in _entry(name).source.files.items():

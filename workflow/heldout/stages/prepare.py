@@ -7,7 +7,7 @@ import numpy as np
 from heldout import registry
 from heldout.datasets import Dataset, OwnFolder
 from heldout.numerics.pixels import resized
-from heldout.planning.identity import IMAGES, check_source
+from heldout.planning.identity import check_source
 from heldout.planning.tasks import class_slugs
 from heldout.stages import fetch
 from heldout.storage import folders
@@ -28,7 +28,7 @@ def prepare(spec: PrepareSpec, raw: Path, images: Path, labels: Path) -> None:
     Raises:
         HeldoutError: a file is missing or damaged, or a user's folder does not hold what the experiment pins.
     """
-    check_source(spec, f"heldout.datasets.{spec.dataset}", IMAGES)
+    check_source(spec.source, "prepare", spec.dataset)
     name, options = spec.dataset, spec.options
     entry = registry.load("dataset", name)
     if isinstance(entry.source, OwnFolder):

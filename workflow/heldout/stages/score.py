@@ -19,7 +19,7 @@ from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.numerics import training_steps
 from heldout.numerics.determinism import reproducible
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
-from heldout.planning.identity import ALWAYS, check_source
+from heldout.planning.identity import check_source
 from heldout.search import backends
 from heldout.stages.device import describe, hold_device, peak_memory_mib
 from heldout.stages.memory import Portions
@@ -81,7 +81,7 @@ def score(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec, f"heldout.methods.{spec.method}", ALWAYS)
+    check_source(spec.source, "score", spec.method)
     device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec.split)
     method = registry.create("method", spec.method, spec.params)

@@ -54,7 +54,7 @@ def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: 
     Raises:
         HeldoutError: too few images for the task.
     """
-    check_source(spec, "heldout.stages.split")
+    check_source(spec.source, "split")
     images = np.load(images_path, mmap_mode="r", allow_pickle=False)
     labels = read_labels(labels_path)
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]

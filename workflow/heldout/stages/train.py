@@ -21,7 +21,7 @@ from heldout.numerics import randomness, training_steps
 from heldout.numerics.determinism import reproducible
 from heldout.numerics.pixels import to_unit_range
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
-from heldout.planning.identity import ALWAYS, check_source
+from heldout.planning.identity import check_source
 from heldout.stages.device import describe, hold_device, peak_memory_mib, synchronise
 from heldout.stages.progress import progress
 from heldout.stages.record import decides_bits, what_ran
@@ -84,7 +84,7 @@ def train(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec, f"heldout.models.{spec.model}", ALWAYS)
+    check_source(spec.source, "train", spec.model)
     device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec.split)
     images = part_of(images_path, manifest, "train").to(device)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 
 TRACKED = ("results", "data")  # a half-written file below these would be taken up by `dvc add`
@@ -26,6 +27,7 @@ def temporary_for(path: Path) -> Path:
     return Path(folder, SCRATCH, name) if folder in TRACKED else path.with_name(f".{name}")
 
 
+@shapes_no_number
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends without an exception.
@@ -47,6 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@shapes_no_number
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an exception."""
@@ -63,6 +66,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@shapes_no_number
 def make_folder(path: Path) -> None:
     """Create a folder with those above it.
 
@@ -94,10 +98,12 @@ def _umask() -> int:
     return mask
 
 
+@shapes_no_number
 def write_text(path: Path, text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+@shapes_no_number
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from heldout import shapes_no_number
 from heldout.errors import HeldoutError, NotThere
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_md5
@@ -60,6 +61,7 @@ def known_md5_of(folder: Path) -> str:
     return _listed({name: md5 for name, (_, _, md5) in found.items()})
 
 
+@shapes_no_number
 def check(folder: Path, md5: str, dataset: str) -> None:
     """Raise HeldoutError if the folder does not hold what the experiment pins."""
     require(folder, dataset)
