@@ -41,6 +41,8 @@ for kind, files in PLAN.figures.items():
             f"results/logs/{PLAN.settings.experiment}/figure-{kind}.log",
         benchmark:
             f"results/benchmarks/{PLAN.settings.experiment}/figure-{kind}.tsv"
+        group:
+            "report"  # of jobs on a cluster; a profile cannot name the rule of a figure that it does not know
         conda:
             "../../envs/report.yaml"
         threads: 1
