@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
+from heldout.cli import app
 from heldout.project.save import NUMBERS
 from heldout.storage.files import VERSIONED
 from heldout.storage.folders import IGNORED
@@ -63,10 +65,32 @@ def test_the_default_remote_is_a_folder_beside_the_clone():
     assert "url = ../../heldout-storage" in (REPOSITORY / ".dvc" / "config").read_text()
 
 
-@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="an export of the code, without git")
+without_git = pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="an export of the code, without git")
+
+
+@without_git
 def test_git_holds_no_data_and_nothing_large():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     files = [name for name in listed.stdout.split("\0") if name]
-    assert [name for name in files if name.startswith("data/") and not name.endswith((".dvc", ".gitignore"))] == []
+    allowed = (".dvc", ".gitignore", "data/README.md")
+    assert [name for name in files if name.startswith("data/") and not name.endswith(allowed)] == []
     sizes = {name: (REPOSITORY / name).stat().st_size for name in files if (REPOSITORY / name).is_file()}
     assert [name for name, size in sizes.items() if size > 1_000_000] == []
+
+
+@without_git
+@pytest.mark.parametrize("folder", ["data", "results"])
+def test_git_holds_the_readme_of_what_runs_produce_and_nothing_else(folder):
+    def is_ignored(name: str) -> bool:
+        return not subprocess.run(
+            ["git", "check-ignore", "-q", f"{folder}/{name}"], cwd=REPOSITORY, check=False
+        ).returncode
+
+    readme = (REPOSITORY / folder / "README.md").read_text(encoding="utf-8")
+    assert not is_ignored("README.md")
+    for versioned in (Path(path) for path in VERSIONED):
+        if versioned.parts[0] == folder:
+            assert f"`{versioned.name}/" in readme and is_ignored(f"{versioned.name}/file")
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert set(re.findall(r"heldout (\w+)", readme)) <= verbs
+    assert is_ignored(".resume/file")
