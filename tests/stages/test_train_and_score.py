@@ -67,7 +67,7 @@ def test_history_has_the_norm_of_each_parts_gradient(task):
 def test_diversity_is_that_of_samples_as_a_share_of_the_training_images(task, monkeypatch, drawn, diversity):
     images = to_unit_range(torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]]))
     made = images[:1].expand(6, -1, -1, -1) if drawn == "one image" else images
-    monkeypatch.setattr("heldout.stages.train.sample", lambda *_: made)
+    monkeypatch.setattr("heldout.stages.history.sample", lambda *_: made)
     task.train()
     rows = np.genfromtxt(sidecar(task.checkpoint, HISTORY), delimiter=",", names=True)
     assert rows["diversity"] == pytest.approx([diversity] * 4, abs=1e-6)
