@@ -63,14 +63,14 @@ def noise(count: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
 
 def train_spec(model: str, seed: int = 0, **params: object) -> TrainSpec:
     """Return the spec of a training of seconds, on no data set in particular; a conditional model has three classes."""
-    facts = registry.load("model", model).facts
-    parent = facts["default_model"]
+    entry = registry.load("model", model)
+    facts, parent = entry.facts, entry.facts["default_model"]
     return TrainSpec(
         dataset="noise",
         protocol="one_class",
         held_out="a",
         model=model,
-        params=registry.small("model", model) | params,
+        params=entry.params(**registry.small("model", model) | params).model_dump(),
         parent=parent and Parent(digest="0" * 12, model=parent, params=registry.small("model", parent)),
         normal_classes=3 if facts["conditional"] else None,
         split="0" * 12,

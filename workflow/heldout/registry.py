@@ -123,6 +123,10 @@ def model(
     small: dict[str, Any],
     default_parent: str | None = None,
     conditional: bool = False,
+    updates: str = "steps",
+    networks: str = "2",
+    width: str = "width",
+    latent: str = "latent",
 ) -> Callable:
     """Register something trained.
 
@@ -135,8 +139,17 @@ def model(
         small: parameters for a training of seconds.
         default_parent: the parent where an experiment names none.
         conditional: whether it is told which normal class a training image belongs to.
+
+    The rest is the model's work, as arithmetic over its own parameters; estimates of time and memory evaluate it.
+
+    Args:
+        updates: calls of `step` in a training.
+        networks: networks that one call updates, counted as often as they are updated.
+        width: channels of its largest network next to the image.
+        latent: dimensions of the code that network starts from.
     """
     facts = {"paper": paper, "provides": list(provides), "reads": list(reads), "default_model": default_parent}
+    facts |= {"updates": updates, "networks": networks, "width": width, "latent": latent}
     return _register("model", name, **facts, small=small, conditional=conditional)
 
 
@@ -154,6 +167,11 @@ def method(
     components: tuple[str, ...] = (),
     offers: tuple[str, ...] = (),
     when: dict[str, dict[str, Any]] | None = None,
+    passes: str = "1",
+    rows: str = "1",
+    moves_weights: str = "False",
+    compared: str = "0",
+    shortened: str | None = None,
 ) -> Callable:
     """Register something that scores images.
 
@@ -174,12 +192,23 @@ def method(
         when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
             fetched file of weights), `network` (one that a GPU makes faster) or `supervision` (a word for every table,
             where anomalies' labels are used).
+
+    The rest is the method's work, as arithmetic over its own parameters, `images` (the training images) and
+    `normal_classes`; estimates of time and memory evaluate it.
+
+    Args:
+        passes: forwards of the networks, with their backwards where there are any, for one image.
+        rows: rows of a block that one image takes.
+        moves_weights: whether each row has its own copy of the weights.
+        compared: training images with which each image is compared.
+        shortened: the parameter that a trial lowers, so that a long search takes seconds.
     """
     assert cost_class in COST_CLASSES, cost_class
     assert family in FAMILIES, family
     facts = {"paper": paper, "cost": cost, "cost_class": cost_class, "family": family, "default_model": default_model}
     facts |= {"components": list(components), "offers": list(offers)}
-    return _register("method", name, reads=list(reads), **facts, small=small, when=when or {})
+    facts |= {"passes": passes, "rows": rows, "moves_weights": moves_weights, "compared": compared}
+    return _register("method", name, reads=list(reads), **facts, small=small, when=when or {}, shortened=shortened)
 
 
 @shapes_no_number

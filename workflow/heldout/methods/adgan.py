@@ -85,6 +85,10 @@ def search(
     offers=("rebuild", "find"),
     when={"begin=encoder": {"reads": ["encoder"]}},
     small={"starts": 3, "steps": 2, "block": 4},
+    passes="1 + starts * steps * (2 if update == 'in_turn' else 1)",
+    rows="starts",
+    moves_weights="theta_lr > 0",
+    shortened="steps",
 )
 class ADGAN:
     def __init__(self, params: Params) -> None:

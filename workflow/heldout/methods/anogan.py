@@ -43,6 +43,8 @@ class Params(LatentParams):
     components=("residual", "feature"),
     offers=("rebuild", "find"),
     small={"steps": 2, "block": 4},
+    passes="1 + steps",
+    shortened="steps",
 )
 class AnoGAN:
     def __init__(self, params: Params) -> None:

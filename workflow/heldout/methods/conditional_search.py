@@ -51,6 +51,10 @@ class OfOneClass(nn.Module):
     default_model="cgan",
     offers=("rebuild",),
     small={"starts": 3, "steps": 2, "block": 4},
+    passes="1 + normal_classes * starts * steps * (2 if update == 'in_turn' else 1)",
+    rows="starts",
+    moves_weights="theta_lr > 0",
+    shortened="steps",
 )
 class ConditionalSearch:
     def __init__(self, params: Params) -> None:

@@ -32,6 +32,7 @@ class Params(registry.MethodParams):
     default_model="vae",
     components=("reconstruction", "kl"),
     small={"draws": 3, "block": 4},
+    passes="1 + draws",
 )
 class ELBO:
     def __init__(self, params: Params) -> None:

@@ -48,6 +48,7 @@ class Params(features.FeatureParams):
     family="shallow",
     when=features.WHEN,
     small={"block": 4},
+    compared="images",
 )
 class GMM:
     def __init__(self, params: Params) -> None:

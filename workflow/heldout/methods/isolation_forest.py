@@ -30,6 +30,7 @@ class Params(features.FeatureParams):
     family="shallow",
     when=features.WHEN,
     small={"trees": 5},
+    compared="min(trees, images)",
 )
 class IsolationForest:
     def __init__(self, params: Params) -> None:

@@ -49,6 +49,7 @@ class Params(features.FeatureParams):
     family="shallow",
     when=features.WHEN,
     small={"folds": 3, "block": 4},
+    compared="centres or images",
 )
 class KDE:
     def __init__(self, params: Params) -> None:

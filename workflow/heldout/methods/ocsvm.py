@@ -67,6 +67,7 @@ class Params(features.FeatureParams):
     family="shallow",
     when=features.WHEN,
     small={"block": 4},
+    compared="landmarks if solver == 'nystroem' else images",
 )
 class OCSVM:
     def __init__(self, params: Params) -> None:

@@ -60,6 +60,7 @@ class Params(ModelParams):
     paper="Ruff et al., ICML 2018",
     provides=("embedding", "centre"),
     small={"steps": 2, "pretraining": 2, "batch": 4, "latent": 8, "width": 4},
+    updates="pretraining + steps",
 )
 class DeepSVDD(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:

@@ -39,6 +39,7 @@ class Params(ModelParams):
     paper="Miyato et al., ICLR 2018",
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "discriminator_steps": 2, "latent": 8, "width": 4},
+    networks="1 + discriminator_steps",
 )
 class HingeGAN(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:

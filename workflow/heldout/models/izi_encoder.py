@@ -42,6 +42,7 @@ class Params(ModelParams):
     reads=("generator", "discriminator"),
     default_parent="wgan_gp",
     small={"steps": 2, "batch": 4, "width": 4},
+    latent="8 * width",
 )
 class IziEncoder(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator, parent: nn.Module) -> None:

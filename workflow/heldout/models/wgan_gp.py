@@ -42,6 +42,7 @@ class Params(ModelParams):
     paper="Gulrajani et al., NeurIPS 2017",
     provides=("generator", "discriminator"),
     small={"steps": 2, "batch": 4, "critic_steps": 2, "latent": 8, "width": 4},
+    networks="1 + critic_steps",
 )
 class WGANGP(nn.Module, Model):
     def __init__(self, params: Params, image: ImageShape, rng: torch.Generator) -> None:

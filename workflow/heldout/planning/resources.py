@@ -12,13 +12,14 @@ import math
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from heldout.networks.shape import ImageShape
 from heldout.planning import schema
 from heldout.planning.plan import Plan
 from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step, TrainStep
 from heldout.planning.tasks import OWN_TEST_SHARE
+from heldout.planning.work import network, of_scoring, of_training
 from heldout.storage.folders import files_in
 from heldout.storage.specs import TrainSpec
 
@@ -47,7 +48,7 @@ PER_FILE = 0.3
 
 COMPARED_AGAIN = 10  # how often a detector compares the training images with each other, to choose its parameters
 SEARCHED_AGAIN = 16  # images of each run and method, by figures that show what a method makes of them
-SIDE_UNKNOWN, WIDTH_UNKNOWN = 32, 64  # of a dataset that registers no shape, of networks of another kind
+SIDE_UNKNOWN = 32  # of a dataset that registers no shape
 SIZE_UNKNOWN = 10_000  # images of a folder that is not here
 
 
@@ -134,11 +135,11 @@ def images_of_parts(split: SplitStep) -> tuple[int, int] | None:
     return round(min(trained, spec.train_items or trained)), round(scored) + spec.labelled_anomalies
 
 
-def generator_size(params: dict[str, Any], image: ImageShape) -> Size:
+def generator_size(width: int, latent: int, image: ImageShape) -> Size:
     """Return the size of DCGAN's generator (`networks/dcgan.py`); the networks beside it are about as large."""
     levels = image.side.bit_length() - 3  # from 4x4 to the image
-    widths = [params.get("width", WIDTH_UNKNOWN) << level for level in reversed(range(levels))]
-    linear = params.get("latent", widths[0]) * widths[0] * 16
+    widths = [width << level for level in reversed(range(levels))]
+    linear = latent * widths[0] * 16
     kernels = [16 * before * after for before, after in pairwise([*widths, image.channels])]
     passed_over = [16 << 2 * level for level in range(levels)]  # pixels of the map before each
     multiplications = linear + sum(kernel * pixels for kernel, pixels in zip(kernels, passed_over, strict=True))
@@ -157,50 +158,36 @@ def _to_split(step: SplitStep) -> Needs:
 
 
 def _to_train(step: TrainStep) -> Needs:
-    params, image = step.spec.params, image_shape(step.images)
-    size = _largest(step.spec, image)
-    batch = params["batch"] / (1 - params["trim"])
-    in_turn = 1 + params.get("critic_steps", params.get("discriminator_steps", 1))  # networks updated, one at a time
-    updates = (params["steps"] + params.get("pretraining", 0)) * in_turn * (2 if params["refit"] else 1)
+    work, image = of_training(step.spec), image_shape(step.images)
+    size, width = _largest(step.spec, image)
     images, _ = _images(step.split)
-    memory = OF_A_PIXEL * images * _pixels(step.images) + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * params.get("width", WIDTH_UNKNOWN) * image.side**2 * batch
-    return _needs(memory, updates * (PER_UPDATE + batch * PER_MULTIPLICATION * size.multiplications))
+    memory: float = OF_A_PIXEL * images * _pixels(step.images) + OF_A_WEIGHT * size.weights
+    memory += OF_A_MAP * width * image.side**2 * work.batch
+    each = PER_UPDATE + work.batch * PER_MULTIPLICATION * size.multiplications
+    return _needs(memory, work.updates * work.networks * each)
 
 
 def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
-    """What scoring so many images asks for; all that the split wants scored, if no number is given."""
-    spec, params = step.spec, step.spec.params
-    facts = schema.facts("method", spec.method, params)
+    """Return what scoring this many images asks for; if no number is given, all that the split wants scored."""
     trained_on, scored = _images(step.split)
     scored = images or scored
-    pixels = _pixels(step.images)
-    if facts["cost_class"] == "join":
+    work = of_scoring(step.spec, len(step.split.spec.normal), trained_on)
+    if step.joined:
         return _needs(0, 0)
-    if facts["cost_class"] == "fit":
-        features = PER_FEATURES * (trained_on + scored) if facts["network"] else 0
-        compared = _kernels(params, trained_on) * (COMPARED_AGAIN * trained_on + scored) if "features" in params else 0
-        return _needs(OF_A_FITTED_PIXEL * (trained_on + scored) * pixels, PER_PAIR * compared + features)
-    assert step.checkpoint is not None  # of the other classes of cost
-    model, image = step.checkpoint.spec, image_shape(step.images)
-    size = _largest(model, image)
-    memory = OF_A_PIXEL * scored * pixels + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * model.params.get("width", WIDTH_UNKNOWN) * image.side**2 * params["block"]
-    steps = 1
-    if facts["cost_class"] != "forward":
-        classes = len(step.split.spec.normal) if "conditional_generator" in facts["reads"] else 1
-        steps += params.get("steps", 0) * params.get("starts", 1) * classes
-    seconds = scored * steps * PER_MULTIPLICATION * size.multiplications
-    if params.get("theta_lr"):
-        memory += OF_A_PRIVATE_WEIGHT * size.weights * params["block"]
-        seconds += scored * steps * PER_MOVED_WEIGHT * size.weights
-    return _needs(memory, seconds * (2 if params.get("update") == "in_turn" else 1))
-
-
-def _kernels(params: dict[str, Any], trained_on: int) -> int:
-    """How many training images a detector compares the others with: all of them, unless it says how many."""
-    some = params["landmarks"] if params.get("solver") == "nystroem" else params.get("centres")
-    return min(trained_on, some or trained_on)
+    if step.checkpoint is None:
+        uses_network = schema.facts("method", step.spec.method, step.spec.params)["network"]
+        features = PER_FEATURES * (trained_on + scored) if uses_network else 0.0
+        pairs = work.compared * (COMPARED_AGAIN * trained_on + scored)
+        return _needs(OF_A_FITTED_PIXEL * (trained_on + scored) * _pixels(step.images), PER_PAIR * pairs + features)
+    image, block = image_shape(step.images), step.spec.params["block"]
+    size, width = _largest(step.checkpoint.spec, image)
+    memory = OF_A_PIXEL * scored * _pixels(step.images) + OF_A_WEIGHT * size.weights
+    memory += OF_A_MAP * width * image.side**2 * block
+    per_pass = PER_MULTIPLICATION * size.multiplications
+    if work.moves_weights:
+        memory += OF_A_PRIVATE_WEIGHT * size.weights * block
+        per_pass += PER_MOVED_WEIGHT * size.weights
+    return _needs(memory, scored * work.passes * per_pass)
 
 
 def _needs(memory: float, seconds: float) -> Needs:
@@ -208,10 +195,10 @@ def _needs(memory: float, seconds: float) -> Needs:
     return Needs(LOADED + math.ceil(memory / 2**20), STARTING + math.ceil(seconds / 60))
 
 
-def _largest(training: TrainSpec, image: ImageShape) -> Size:
-    """The size of a model's networks, or of those of the model that it was trained on, if they are larger."""
-    networks = [training.params, *([training.parent.params] if training.parent else [])]
-    return max(generator_size(params, image) for params in networks)
+def _largest(training: TrainSpec, image: ImageShape) -> tuple[Size, int]:
+    """Return the size and the width of a model's networks, or of its parent's, if they are larger."""
+    networks = [network(training), *([network(training.parent)] if training.parent else [])]
+    return max((generator_size(width, latent, image), width) for width, latent in networks)
 
 
 def _images(split: SplitStep) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from heldout.errors import HeldoutError
 from heldout.planning.resources import images_of_parts
 from heldout.planning.steps import PrepareStep, ScoreStep, TrainStep
 from heldout.planning.wiring import uses_network
+from heldout.planning.work import of_training
 from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
 from heldout.storage.manifests import SCORED_PARTS
@@ -61,7 +62,7 @@ class Estimates:
             device = timing["device"]
             models[spec.digest] = spec
             self._trainings.setdefault(_training_key(spec), []).append(Timed(timing["wall_s"], device))
-            per_step = Timed(timing["wall_s"] / _updates(spec.params), device)
+            per_step = Timed(timing["wall_s"] / of_training(spec).updates, device)
             self._steps.setdefault(_step_key(spec), []).append(per_step)
         for spec, timing in _timings(ScoreSpec, on_gpu):
             device = timing["device"]
@@ -74,13 +75,13 @@ class Estimates:
         return self._training(step) if isinstance(step, TrainStep) else self._scoring(step)
 
     def _training(self, step: TrainStep) -> float | None:
-        spec, params = step.spec, step.spec.params
+        spec = step.spec
         if known := self._trainings.get(_training_key(spec)):
             return self._mean(known)
         if per_step := self._steps.get(_step_key(spec)):
-            return self._mean(per_step) * _updates(params)
+            return self._mean(per_step) * of_training(spec).updates
         found = self._try(_step_key(spec), step.images, lambda trials, images: trials.seconds_per_step(spec, images))
-        return None if found is None else found * _updates(params)
+        return None if found is None else found * of_training(spec).updates
 
     def _scoring(self, step: ScoreStep) -> float | None:
         spec, images = step.spec, images_scored(step)
@@ -145,11 +146,6 @@ def images_scored(step: ScoreStep) -> int | None:
     except (OSError, ValueError):
         parts = images_of_parts(split)
         return parts[1] if parts else split.spec.test_items
-
-
-def _updates(params: dict[str, Any]) -> int:
-    """All updates of a training, as `ModelParams.updates` has them, and of the second one of a refit."""
-    return (params["steps"] + params.get("pretraining", 0)) * (2 if params.get("refit") else 1)
 
 
 def _training_key(spec: TrainSpec) -> str:

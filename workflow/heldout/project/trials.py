@@ -16,8 +16,10 @@ from heldout import registry
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
 from heldout.numerics.determinism import reproducible
+from heldout.planning import schema
 from heldout.planning.resources import image_shape
 from heldout.planning.steps import PrepareStep
+from heldout.planning.work import of_scoring
 from heldout.stages.device import choose_device, describe, synchronise
 from heldout.storage.specs import ScoreSpec, TrainSpec
 
@@ -57,10 +59,10 @@ class Trials:
             told = classes if spec.normal_classes is not None else None
             updates = training_steps.Training(lambda: model, images, spec, told)
             first = self._timed(lambda: next(updates))
-            if first > ENOUGH_S or params["steps"] == 1:
+            if first > ENOUGH_S or len(updates) == 1:
                 return first
-            taken = []
-            while len(taken) < params["steps"] - 1 and sum(taken) < ENOUGH_S:
+            taken: list[float] = []
+            while len(taken) < len(updates) - 1 and sum(taken) < ENOUGH_S:
                 taken.append(self._timed(lambda: next(updates)))
             return sum(taken) / len(taken)
 
@@ -73,12 +75,11 @@ class Trials:
             prepared: the step that prepares its images.
         """
         image = image_shape(prepared)
-        params, share = spec.params, 1.0
-        if params.get("steps", 0) > FEW_STEPS:
-            share = FEW_STEPS / params["steps"]
-            params = params | {"steps": FEW_STEPS}
-        # A forward has `block` rows, starts or images, filled up if need be: so many images make one.
-        count = max(1, params["block"] // params.get("starts", 1))
+        params = spec.params
+        if shortened := schema.plugins("method")[spec.method]["shortened"]:
+            params = params | {shortened: min(FEW_STEPS, params[shortened])}
+        work, tried = of_scoring(spec), of_scoring(replace(spec, params=params))
+        count = max(1, params["block"] // work.rows)  # images that fill a block
         print(f"timing a few images by {spec.method} on {model_spec.model}", file=sys.stderr)
         method = registry.create("method", spec.method, params)
         with reproducible(spec.threads):
@@ -89,7 +90,7 @@ class Trials:
                 training_steps.score(method, model, images, list(range(count)), spec.seed)
 
             score()  # untimed: first calls compile, allocate and load
-            return self._timed(score) / count / share
+            return self._timed(score) / count * work.passes / tried.passes
 
     def _noise(self, count: int, image: ImageShape) -> torch.Tensor:
         shape = (count, image.channels, image.side, image.side)
