@@ -1,4 +1,4 @@
-"""A template: copy it to `my_model.py`, write `my_model` for its name below, and it trains.
+"""A model to copy: an autoencoder. One line that says what it is.
 
     min_{e, d}  E_x ||x - d(e(x))||^2
 
@@ -34,7 +34,7 @@ class Params(ModelParams):
 
 
 @registry.model(
-    "_template",  # the file's name
+    "my_model",  # the name of this file
     paper="ours",  # authors, venue and year, for README and the terminal
     provides=("encoder", "decoder", "autoencoder"),  # the parts below that methods may read
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},  # a training of seconds, for the conformance tests
