@@ -110,6 +110,11 @@ def experiment(tmp_path, monkeypatch):
     return path, known
 
 
+def cells(line: str) -> list[str]:
+    """The cells of a row of a Markdown table."""
+    return [cell.strip() for cell in line.strip("| ").split("|")]
+
+
 def metrics_of(path):
     return pd.read_csv(path.parent / "tables" / "metrics.csv").set_index(["held_out", "method"])
 
@@ -139,7 +144,8 @@ def test_auprc_is_average_precision_beside_the_share_of_anomalies(experiment):
     expected = np.mean([average_precision_score(*known["a", seed, "adgan"]) for seed in (0, 1)])
     assert table.adgan["a"] == pytest.approx(expected, abs=1e-6)
     text = (path.parent / "tables" / "auprc.md").read_text()
-    assert f"| a | 50% | {table.floor['a']:.3f} [" in text and "a random score has the share of `anomalies`" in text
+    assert cells(text.splitlines()[2])[2].startswith(f"{table.floor['a']:.3f} [")
+    assert "random scores have the share of `anomalies`" in text
 
 
 def test_captions_say_what_was_tested_and_how_many_training_images_are_anomalies(experiment):
@@ -155,8 +161,8 @@ def test_captions_say_what_was_tested_and_how_many_training_images_are_anomalies
     text = (path.parent / "tables" / "auroc.md").read_text()
     chosen = "80 random images (stratified by class) of a random fifth of all normal images and every anomalous image"
     assert chosen in text
-    assert "stratified 20%" not in text and "Of the training images, 2.5% are anomalies" in text
-    assert "At most 3 test images equal one that was known before" in text
+    assert "stratified 20%" not in text and "2.5% of the training images are unlabelled anomalies." in text
+    assert "At most 3 test images are pixel-identical to a training, calibration or labelled image." in text
 
 
 def as_folders(path, classes):
@@ -191,7 +197,7 @@ def test_folders_has_a_row_per_group_of_anomalies_against_all_normal_images_and_
         )
     assert metrics.anomalous["c", "adgan"] == "c" and metrics.anomalous["overall", "adgan"] == "b c"
     write_tables(path)
-    assert "a group of anomalies under the protocol `folders`" in (path.parent / "tables" / "auroc.md").read_text()
+    assert "a group of anomalies (protocol `folders`)" in (path.parent / "tables" / "auroc.md").read_text()
 
 
 def test_the_same_scores_give_the_same_bytes(experiment):
@@ -227,11 +233,13 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
     evaluate(path)
     write_tables(path)
     lines = (path.parent / "tables" / "auroc.md").read_text().splitlines()
-    assert lines[0] == "| held out | anomalies | floor | adgan |"
-    assert lines[2].startswith("| a | 50% | 0.") and lines[4].startswith("| mean | 50% | 0.")
+    assert cells(lines[0]) == ["held out", "anomalies", "floor", "adgan"]
+    for line, name in ((lines[2], "a"), (lines[4], "mean")):
+        held_out, share, number, _ = cells(line)
+        assert (held_out, share) == (name, "50%") and number.startswith("0.")
     text = " ".join(lines)
     for words in (
-        "80 random images (stratified by class) of a stratified 20% of each class, set aside by us since it has no "
+        "80 random images (stratified by class) of a stratified 20% of each class, set aside since it has no "
         "official test part;",
         "split_seed 0",
         "Seeds: 2.",
@@ -360,8 +368,8 @@ def test_tables_say_which_way_round_the_protocol_is_and_who_is_told_labels(exper
     evaluate(path)
     write_tables(path)
     text = (path.parent / "tables" / "auroc.md").read_text()
-    assert "`held out` is the anomalous class under the protocol `leave_one_out`" in text
-    assert "`adgan`: told the labels of some anomalies, from outside the test part." in text
+    assert "`held out` is the anomalous class (protocol `leave_one_out`)" in text
+    assert "`adgan`: fitted with the labels of some anomalies, none of them in the test part." in text
 
 
 def test_the_manifest_names_every_file_with_its_hash(experiment):
@@ -381,7 +389,11 @@ def test_the_manifest_names_every_file_with_its_hash(experiment):
 
 def test_tables_as_text():
     table = pd.DataFrame({"held out": ["t_shirt"], "adgan_k1": ["50%"]})
-    assert markdown(table) == "| held out | adgan_k1 |\n| --- | --- |\n| t_shirt | 50% |\n"
+    header, rule, row = markdown(table).splitlines()
+    assert (cells(header), cells(row)) == (["held out", "adgan_k1"], ["t_shirt", "50%"])
+    assert set(rule) == {"|", "-"}
     text = latex(table, "AUROC of `adgan_k1`, 95 %")
-    assert r"held out & adgan\_k1 \\" in text and r"t\_shirt & 50\% \\" in text
+    rows = [[cell.strip() for cell in line.removesuffix(r"\\").split("&")] for line in text.splitlines() if "&" in line]
+    assert rows == [["held out", r"adgan\_k1"], [r"t\_shirt", r"50\%"]]
+    assert r"\begin{tabular}{lr}" in text and r"\toprule" in text
     assert r"\caption{AUROC of adgan\_k1, 95 \%}" in text

@@ -229,7 +229,7 @@ def test_leave_one_out_trains_a_conditional_gan_an_encoder_on_a_gan_and_joins_sc
     assert table.loc["1", [*methods][:-1]].notna().all() and 0 <= table["told (semi-supervised)"]["1"] <= 1
     assert table.normal["1"] == "0 2 3 4 5 6 7 8 9" and table.share_of_anomalies["1"] < 0.3
     text = (folder / "tables" / "auroc.md").read_text()
-    assert "`held out` is the anomalous class" in text and "told the labels of some anomalies" in text
+    assert "`held out` is the anomalous class" in text and "fitted with the labels of some anomalies" in text
     assert (folder / "figures" / "samples-cgan.png").is_file()
     spec = json.loads(next((project.folder / "results" / "checkpoints").rglob("cgan-*.spec.json")).read_text())["spec"]
     assert spec["normal_classes"] == 9
