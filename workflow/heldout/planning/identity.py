@@ -58,9 +58,9 @@ def registration(kind: str, name: str, package: Package = PACKAGE) -> tuple[Defi
     module = package.module(f"{package.top}.{kind}s.{name}")
     assert module is not None, f"there is no {kind}s/{name}.py"
     by = package.definition(f"registry:{'weights' if kind == 'weight' else kind}")
-    for statement in module.tree.body:
-        if by in (decorators := module.decorators(statement)):
-            return module.definition(ast.Name(statement.name)), decorators[by]
+    for found in module.bound.values():
+        if isinstance(found, Definition) and by in (decorators := module.decorators(found.statements[-1])):
+            return found, decorators[by]
     raise HeldoutError(f"{module.path} registers no {kind}: it needs a class or a function under @registry.{kind}")
 
 

@@ -12,7 +12,7 @@ Python 3.11 to 3.13 give the same digests. Imports the standard library and `sto
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,8 +152,9 @@ class _Writer:
         """Write an f-string with neighbouring texts joined: how it is cut up differs between Pythons."""
         merged: list[ast.expr] = []
         for part in node.values:
-            if isinstance(part, ast.Constant) and merged and isinstance(merged[-1], ast.Constant):
-                merged[-1] = ast.Constant(merged[-1].value + part.value)
+            before = merged[-1] if merged else None
+            if isinstance(part, ast.Constant) and isinstance(before, ast.Constant):
+                merged[-1] = ast.Constant(str(before.value) + str(part.value))
             elif not (isinstance(part, ast.Constant) and part.value == ""):
                 merged.append(part)
         self._fields(node, scope, values=merged)
@@ -220,7 +221,8 @@ class _Writer:
 
     def _annotated(self, node: ast.AnnAssign, scope: _Scope) -> None:
         """Write an assignment, with its annotation only in a class, where pydantic and dataclasses read it."""
-        self._fields(node if scope.is_class else ast.Assign([node.target], node.value), scope)
+        plain = ast.Assign([node.target], node.value or ast.Constant(None))
+        self._fields(node if scope.is_class else plain, scope)
 
     def _argument(self, node: ast.arg, scope: _Scope) -> None:
         self.words.append(f"named {node.arg}")
@@ -266,7 +268,7 @@ class _Writer:
         targets = names_in([each.target for each in node.generators])
         first, *others = node.generators
         self.write(first.iter, scope)  # the only part that is evaluated outside
-        rest = ast.comprehension(first.target, None, first.ifs, first.is_async)
+        rest = ast.comprehension(first.target, ast.Constant(None), first.ifs, first.is_async)
         self._fields(node, _Scope(targets, scope, {}), generators=[rest, *others])
 
     def _found(self, node: ast.expr, scope: _Scope) -> tuple[Definition | Module | None, list[str]]:
@@ -306,7 +308,7 @@ class _Writer:
         self.unfollowed.append(Unfollowed(getattr(node, "lineno", 0), why))
 
 
-SPECIAL = {
+SPECIAL: dict[type[ast.AST], Callable[[_Writer, Any, _Scope], None]] = {
     ast.Constant: _Writer._constant,
     ast.JoinedStr: _Writer._text,
     **dict.fromkeys((ast.Name, ast.Attribute, ast.Subscript), _Writer._reference),
