@@ -1,6 +1,7 @@
 """A whole small experiment, made by the steps themselves: two classes of noise, two seeds, trainings of two steps."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def finished(tmp_path_factory):
                     sources = Sources(step.checkpoint and Path(step.checkpoint.path))
                     score(step.spec, Path(step.images.path), Path(step.split.path), sources, path, "cpu")
         Path(plan.folder).mkdir()
-        Path(plan.inputs).write_text(json.dumps(report_inputs(plan)), encoding="utf-8")
+        Path(plan.inputs).write_text(json.dumps(asdict(report_inputs(plan))), encoding="utf-8")
     return folder
 
 

@@ -54,7 +54,7 @@ def test_every_trained_model_of_the_small_experiment_is_read_by_a_method():
 @pytest.mark.skipif(not (TABLES / "auroc.csv").is_file(), reason="the small experiment has not run here")
 def test_where_the_small_experiment_has_run_every_method_has_a_number():
     table = pd.read_csv(TABLES / "metrics.csv").set_index(["held_out", "method"])
-    methods = report_inputs(planned(SMALL))["methods"]
+    methods = report_inputs(planned(SMALL)).methods
     assert set(table.index.get_level_values("method")) == set(methods)
     assert table.failed.isna().all() and table.auroc.between(0, 1).all()
     assert {"kde-oracle (oracle)", "joined-by-labels (semi-supervised)"} <= set(methods)

@@ -258,10 +258,10 @@ def test_what_learns_from_labels_says_so_in_every_table():
     assert plan.runs[0].scorings["both"].spec.supervision == ""
     by_way_of_another = {"method": "combine", "of": ["kde", "mean_image"]}
     methods = BASE["methods"] | {"indirect": by_way_of_another, "kde": {"pca": "oracle"}}
-    assert "indirect (oracle)" in report_inputs.report_inputs(combined(methods=methods))["methods"]
+    assert "indirect (oracle)" in report_inputs.report_inputs(combined(methods=methods)).methods
     shown = report_inputs.report_inputs(plan)
-    assert "told (semi-supervised)" in shown["methods"] and "both" in shown["methods"]
-    assert set(shown["runs"][0]["scores"]) == set(shown["methods"])
+    assert "told (semi-supervised)" in shown.methods and "both" in shown.methods
+    assert set(shown.runs[0].scores) == set(shown.methods)
 
 
 def test_only_the_figures_that_are_asked_for_are_drawn():
@@ -293,6 +293,6 @@ def test_another_kind_of_figure_leaves_the_source_of_the_others_alone():
         report_inputs.report_inputs(Plan(resolve(BASE | changes, where="trial.yaml")))
         for changes in ({}, {"figures": ["roc", "scores", "samples", "heatmaps"]})
     )
-    assert more["source"].keys() - default["source"].keys() == {"figures.heatmaps"}
-    assert more["figures"].pop("heatmaps")[0]["methods"] == ["adgan", "anogan"]
-    assert more["figures"] == default["figures"]
+    assert more.source.keys() - default.source.keys() == {"figures.heatmaps"}
+    assert more.figures.pop("heatmaps")[0].methods == ["adgan", "anogan"]
+    assert more.figures == default.figures

@@ -1,13 +1,13 @@
 """The figures of each kind: one for each class, or for each model, of each data set."""
 
-from typing import Any
+from dataclasses import replace
 
 from heldout.planning import schema
 from heldout.planning.resolve import DatasetEntry, Resolved
 from heldout.planning.tasks import rows
+from heldout.storage.report_inputs import Subject
 
 GENERATORS = {"generator", "conditional_generator"}
-Subject = dict[str, Any]  # `stem` of the file's name, `dataset`, and `held_out`, `model` or `methods`
 
 
 def subjects(experiment: Resolved) -> dict[str, list[Subject]]:
@@ -16,21 +16,20 @@ def subjects(experiment: Resolved) -> dict[str, list[Subject]]:
     drawn: dict[str, list[Subject]] = {}
     for kind, names in experiment.figures.items():
         facts = schema.plugins("figure")[kind]
-        shows = {"methods": [experiment.methods[name].label for name in names]} if facts["shows"] else {}
+        methods = [experiment.methods[name].label for name in names] if facts["shows"] else []
         for name, dataset in experiment.datasets.items():
             prefix = f"{kind}-{name}" if several else kind
             if facts["one_per"] == "model":
-                found: list[Subject] = [
-                    {"stem": f"{prefix}-{model}", "model": model} for model in _generators(experiment)
-                ]
+                models = _generators(experiment)
+                found = [Subject(stem=f"{prefix}-{model}", dataset=name, model=model) for model in models]
             else:
                 by_row = "tables" in facts["reads"]  # else by run: of several groups of anomalies there is one run
                 classes = _rows(experiment, dataset) if by_row else experiment.held_out[name]
-                found = [{"stem": f"{prefix}-{held_out}", "held_out": held_out} for held_out in classes]
+                found = [Subject(stem=f"{prefix}-{each}", dataset=name, held_out=each) for each in classes]
                 if facts["one_per"] == "held_out_and_mean" and experiment.settings.protocol != "folders":
-                    found.append({"stem": f"{prefix}-all", "held_out": None})
+                    found.append(Subject(stem=f"{prefix}-all", dataset=name))
             if found:
-                drawn.setdefault(kind, []).extend({"dataset": name, **subject, **shows} for subject in found)
+                drawn.setdefault(kind, []).extend(replace(subject, methods=methods) for subject in found)
     return drawn
 
 

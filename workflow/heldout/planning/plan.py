@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from heldout.planning import schema
-from heldout.planning.figure_subjects import Subject, subjects
+from heldout.planning.figure_subjects import subjects
 from heldout.planning.identity import source_digest
 from heldout.planning.resolve import DatasetEntry, Entry, Resolved
 from heldout.planning.steps import PrepareStep, Run, ScoreStep, Source, SplitStep, Step, TrainStep
 from heldout.planning.tasks import normal_classes
 from heldout.storage.folders import FETCHED, known_md5_of, require
+from heldout.storage.report_inputs import Subject
 from heldout.storage.sidecars import TIMING, sidecar
 from heldout.storage.specs import Join, Parent, PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
 
@@ -107,7 +108,7 @@ class Plan:
     def figures(self) -> dict[str, list[str]]:
         """The files of each kind of figure."""
         return {
-            kind: [f"{self.folder}/figures/{subject['stem']}.{form}" for subject in drawn for form in FIGURE_FORMATS]
+            kind: [f"{self.folder}/figures/{subject.stem}.{form}" for subject in drawn for form in FIGURE_FORMATS]
             for kind, drawn in self.subjects.items()
         }
 

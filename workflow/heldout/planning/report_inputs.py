@@ -6,8 +6,9 @@ changed. A dry run, or one that finds the folder locked, changes nothing in the 
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from heldout.planning import schema
 from heldout.planning.identity import source_digest
@@ -15,6 +16,7 @@ from heldout.planning.plan import Plan
 from heldout.planning.steps import Run
 from heldout.storage.files import SCRATCH, write_text
 from heldout.storage.hashing import digest
+from heldout.storage.report_inputs import MethodEntry, ReportInputs, RunFiles
 
 
 class Written(NamedTuple):
@@ -30,7 +32,7 @@ def write(plan: Plan) -> Written:
     Raises:
         HeldoutError: the folder cannot be written to.
     """
-    content = report_inputs(plan)
+    content = asdict(report_inputs(plan))
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     present, written = Path(plan.inputs), Path(f"results/{SCRATCH}/inputs-{digest(content)}.json")
     is_new = not present.is_file() or present.read_text(encoding="utf-8") != text
@@ -39,7 +41,7 @@ def write(plan: Plan) -> Written:
     return Written(str(written), is_new)
 
 
-def report_inputs(plan: Plan) -> dict[str, Any]:
+def report_inputs(plan: Plan) -> ReportInputs:
     """Return the content of `inputs.json`."""
     methods = schema.plugins("method")
     floor_first = sorted(plan.experiment.methods.values(), key=lambda entry: entry.plugin != "mean_image")
@@ -48,35 +50,35 @@ def report_inputs(plan: Plan) -> dict[str, Any]:
     # When the source that turns scores into tables and figures changes, they are made again.
     sources = {step: source_digest(step) for step in ("evaluate", "tables")}
     sources |= {f"figures.{kind}": source_digest("draw", kind) for kind in plan.subjects}
-    return {
-        "experiment": plan.settings.experiment,
-        "bootstrap": plan.settings.bootstrap,
-        "source": sources,
-        "methods": {
-            entry.label: {
-                "method": entry.plugin,
-                "model": entry.model,
-                "family": methods[entry.plugin]["family"],
-                "supervision": entry.supervision,
-            }
+    return ReportInputs(
+        experiment=plan.settings.experiment,
+        bootstrap=plan.settings.bootstrap,
+        source=sources,
+        methods={
+            entry.label: MethodEntry(
+                method=entry.plugin,
+                model=entry.model,
+                family=methods[entry.plugin]["family"],
+                supervision=entry.supervision,
+            )
             for entry in floor_first
         },
-        "runs": [_run(plan, run, labels) for run in plan.runs],
-        "figures": plan.subjects,
-        "results": [*plan.tables, *figures, plan.metrics],
-    }
+        runs=[_run(plan, run, labels) for run in plan.runs],
+        figures=plan.subjects,
+        results=[*plan.tables, *figures, plan.metrics],
+    )
 
 
-def _run(plan: Plan, run: Run, labels: dict[str, str]) -> dict[str, Any]:
-    return {
-        "dataset": run.dataset.name,
-        "protocol": plan.settings.protocol,
-        "held_out": run.held_out,
-        "seed": run.seed,
-        "images": run.prepared.path,
-        "labels": run.prepared.labels,
-        "split": run.split.path,
-        "split_digest": run.split.digest,
-        "checkpoints": {name: step.path for name, step in run.trainings.items()},
-        "scores": {label: run.scorings[name].path for name, label in labels.items()},
-    }
+def _run(plan: Plan, run: Run, labels: dict[str, str]) -> RunFiles:
+    return RunFiles(
+        dataset=run.dataset.name,
+        protocol=plan.settings.protocol,
+        held_out=run.held_out,
+        seed=run.seed,
+        images=run.prepared.path,
+        labels=run.prepared.labels,
+        split=run.split.path,
+        split_digest=run.split.digest,
+        checkpoints={name: step.path for name, step in run.trainings.items()},
+        scores={label: run.scorings[name].path for name, label in labels.items()},
+    )
