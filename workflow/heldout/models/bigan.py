@@ -7,11 +7,12 @@ Source: Donahue, Kraehenbuehl, Darrell, ICLR 2017, and Dumoulin et al., ICLR 201
 Foo, Lecouat, Manek, Chandrasekhar, arXiv 2018 (the survey's eq. 3), and its code for MNIST
 (houssamzenati/Efficient-GAN-Anomaly-Detection, bigan/), whose values are the defaults: Adam 1e-5 and (0.5, 0.999),
 batches of 100, 200 latent dimensions, dropout 0.5 in D. As there, D is updated on one batch, then G and E together on
-another with new z; and what is kept in the end is the average over the updates, 0.999 a step (`ema`), of every weight,
-with batch normalisation's own running statistics. Such an average needs thousands of steps, and 1e-5 tens of thousands:
-a training of minutes takes `learning_rate` 2e-4 and an `ema` that reaches over a tenth of its steps, or 0.
+another with new z. The trained weights are exponential moving averages over the updates, with decay 0.999 (`ema`);
+batch normalisation keeps its own running statistics. Such an average needs thousands of steps, and the step size 1e-5
+tens of thousands: for a training of minutes, set `learning_rate` to 2e-4 and `ema` to average over a tenth of the
+steps, or to 0.
 Deviations: `steps` fixes the length of training. The networks are DCGAN's with its LeakyReLU 0.2; D's image branch has
-dropout after its last layer only. One Adam moves G and E, which is the same as one each.
+dropout after its last layer only. One Adam updates G and E, which is equivalent to one for each.
 """
 
 from collections.abc import Callable
@@ -35,11 +36,11 @@ class Params(ModelParams):
     learning_rate: float = Field(1e-5, gt=0, description="Adam's step size, all networks (EGBAD's code)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (EGBAD's code)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of D's features dropped in training (EGBAD's code)")
+    dropout: float = Field(0.5, ge=0, lt=1, description="fraction of D's features dropped in training (EGBAD's code)")
     ema: float = Field(
-        0.999, ge=0, lt=1, description="decay of the averaged weights that are kept (EGBAD's code); 0 = the last ones"
+        0.999, ge=0, lt=1, description="decay of the moving average of the weights (EGBAD's code); 0: no average"
     )
-    bounded: bool = Field(False, description="whether tanh bounds the encoder's z to [-1, 1]; no paper's")
+    bounded: bool = Field(False, description="whether tanh bounds the encoder's z to [-1, 1]; in no paper")
     latent: int = Field(200, ge=1, description="dimensions of z (EGBAD's code)")
     width: int = Field(64, ge=1, description="channels next to the image; D's dense layers have 8 and 16 times as many")
 
@@ -74,7 +75,7 @@ class BiGAN(nn.Module, Model):
         return {"generator and encoder": self.optim_ge, "discriminator": self.optim_d, **averages}
 
     def discriminator_loss(self, encoded: Tensor, generated: Tensor) -> Tensor:
-        """Minus D's objective, for D's numbers of pairs (x, E(x)), its real ones, and (G(z), z)."""
+        """Return minus D's objective, of its outputs for the pairs (x, E(x)), which count as real, and (G(z), z)."""
         return minus_log(encoded, is_real=True) + minus_log(generated, is_real=False)
 
     def generator_loss(self, generated: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class BiGAN(nn.Module, Model):
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator once, then the generator and the encoder; return the losses."""
-        with torch.no_grad():  # G and E stand still while D learns
+        with torch.no_grad():  # G and E are fixed while D is updated
             real, z = draw(), sample_z(self.params, rng)
             code, made = self.encoder(real), self.generator(z)
         discriminator = descend(self.optim_d, self.discriminator_loss(*self.decisions(real, code, made, z, rng)))
@@ -109,5 +110,5 @@ class BiGAN(nn.Module, Model):
     def decisions(
         self, real: Tensor, code: Tensor, made: Tensor, z: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return D's numbers of the pairs (real, code) and (made, z), each pair's batch normalised by itself."""
+        """Return D's outputs for pairs (real, code) and (made, z), each kind normalised as a batch of its own."""
         return self.joint_discriminator(real, code, rng), self.joint_discriminator(made, z, rng)

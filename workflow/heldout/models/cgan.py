@@ -1,14 +1,14 @@
-"""Conditional GAN on DCGAN networks: generator and discriminator are told the normal class of an image.
+"""Conditional GAN on DCGAN networks: generator and discriminator are given the normal class of an image.
 
     max_D  E_(x,y) log D(x, y) + E_(z,y) log(1 - D(G(z, y), y))
     max_G  E_(z,y) log D(G(z, y), y)
 
-y enters G as a one-hot vector beside z, and D as one constant channel per class beside the image's. Made images are of
-the classes that the real batch has. Where a protocol leaves one normal class, this is the GAN without condition.
+G is given y as a one-hot vector beside z, D as one constant channel per class beside the image's channels. Generated
+images have the classes of the real batch. With one normal class, this is the GAN without condition.
 
-Source: Mirza, Osindero, arXiv 2014 (1411.1784), eq. 2; the survey's section 2.2. Networks and Adam as `dcgan`'s.
-Deviations: the paper's networks are fully connected and join y in a hidden layer; ours are DCGAN's, with the
-non-saturating loss of the generator. `steps` fixes the length of training.
+Source: Mirza, Osindero, arXiv 2014 (1411.1784), eq. 2; the survey's section 2.2. Networks and Adam as in `dcgan`.
+Deviations: the paper's networks are fully connected and add y in a hidden layer; ours are DCGAN's, with the generator's
+non-saturating loss. `steps` fixes the length of training.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (DCGAN section 4)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (DCGAN section 4)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
-    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2), the class apart")
+    latent: int = Field(256, ge=1, description="dimensions of z, without the class (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
 
@@ -46,7 +46,7 @@ class ConditionalGenerator(nn.Module):
 
 
 class ConditionalDiscriminator(nn.Module):
-    """Images and class numbers -> `(N,)`; without class numbers, of the class that suits each image best."""
+    """Images and class numbers -> `(N,)`; without class numbers, the highest output over the classes."""
 
     def __init__(self, width: int, image: ImageShape) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class ConditionalDiscriminator(nn.Module):
         return self.network(self._with_class(images, classes))
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the last map before the decision about the class that suits each image best."""
+        """Return the last map before the decision, for each image's class of highest output."""
         best = self._of_every_class(images).argmax(dim=1)
         return self.network.features(self._with_class(images, best))
 

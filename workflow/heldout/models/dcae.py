@@ -1,12 +1,13 @@
-"""Deep convolutional autoencoder: a code too short for every image, so that it serves the training images alone.
+"""Deep convolutional autoencoder: its short code reconstructs images like the training images best.
 
     min_{e, d}  E_x ||x - d(e(x))||^2 + weight_decay / 2 ||weights||^2
 
-Source: Deecke et al., ECML-PKDD 2018, section 4.2, where it is a baseline, "similar to that of DCGAN", without any word
-on its training; that is taken from the autoencoders of Ruff et al., ICML 2018, in their code (lukasruff/Deep-SVDD and
-Deep-SVDD-PyTorch): squared error, Adam of 1e-4 and a tenth of it after 250 of 350 epochs, batch 200, weight decay.
-Deviations: the networks are DCGAN's as everywhere here, so the encoder has LeakyReLU and no batch normalisation next to
-the image (the ADGAN paper: batch normalisation and ReLU "in each layer"). `bounded` is no part of either paper.
+Source: Deecke et al., ECML-PKDD 2018, section 4.2, where it is a baseline with a network "similar to that of DCGAN";
+the paper does not describe its training, which follows the autoencoders of Ruff et al., ICML 2018, in their code
+(lukasruff/Deep-SVDD and Deep-SVDD-PyTorch): squared error, Adam with step size 1e-4 and a tenth of it after 250 of 350
+epochs, batches of 200, weight decay.
+Deviations: the networks are DCGAN's, as for all models here, so the encoder has LeakyReLU and no batch normalisation
+next to the image (the ADGAN paper: batch normalisation and ReLU "in each layer"). `bounded` is in neither paper.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class Params(ModelParams):
     batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size (Deep-SVDD-PyTorch)")
     lower_after: float = Field(
-        250 / 350, gt=0, le=1, description="share of the steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
+        250 / 350, gt=0, le=1, description="fraction of steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient (PyTorch's own)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (PyTorch's own)")

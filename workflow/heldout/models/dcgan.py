@@ -26,7 +26,7 @@ class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (DCGAN section 4)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (DCGAN section 4)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
-    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2; DCGAN's own are 100)")
+    latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2; 100 in DCGAN)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
 

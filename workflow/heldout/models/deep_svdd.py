@@ -6,15 +6,15 @@
 Weights of 0 and biases of c would solve it for every image (propositions 1 to 3 of the paper): so phi has no bias, no
 bounded activation, batch normalisation without trained scale and shift, and c no coordinate near 0.
 
-Source: Ruff, Vandermeulen, Goernitz, Deecke et al., ICML 2018, eq. 4; what follows the equation is their code's
-(lukasruff/Deep-SVDD-PyTorch): c in eval mode with coordinates below 0.1 moved to +-0.1; before it, an autoencoder's
-training whose encoder phi goes on from and whose decoder is thrown away; for both, Adam of 1e-4 and, after a share of
-the epochs, a tenth of it, batch 200 and weight decay.
-Deviations: phi is DCGAN's discriminator as everywhere here (strided convolutions, LeakyReLU 0.2), where they have
-5x5 kernels with max-pooling and normalise with an epsilon of 1e-4, not 1e-5; the thrown-away decoder is DCGAN's
-generator, its trained scales and shifts included. Images stay in [-1, 1], where they normalise each image's contrast
-and then each class to [0, 1]. Without pretraining, the first network's batch normalisation still has mean 0 and
-variance 1 when c is computed, as in their code.
+Source: Ruff, Vandermeulen, Goernitz, Deecke et al., ICML 2018, eq. 4; the rest follows their code
+(lukasruff/Deep-SVDD-PyTorch): c is computed in eval mode, and coordinates below 0.1 are set to +-0.1; an autoencoder is
+trained first, whose encoder is the start of phi and whose decoder is discarded; both trainings use Adam with step size
+1e-4, a tenth of it after a fraction of the epochs, batches of 200 and weight decay.
+Deviations: phi is DCGAN's discriminator, as for all models here (strided convolutions, LeakyReLU 0.2), where the code
+has 5x5 kernels with max-pooling and batch normalisation with an epsilon of 1e-4, not 1e-5; the discarded decoder is
+DCGAN's generator, including its trained scales and shifts. Images stay in [-1, 1], where the code normalises each
+image's contrast and then each class to [0, 1]. Without pretraining, batch normalisation still has mean 0 and variance 1
+when c is computed, as in the code.
 """
 
 from collections.abc import Callable
@@ -35,17 +35,17 @@ from heldout.numerics.trimming import squared_error
 
 class Params(ModelParams):
     batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
-    pretraining: int = Field(10_000, ge=0, description="updates of the autoencoder before; not among `steps`")
+    pretraining: int = Field(10_000, ge=0, description="updates of the autoencoder before `steps`")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size, both trainings (Deep-SVDD-PyTorch)")
     lower_after: float = Field(
-        50 / 150, gt=0, le=1, description="share of the steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
+        50 / 150, gt=0, le=1, description="fraction of steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
     )
     pretraining_lower_after: float = Field(
         250 / 350, gt=0, le=1, description="the same for the autoencoder (Deep-SVDD-PyTorch, CIFAR-10)"
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient (PyTorch's own)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (PyTorch's own)")
-    weight_decay: float = Field(5e-7, ge=0, description="weight of the squared weights, both (Deep-SVDD-PyTorch)")
+    weight_decay: float = Field(5e-7, ge=0, description="weight of the squared weights, likewise (Deep-SVDD-PyTorch)")
     away_from_zero: float = Field(0.1, ge=0, description="least absolute value of c's coordinates (Deep-SVDD-PyTorch)")
     latent: int = Field(128, ge=1, description="dimensions of the embedding (Deep-SVDD-PyTorch: 128, MNIST 32)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
@@ -74,7 +74,7 @@ class DeepSVDD(nn.Module, Model):
 
     def start(self, images: Tensor) -> dict[str, Stateful]:
         params = self.params
-        self.images = images  # whose mean embedding is the centre, once the pretraining is over
+        self.images = images  # their mean embedding after the pretraining is the centre
         (decoder,) = self.discarded
         decoder.to(self.centre.device)
         autoencoder = [*self.embedding.parameters(), *decoder.parameters()]
@@ -93,7 +93,7 @@ class DeepSVDD(nn.Module, Model):
         }
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        """Update the embedding once, as a part of the autoencoder while the pretraining lasts; return the loss."""
+        """Update the embedding once, during the pretraining as part of the autoencoder; return the loss."""
         if self.pretraining_schedule.last_epoch < self.params.pretraining:
             images = draw()
             made = self.discarded[0](self.embedding(images)).float()
@@ -109,7 +109,7 @@ class DeepSVDD(nn.Module, Model):
         return losses
 
     def image_losses(self, images: Tensor) -> Tensor:
-        """Return the squared distance to c; 0 as long as there is no c."""
+        """Return the squared distance to c; 0 before c is computed."""
         return squared_error(self.embedding(images), self.centre) * float(self.centre.any())
 
     @torch.no_grad()

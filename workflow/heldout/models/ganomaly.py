@@ -5,20 +5,19 @@
     L_adv = mean (f(x) - f(x'))^2,  L_con = mean |x - x'|,  L_enc = mean (z - z')^2
     L_D = (BCE(D(x), 1) + BCE(D(x'), 0)) / 2
 
-f is the discriminator's last map before its decision. One Adam moves E1, the decoder and E2, then another moves D; both
-gradients come from the same forward, so neither sees the other's update, and D is in training mode in both. The
-code runs D twice on each batch, ours once: its running statistics move half as fast.
+f is the discriminator's last map before its decision. One Adam updates E1, the decoder and E2, then another updates D;
+both gradients come from the same forward, so neither sees the other's update, and D is in training mode in both. The
+authors' code runs D twice on each batch, ours once: its running statistics change half as fast.
 
 Source: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018; its equations as the survey restates them (eqs. 8 to 11) and the
-authors' code (samet-akcay/ganomaly, lib/ and options.py), from which the defaults come, because it is what their
-figures were made with: means where the paper writes norms, weights 1, 50 and 1, Adam with 2e-4 and (0.5, 0.999),
-batches of 64.
-What the paper has otherwise is a value of a parameter each: `norms: paper` (eqs. 8 to 10 literally), `learning_rate:
-0.002` (not confirmed in its text; zurutech/anomaly-toolbox has it); `adversarial: cross_entropy` is the code as it was
-before feature matching entered it (2018-10-26).
+authors' code (samet-akcay/ganomaly, lib/ and options.py), from which the defaults come, because it produced their
+figures: means where the paper writes norms, weights 1, 50 and 1, Adam with 2e-4 and (0.5, 0.999), batches of 64.
+Where the paper differs from the code, a parameter selects its version: `norms: paper` (eqs. 8 to 10 literally),
+`learning_rate: 0.002` (not confirmed in its text; zurutech/anomaly-toolbox has it); `adversarial: cross_entropy` is the
+code before feature matching was added (2018-10-26).
 Deviations: `steps` fixes the length of training, where the code keeps the epoch with the best test AUROC. The first
-convolutions of encoders and discriminator have a bias. Every batch is full. As in the code, a discriminator that is
-drawn anew keeps Adam's state and its running statistics.
+convolutions of encoders and discriminator have a bias. Every batch is full. As in the code, a reinitialised
+discriminator keeps Adam's state and its running statistics.
 """
 
 from collections.abc import Callable
@@ -52,8 +51,8 @@ class Params(ModelParams):
     norms: Literal["code", "paper"] = Field(
         "code", description="means over all elements, or an image's norms as eqs. 8 to 10 write them"
     )
-    reinitialise_below: float = Field(1e-5, ge=0, description="D is drawn anew when its loss is below; 0 = never")
-    bounded: bool = Field(False, description="whether tanh bounds both codes to [-1, 1]; no paper's")
+    reinitialise_below: float = Field(1e-5, ge=0, description="D is drawn anew when its loss is below this; 0: never")
+    bounded: bool = Field(False, description="whether tanh bounds both codes to [-1, 1]; in no paper")
     latent: int = Field(100, ge=1, description="dimensions of z (nz in the code)")
     width: int = Field(64, ge=1, description="channels next to the image (ngf and ndf in the code)")
 
@@ -65,7 +64,7 @@ class Params(ModelParams):
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
 class GANomaly(nn.Module, Model):
-    """The five parts, and what the training images' scores range over.
+    """The five parts, and the range of the training images' scores.
 
     Attributes:
         latent_range: `(3, 2)`, the least and the greatest distance between z and z' of a training image after the
@@ -117,7 +116,7 @@ class GANomaly(nn.Module, Model):
         params, real = self.params, draw()
         z = self.encoder(real)
         made = self.decoder(z)
-        # Once for both losses, each of which asks for the gradients of its own weights alone.
+        # One forward for both losses: each computes the gradients of its own weights alone.
         seen, seen_made = self.discriminator.features(real), self.discriminator.features(made)
         adversarial = self.adversarial_loss(seen.detach(), seen_made)
         contextual = self.contextual_loss(real, made)
@@ -146,7 +145,7 @@ class GANomaly(nn.Module, Model):
 
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, retain_graph: bool = False) -> None:
-    """Step down a loss by the gradients of the optimiser's own weights, and compute no others."""
+    """Take one step down a loss, computing the gradients of the optimiser's own weights alone."""
     optimiser.zero_grad()
     loss.backward(
         inputs=[weight for group in optimiser.param_groups for weight in group["params"]], retain_graph=retain_graph

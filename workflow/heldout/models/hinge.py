@@ -7,8 +7,8 @@ Source: Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, eqs. (16) and (17) and Algo
 forward); the loss is Lim and Ye's (Geometric GAN, arXiv 2017). Adam's step size and decays and five discriminator
 updates per generator update are those of the authors' configuration with this loss (pfnet-research/sngan_projection).
 Deviations: `steps` fixes the length of training; DCGAN networks with 256 latent dimensions, without batch normalisation
-in D; the generator's batch is `batch`, where that configuration takes twice the discriminator's. A kernel is normalised
-as the matrix of its outputs by all else, as in the paper.
+in D; the generator's batch is `batch`, where that configuration has twice the discriminator's. A kernel is normalised
+as a matrix with one row per output channel, as in the paper.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from heldout.networks.shape import ImageShape
 class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (the authors' configuration)")
     beta1: float = Field(0.0, ge=0, lt=1, description="Adam's decay of the mean gradient (the authors' configuration)")
-    beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient (likewise)")
+    beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient (the same)")
     discriminator_steps: int = Field(5, ge=1, description="discriminator updates per generator update (n_dis)")
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
@@ -65,7 +65,7 @@ class HingeGAN(nn.Module, Model):
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator `discriminator_steps` times, then the generator once; return the last losses."""
         for _ in range(self.params.discriminator_steps):
-            with torch.no_grad():  # G stands still while D catches up
+            with torch.no_grad():  # G is fixed while D is updated
                 fake = self.generator(sample_z(self.params, rng))
             discriminator = descend(self.optim_d, self.discriminator_loss(draw(), fake))
         with frozen(self.discriminator):

@@ -1,4 +1,4 @@
-"""f-AnoGAN's encoder: trained to find the z of an image while generator and discriminator stand still.
+"""f-AnoGAN's encoder: trained to find the z of an image for a fixed generator and discriminator.
 
     izi    min_E  mean (x - G(E(x)))^2
     izi_f  min_E  mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2
@@ -8,8 +8,8 @@ f is the discriminator's last map before its decision. G and D are those of the 
 
 Source: Schlegl, Seebock, Waldstein, Langs, Schmidt-Erfurth, Medical Image Analysis 2019, section 2.2, and the authors'
 code (tSchlegl/f-AnoGAN, z_encoding_izif.py): kappa 1, RMSProp 5e-5, batches of 64, on a WGAN-GP.
-Deviations: the code bounds E by tanh although z ~ N(0, I); `bounded: true` does so, and by default E is unbounded,
-since what lies beyond 1 could not be found. The encoder is DCGAN's; `steps` fixes the length of training.
+Deviations: the code bounds E by tanh although z ~ N(0, I); `bounded: true` does so. By default E is unbounded, since a
+bounded one cannot find a z beyond 1. The encoder is DCGAN's; `steps` fixes the length of training.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class IziEncoder(nn.Module, Model):
         self.params = params
         self.encoder = dcgan.Encoder(parent.generator.latent, params.width, image, bounded=params.bounded)
         dcgan.initialise(self, rng)
-        self.parent = parent  # after that, so that its weights stay its own
+        self.parent = parent  # after `initialise`, which would draw its weights anew
 
     @property
     def generator(self) -> nn.Module:
@@ -64,7 +64,7 @@ class IziEncoder(nn.Module, Model):
         return self.generator(self.encoder(images))
 
     def train(self, mode: bool = True) -> nn.Module:
-        """Switch the encoder alone: the parent's batch normalisation stands still."""
+        """Switch the encoder alone; the parent stays in eval mode."""
         super().train(mode)
         self.parent.eval()
         return self
@@ -75,7 +75,7 @@ class IziEncoder(nn.Module, Model):
         return {"optimiser": self.optim}
 
     def loss(self, real: Tensor, z: Tensor) -> Tensor:
-        """Return the objective for images `(N, C, H, W)`, or for `z` `(N, latent)` where it is ziz."""
+        """Return the objective for images `(N, C, H, W)`, or for `z` `(N, latent)` with ziz."""
         if self.params.objective == "ziz":
             return (z - self.encoder(self.generator(z))).float().square().mean()
         made = self.autoencoder(real)

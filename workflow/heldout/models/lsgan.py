@@ -1,13 +1,13 @@
-"""Least squares GAN: the discriminator is regressed on labels, so that a sample far from its label is always pulled.
+"""Least squares GAN: the discriminator is regressed on labels, so that its gradient does not vanish far from them.
 
     min_D  1/2 E_x (D(x) - 1)^2 + 1/2 E_z D(G(z))^2
     min_G  1/2 E_z (D(G(z)) - 1)^2
 
-Source: Mao, Li, Xie, Lau, Wang, Smolley, ICCV 2017, eq. (9): its labels a = 0 for made images, b = 1 for real ones, and
-c = 1, what the generator wants. Step size, beta1 and batch as in the authors' code for scenes (xudonmao/LSGAN
+Source: Mao, Li, Xie, Lau, Wang, Smolley, ICCV 2017, eq. (9): the labels are a = 0 for generated images, b = 1 for real
+ones and c = 1 for the generator. Step size, beta1 and batch as in the authors' code for scenes (xudonmao/LSGAN
 train_lsun.py). The ADGAN paper names it as another GAN to search (section 3.1).
 Deviations: `steps` fixes the length of training; DCGAN networks with 256 latent dimensions, z from N(0, I) and not from
-U(-1, 1); means over the batch, where the code has sums, which Adam all but ignores.
+U(-1, 1); means over the batch, where the code has sums; Adam is nearly invariant to that factor.
 """
 
 from collections.abc import Callable

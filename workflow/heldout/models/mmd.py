@@ -3,13 +3,13 @@
     min_G  sqrt(MMD^2),  MMD^2 = mean_ij k(x_i, x_j) + mean_ij k(G(z_i), G(z_j)) - 2 mean_ij k(x_i, G(z_j))
     k(x, y) = sum_s exp(-||x - y||^2 / (2 s)),  s in `bandwidths`, pixels in [0, 1]
 
-This is the biased estimate: the means are over all pairs, i = j too, so that it is never negative and has a root.
+This is the biased estimate: the means include the pairs i = j, so that it is never negative and has a root.
 
-Source: Li, Swersky, Zemel, ICML 2015, eqs. (2), (3) and (5) and section 4; the bandwidths, which are variances, the
-batch and the estimate as in the authors' code for MNIST in pixel space (yujiali/gmmn train.py, core/generative.py). The
+Source: Li, Swersky, Zemel, ICML 2015, eqs. (2), (3) and (5) and section 4; the bandwidths (variances), the batch and
+the estimate are those of the authors' code for MNIST in pixel space (yujiali/gmmn train.py, core/generative.py). The
 ADGAN paper names it as a generator that it could search (section 3.1).
 Deviations: DCGAN's generator and Adam, where the authors train a network of dense layers with momentum and a step size
-of 2 on 1000 times the loss; z from N(0, I), which is where methods search, and not from U(-1, 1); no autoencoder.
+of 2 on 1000 times the loss; z from N(0, I), where methods search, and not from U(-1, 1); no autoencoder.
 """
 
 from collections.abc import Callable
@@ -26,11 +26,11 @@ from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness
 
-SMALLEST = 1e-10  # of MMD^2 under the root, whose slope at 0 is infinite and whose argument rounding may turn negative
+SMALLEST = 1e-10  # MMD^2 under the root: its slope at 0 is infinite, and rounding can make MMD^2 negative
 
 
 class Params(ModelParams):
-    batch: int = Field(1000, ge=2, description="images, and as many made ones, in one update (the authors' code)")
+    batch: int = Field(1000, ge=2, description="images, and as many generated ones, in one update (the authors' code)")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size (ours: see the deviations)")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -78,7 +78,7 @@ class MMD(nn.Module, Model):
 
 def squared_mmd(a: Tensor, b: Tensor, bandwidths: list[float]) -> Tensor:
     """Return the biased estimate of MMD^2 between the rows of `a` and those of `b`, `(N, D)` and `(M, D)`."""
-    # In bfloat16 the distance of two similar images would be the rounding error of their norms.
+    # In bfloat16, the distance between two similar images would be the rounding error of their norms.
     with torch.autocast(a.device.type, enabled=False):
         a, b = a.float(), b.float()
         pairs = ((_squared_distances(a, a), 1), (_squared_distances(b, b), 1), (_squared_distances(a, b), -2))

@@ -1,18 +1,19 @@
-"""Variational autoencoder: a decoder with a prior, and an encoder that tells from which z an image may come.
+"""Variational autoencoder: a decoder with a prior over z, and an encoder that estimates the posterior of z.
 
     max_{p, q}  E_x [ E_{z ~ q(z|x)} log p(x|z) - KL(q(z|x) || N(0, I)) ],  q(z|x) = N(mean(x), diag variance(x))
     Bernoulli: log p(x|z) = sum_pixels y log s + (1 - y) log(1 - s),  y = (x + 1) / 2,  s = (g(z) + 1) / 2
     Gaussian: log p(x|z) = -sum_pixels (x - g(z))^2 / (2 variance) + log(2 pi variance) / 2
 
-Both sums run over all pixels and channels: with means, the KL would outweigh them and q would collapse to the prior.
+Both sums run over all pixels and channels: with means instead, the KL would dominate and q would collapse to the prior.
 
 Source: Kingma, Welling, ICLR 2014, eqs. 3, 7 and 10, one draw of z per image; a baseline of the ADGAN paper (section
 4.2), which states neither likelihood nor training. Adam's settings, batch 32 and 256 dimensions are those of its first
 author's code (ldeecke/vae-torch). That code has the Bernoulli likelihood, ours the Gaussian by default: grey values are
-no outcomes of a Bernoulli, and as its parameters they cost their entropy, up to log 2 per pixel, however well they are
-met, so that the ELBO would rank images by their greyness before anything else.
-Deviations: the networks are DCGAN's as everywhere here, so the encoder has LeakyReLU and no batch normalisation next to
-the image (the ADGAN paper: batch normalisation and ReLU "in each layer"), and mean and log variance have no bias.
+not outcomes of a Bernoulli variable, and even perfectly reconstructed they cost their entropy, up to log 2 per pixel,
+so that the ELBO would mainly rank images by how grey they are.
+Deviations: the networks are DCGAN's, as for all models here, so the encoder has LeakyReLU and no batch normalisation
+next to the image (the ADGAN paper: batch normalisation and ReLU "in each layer"), and mean and log variance have no
+bias.
 """
 
 import math
@@ -72,7 +73,7 @@ class VAE(nn.Module, Model):
             squares = (images - self.generator(z).float()).square()
             per_pixel = -(squares / variance + math.log(2 * math.pi * variance)) / 2
         else:
-            # (tanh(a) + 1) / 2 = sigmoid(2 a): from a itself, since where tanh is +-1 in float32 its logarithm is not.
+            # (tanh(a) + 1) / 2 = sigmoid(2 a), from a itself: where tanh rounds to +-1, a logarithm would be infinite.
             logits = 2 * self.generator.blocks[:-1](z).float()
             per_pixel = -binary_cross_entropy_with_logits(logits, (images + 1) / 2, reduction="none")
         return per_pixel.flatten(1).sum(1)  # (N, C, H, W) -> (N,)
@@ -82,7 +83,7 @@ class VAE(nn.Module, Model):
         return self.posterior(images)[0]
 
     def autoencoder(self, images: Tensor) -> Tensor:
-        """Return what the generator makes of the mean of q(z|x)."""
+        """Return the generator's image of the mean of q(z|x)."""
         return self.generator(self.encoder(images))
 
     def start(self, images: Tensor) -> dict[str, Stateful]:

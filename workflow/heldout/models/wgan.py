@@ -3,7 +3,7 @@
     max_f  E_x f(x) - E_z f(G(z)),  every weight of the critic f kept in [-clip, clip]
     min_G  -E_z f(G(z))
 
-Source: Arjovsky, Chintala, Bottou, ICML 2017, Algorithm 1, whose defaults are ours; the ADGAN paper's choice (section
+Source: Arjovsky, Chintala, Bottou, ICML 2017, Algorithm 1 with its default values; the ADGAN paper's choice (section
 4.2), on DCGAN networks with 256 latent dimensions.
 Deviations: `steps` fixes the length of training, where the paper waits for convergence; the critic has no batch
 normalisation: clipping bounds each weight, and the batch statistics would undo the Lipschitz bound.
@@ -64,7 +64,7 @@ class WGAN(nn.Module, Model):
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the critic `critic_steps` times, then the generator once; return the last losses."""
         for _ in range(self.params.critic_steps):
-            with torch.no_grad():  # G stands still while f catches up
+            with torch.no_grad():  # G is fixed while f is updated
                 fake = self.generator(sample_z(self.params, rng))
             critic = descend(self.optim_f, self.critic_loss(draw(), fake))
             with torch.no_grad():

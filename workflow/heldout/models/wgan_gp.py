@@ -3,14 +3,14 @@
     min_f  E_z f(G(z)) - E_x f(x) + penalty E_x^ (||grad f(x^)||_2 - 1)^2,   x^ = e x + (1 - e) G(z),  e ~ U(0, 1)
     min_G  -E_z f(G(z))
 
-Each real image is paired with a made one, and each pair has an e of its own; the penalty is two-sided, also where the
-slope is below 1.
+Each real image is paired with a generated one, and each pair has its own e. The penalty is two-sided: it also applies
+to slopes below 1.
 
-Source: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, NeurIPS 2017, Algorithm 1, whose defaults are ours, and
-section 4: no batch normalisation in the critic, since the penalty is on the slope at each image by itself.
+Source: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville, NeurIPS 2017, Algorithm 1 with its default values, and section
+4: no batch normalisation in the critic, since the penalty is on the slope at each image alone.
 Deviations: `steps` fixes the length of training, where the paper waits for convergence; DCGAN networks with 256 latent
 dimensions; the critic has no normalisation at all, as in the authors' code for MNIST (igul222/improved_wgan_training
-gan_mnist.py, which takes beta1 0.5), where the paper recommends layer normalisation.
+gan_mnist.py, where beta1 is 0.5), where the paper recommends layer normalisation.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,7 @@ class WGANGP(nn.Module, Model):
     def gradient_penalty(self, real: Tensor, fake: Tensor, e: Tensor) -> Tensor:
         """Return the mean of (||grad f|| - 1)^2 at the images e * real + (1 - e) * fake, with e `(N, 1, 1, 1)`."""
         between = (e * real + (1 - e) * fake).requires_grad_()
-        # The sum's gradient holds each image's own: in the critic, images do not see each other.
+        # The sum's gradient is each image's own, since the critic handles each image alone.
         (slope,) = torch.autograd.grad(self.critic(between).float().sum(), between, create_graph=True)
         return (slope.flatten(1).norm(dim=1) - 1).square().mean()  # (N, C, H, W) -> (N,) -> ()
 
@@ -80,7 +80,7 @@ class WGANGP(nn.Module, Model):
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the critic `critic_steps` times, then the generator once; return the last losses."""
         for _ in range(self.params.critic_steps):
-            with torch.no_grad():  # G stands still while f catches up
+            with torch.no_grad():  # G is fixed while f is updated
                 fake = self.generator(sample_z(self.params, rng))
             e = torch.rand(self.params.batch, 1, 1, 1, generator=rng, device=rng.device)
             critic = descend(self.optim_f, self.critic_loss(draw(), fake, e))
@@ -95,5 +95,5 @@ class WGANGP(nn.Module, Model):
 def _refuse_batch_norm(critic: nn.Module) -> None:
     mixes = any(isinstance(module, _BatchNorm) for module in critic.modules())
     assert not mixes, (
-        "with batch normalisation f(x^) depends on the whole batch, and its slope at x^ alone means nothing"
+        "with batch normalisation, f(x^) depends on the whole batch, and its slope at x^ alone has no meaning"
     )

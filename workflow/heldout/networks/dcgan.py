@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         image: what it sees.
         batch_norm: whether maps are normalised.
         bounded: whether a tanh keeps z in (-1, 1).
-        biases: without them no layer adds anything trained: no bias, and batch normalisation neither scales nor shifts.
+        biases: whether layers have trained offsets; without them, batch normalisation neither scales nor shifts.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
     """Draw every weight anew from `rng`, on the CPU, and return the network in channels-last layout.
 
     Convolutions and linear maps from N(0, 0.02), biases 0; batch normalisation's scale from N(1, 0.02), its shift 0.
-    Channels-last is what makes a training step on a CPU 1.7 times as fast; it moves no number's place in the file.
+    Channels-last makes a training step on a CPU 1.7 times as fast; files store the weights in the same order.
     """
     with torch.no_grad():
         for module in network.modules():
@@ -108,10 +108,10 @@ def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
 
 
 def spectrally_normalised(network: nn.Module, rng: torch.Generator) -> nn.Module:
-    """Divide every convolution and linear map of an initialised network by its largest singular value, from now on.
+    """Divide the weight of every convolution and linear map by its largest singular value, in each forward.
 
-    In training mode each forward takes one step of the power method first; in eval mode the singular vectors stand
-    still, and they are part of the state. Their beginnings are drawn from `rng`, on the CPU.
+    In training mode, each forward begins with a step of the power method; in eval mode, the singular vectors are
+    fixed. They are part of the state, and their first values are drawn from `rng`, on the CPU.
 
     Source: Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, Algorithm 1; PyTorch's implementation.
     """

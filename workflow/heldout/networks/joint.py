@@ -1,4 +1,4 @@
-"""A discriminator of pairs: is z the code of this image, or the image made from this z?
+"""A discriminator of pairs: is z the encoding of the image, or is the image generated from z?
 
     features(x, z) = layer([features(x), layer(z)]),  D(x, z) = decision(features(x, z))
 
@@ -20,7 +20,7 @@ SLOPE = 0.1
 class JointDiscriminator(nn.Module):
     """Images `(N, C, side, side)` and z `(N, latent)` -> `(N,)`, without a sigmoid; higher = an image with its code.
 
-    Both calls take a generator besides: in training, each layer's output is dropped out by its draws.
+    `drops` is the source of dropout in training; None: nothing is dropped.
     """
 
     def __init__(self, latent: int, width: int, image: ImageShape, dropout: float = 0.0) -> None:

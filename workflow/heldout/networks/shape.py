@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Channels and side of square images, as networks see them, and how many normal classes they come from."""
+    """Channels and side in pixels of square images, as networks see them, and their number of normal classes."""
 
     channels: int
     side: int

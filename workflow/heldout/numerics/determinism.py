@@ -1,4 +1,4 @@
-"""Threads and kernels: what else could change the bits of a result."""
+"""Threads and deterministic kernels, which would otherwise change the last bits of results."""
 
 import os
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ import torch
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Fix what else could change a result's bits: the number of threads, and kernels that add up in any order."""
+    """Fix the number of threads, and use kernels that add up in a fixed order."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     # Not torch.use_deterministic_algorithms: it also imports Inductor, a second of every job, for torch.compile alone.
     torch.set_deterministic_debug_mode("warn")
-    # Else PyTorch writes NaN into every tensor that it allocates, to show a kernel that reads what nobody wrote.
+    # Otherwise PyTorch fills every new tensor with NaN, to reveal kernels that read uninitialised memory.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     try:

@@ -1,6 +1,6 @@
-"""How far an image's code is from its reconstruction's: the three distances that GANomaly's paper, code and survey use.
+"""Distances between an image's code and its reconstruction's: those of GANomaly's paper, of its code and of the survey.
 
-Each is one number per row, added up within the row alone; higher = further apart.
+Each gives one number per row, `(N, latent)` twice -> `(N,)`; higher = further apart.
 """
 
 import torch

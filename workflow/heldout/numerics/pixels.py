@@ -1,4 +1,4 @@
-"""From stored images to what a network sees: uint8 in 0..255 on disk, float32 in [-1, 1] on the device.
+"""From stored images to a network's inputs: uint8 in 0..255 on disk, float32 in [-1, 1] on the device.
 
 Source: ADGAN section 4.1 ("rescaled to assume pixel values in [-1, 1]"), the range of the generators' tanh.
 """

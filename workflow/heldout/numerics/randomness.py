@@ -1,4 +1,4 @@
-"""Every seed of a training and a search, by (run seed, purpose, ...): parallelism and batching change nothing.
+"""The seeds of all random draws, derived from (run seed, purpose, ...): parallelism and batching change nothing.
 
 No function draws from PyTorch's or NumPy's global generators.
 """
@@ -31,7 +31,7 @@ def first_weights(seed: int, model: str) -> torch.Generator:
 
 
 def batch_order(seed: int, model: str) -> torch.Generator:
-    """Return the source of the order in which a training sees its images, on the CPU."""
+    """Return the source of the order of the training images, on the CPU."""
     return generator(seed, "batches", model)
 
 
@@ -46,7 +46,7 @@ def image_keys(seed: int, indices: Sequence[int]) -> Tensor:
 
 
 def starting_points(keys: Tensor, starts: int, latent: int) -> Tensor:
-    """Return `(N, starts, latent)` draws from N(0, I), each image's from a generator of its own.
+    """Return `(N, starts, latent)` draws from N(0, I), each image's from its own generator.
 
     Drawn on the CPU, so that the starts are the same on every device.
     """
@@ -54,7 +54,7 @@ def starting_points(keys: Tensor, starts: int, latent: int) -> Tensor:
 
 
 def posterior_noise(keys: Tensor, draws: int, latent: int) -> Tensor:
-    """Return `(N, draws, latent)` draws from N(0, I), each image's own, as `starting_points` but other ones."""
+    """Return `(N, draws, latent)` draws from N(0, I), independent for each image, and of `starting_points`."""
     return torch.stack([torch.randn(draws, latent, generator=generator(int(key), "posterior")) for key in keys])
 
 
@@ -63,18 +63,18 @@ def batches(
 ) -> Callable[[], Any]:
     """Return a function that gives the next `(size, C, H, W)` float32 images in [-1, 1].
 
-    Images come in a new random order each time all have been seen; an order's end and the next one's beginning
-    share a batch, so every batch is full however few images there are.
+    The images come in a random order, drawn anew for each epoch. A batch can span two epochs, so every batch is full,
+    however few images there are.
 
     Args:
         images: uint8 `(N, C, H, W)`, on the device of the training.
         size: images per batch.
         rng: a generator on the CPU.
-        classes: `(N,)` int64, the images' class numbers: then the function gives both, images and numbers.
-        skip: images that were given before.
+        classes: `(N,)` int64, the images' class numbers; with them, the function returns images and numbers.
+        skip: number of images that were returned before.
     """
     order = _endless_order(len(images), rng)
-    next(itertools.islice(order, skip, skip), None)  # at once, so that the generator stands where it stood
+    next(itertools.islice(order, skip, skip), None)  # at once, so that `rng` is in its former state
 
     def draw() -> Any:
         chosen = torch.tensor([next(order) for _ in range(size)], device=images.device)
@@ -90,5 +90,5 @@ def _endless_order(count: int, rng: torch.Generator) -> Iterator[int]:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
-    """Return the context of a training step: `float32` as it is, `bfloat16` in mixed precision."""
+    """Return the context of a training step: none for `float32`, mixed precision for `bfloat16`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -22,8 +22,7 @@ from heldout.storage.specs import Parent, TrainSpec
 def build(spec: TrainSpec, image: ImageShape) -> nn.Module:
     """Return the model of a training's spec with its first weights, on the CPU.
 
-    A model that is trained on another gets that one as `parent`, with first weights too: those of its checkpoint are
-    to be loaded, or come with the model's own.
+    The parent of a model that is trained on another has its first weights too; the caller loads its trained ones.
     """
     parents = [_created(spec.parent, spec.seed, replace(image, classes=1))] if spec.parent else []
     return _created(spec, spec.seed, replace(image, classes=spec.normal_classes or 1), *parents)
