@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from heldout.networks.shape import ImageShape
-from heldout.numerics import training_steps
+from heldout.numerics import scoring_steps, training_steps
 from tests.conftest import train_spec
 
 IMAGE = ImageShape(1, 32)
@@ -23,7 +23,7 @@ def built(model: str, image: ImageShape = IMAGE, **params: object) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=rng)
             module.running_var.uniform_(0.5, 2, generator=rng)
-    return training_steps.ready(network)
+    return scoring_steps.ready(network)
 
 
 def images(count: int, image: ImageShape = IMAGE) -> Tensor:

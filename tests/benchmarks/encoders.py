@@ -7,6 +7,7 @@ from torch import Tensor
 
 from heldout.methods.ganomaly import GANomaly, Params
 from heldout.numerics import randomness
+from heldout.numerics.scoring_steps import score_images
 from tests.benchmarks._measuring import Row, in_turn
 from tests.benchmarks._networks import built, images
 
@@ -32,7 +33,7 @@ def measure(rounds: int) -> list[Row]:
                 call()
 
         def score(given: Tensor = given, keys: Tensor = keys, method: GANomaly = method) -> Tensor:
-            return method.score(model, given, keys)["score"]
+            return score_images(method, model, given, keys)["score"]
 
         seconds = in_turn(
             {

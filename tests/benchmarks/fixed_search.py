@@ -9,11 +9,13 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from heldout.methods import Method
 from heldout.methods.adgan import ADGAN
 from heldout.methods.adgan import Params as ADGANParams
 from heldout.methods.anogan import AnoGAN
 from heldout.methods.anogan import Params as AnoGANParams
 from heldout.numerics import randomness
+from heldout.numerics.scoring_steps import score_images
 from tests.benchmarks._measuring import Row, checked, in_turn
 from tests.benchmarks._networks import built, near
 
@@ -43,18 +45,18 @@ def _anogan(model: nn.Module, as_trained: nn.Module, given: Tensor, keys: Tensor
     seconds = in_turn(
         {
             "naive": (naive, NAIVELY),
-            "float32": (lambda: methods["float32"].score(model, given, keys), AT_ONCE),
-            "bfloat16": (lambda: methods["bfloat16"].score(model, given, keys), AT_ONCE),
+            "float32": (lambda: _scored(methods["float32"], model, given, keys), AT_ONCE),
+            "bfloat16": (lambda: _scored(methods["bfloat16"], model, given, keys), AT_ONCE),
         },
         rounds,
     )
     # A few steps: after hundreds of them, rounding alone leads a search elsewhere.
     short, halved = (AnoGAN(AnoGANParams(steps=5, block=AT_ONCE, precision=each)) for each in PRECISIONS)
     expected = torch.stack([_anogan_naively(as_trained, given[[i]], starts[i], 5) for i in range(8)])
-    together = short.score(model, given, keys)["score"]
-    assert torch.equal(short.score(model, given[3:4], keys[3:4])["score"], together[3:4])
+    together = _scored(short, model, given, keys)
+    assert torch.equal(_scored(short, model, given[3:4], keys[3:4]), together[3:4])
     errors = checked(together[:8], expected)
-    half = _error_of_half(halved.score(model, given, keys)["score"][:8], expected)
+    half = _error_of_half(_scored(halved, model, given, keys)[:8], expected)
     what = f"AnoGAN, {STEPS} steps"
     return [
         Row(what, "naive", "float32", "image", 10, seconds, errors),
@@ -75,19 +77,29 @@ def _adgan(model: nn.Module, as_trained: nn.Module, given: Tensor, keys: Tensor,
     seconds = in_turn(
         {
             "naive": (naive, 1),
-            "float32": (lambda: methods["float32"].score(model, given, keys), len(given)),
-            "bfloat16": (lambda: methods["bfloat16"].score(model, given, keys), len(given)),
+            "float32": (lambda: _scored(methods["float32"], model, given, keys), len(given)),
+            "bfloat16": (lambda: _scored(methods["bfloat16"], model, given, keys), len(given)),
         },
         rounds,
     )
-    found = methods["float32"].find(model, given, keys).loss
-    assert torch.equal(methods["float32"].find(model, given[:1], keys[:1]).loss, found[:1])
+    found = _losses(methods["float32"], model, given, keys)
+    assert torch.equal(_losses(methods["float32"], model, given[:1], keys[:1]), found[:1])
     what, expected = f"ADGAN with fixed weights, {params.starts} starts, {params.steps} steps", naive()
-    half = _error_of_half(methods["bfloat16"].find(model, given, keys).loss[0], expected)
+    half = _error_of_half(_losses(methods["bfloat16"], model, given, keys)[0], expected)
     return [
         Row(what, "naive", "float32", "image", 10, seconds, checked(found[0], expected)),
         Row(what, "naive", "bfloat16", "image", None, seconds, half),
     ]
+
+
+def _scored(method: Method, model: nn.Module, given: Tensor, keys: Tensor) -> Tensor:
+    return score_images(method, method.prepare(model), given, keys)["score"]
+
+
+def _losses(method: ADGAN, model: nn.Module, given: Tensor, keys: Tensor) -> Tensor:
+    """Return the loss of every start, `(N, starts)`."""
+    search, _ = method.prepare(model)
+    return search.find((given,), keys).loss
 
 
 def _error_of_half(found: Tensor, expected: Tensor) -> dict[str, float]:

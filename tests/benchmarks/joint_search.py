@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from heldout.numerics import randomness
-from heldout.search.latent import Settings, latent_search, squared_error
+from heldout.search.latent import LatentSearch, Settings, squared_error
 from heldout.search.native import joint_search
 from tests.benchmarks._measuring import Row, checked, in_turn
 from tests.benchmarks._networks import built, near
@@ -38,7 +38,8 @@ def measure(rounds: int) -> list[Row]:
 
     def by_pytorch(backend: str, count: int = BLOCK) -> Tensor:
         settings = replace(SETTINGS, block=BLOCK, backend=backend)
-        return latent_search(generator, (given[:count],), keys[:count], squared_error, settings).loss
+        search = LatentSearch(generator, squared_error, settings)
+        return search.find((given[:count],), keys[:count]).loss
 
     contenders = {
         "native": lambda: native("native"),

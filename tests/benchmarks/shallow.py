@@ -19,7 +19,9 @@ from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
 from heldout import registry
+from heldout.methods import Known
 from heldout.methods.kde import BANDWIDTHS, log_densities
+from heldout.numerics.scoring_steps import score_images
 from tests.benchmarks._measuring import Growth, Row, in_turn
 
 HELD_OUT, DIMENSIONS = 8, 60
@@ -104,8 +106,8 @@ def _fitted(variant: str, count: int) -> Callable[[], np.ndarray]:
     """Fit a variant to so many training images; return what scores the test images."""
     name, params = VARIANTS[variant]
     method = registry.create("method", name, {"pca": None, **params})
-    fitted = method.fit(registry.Known(_training(count), seed=0))
-    return lambda: method.score(fitted, _test(), None)["score"].numpy()
+    fitted = method.fit(Known(_training(count), seed=0))
+    return lambda: score_images(method, fitted, _test(), torch.arange(len(_test())))["score"].numpy()
 
 
 def _training(count: int) -> Tensor:

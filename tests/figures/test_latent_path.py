@@ -20,7 +20,8 @@ def test_paths_lead_from_the_images_own_starts_to_where_the_search_ends(inputs):
     task = Task(inputs, Subject(stem="", dataset="toys", held_out="cat"))
     positions = np.concatenate(task.some(1))
     with task.read_by("adgan") as (method, model):
-        found = method.find(model, task.images(positions), task.keys(positions))
+        search, _ = method.prepare(model)
+        found = search.find((task.images(positions),), task.keys(positions))
     scores = on_disk(inputs, "adgan").score[positions]
     np.testing.assert_allclose(found.loss.mean(dim=1), scores, rtol=1e-6)  # so it is the search that scored
     titles = [f"adgan, normal: cat, score {scores.iloc[0]:.4g}", f"adgan, anomalous: dog, score {scores.iloc[1]:.4g}"]

@@ -7,6 +7,7 @@ from heldout.methods import adgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.scoring_steps import score_images
 from tests.conftest import noise, trained
 
 
@@ -31,8 +32,10 @@ def test_the_score_is_the_least_over_classes_of_adgans():
     for number in range(3):
         plain = torch.nn.Module()
         plain.generator = Fixed(model.conditional_generator, number)
-        of_each.append(adgan.ADGAN(adgan.Params(**params)).score(plain, images, keys)["score"])
+        literal = adgan.ADGAN(adgan.Params(**params))
+        of_each.append(score_images(literal, literal.prepare(plain), images, keys)["score"])
     least = torch.stack(of_each).min(0)
     assert len(least.indices.unique()) > 1  # so the class matters
-    found = registry.create("method", "conditional_search", params).score(model, images, keys)["score"]
+    method = registry.create("method", "conditional_search", params)
+    found = score_images(method, method.prepare(model), images, keys)["score"]
     torch.testing.assert_close(found, least.values, rtol=0, atol=0)

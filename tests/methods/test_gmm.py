@@ -8,8 +8,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
-from heldout import registry
 from heldout.errors import NumericalFailure
+from heldout.methods import Known
 from heldout.methods.gmm import GMM, Params
 from heldout.numerics.pixels import to_unit_range
 from tests.conftest import noise
@@ -41,7 +41,7 @@ def test_scores_are_minus_the_log_density_of_the_images_vectors():
     images, labels = digits()
     normal, unseen = to_unit_range(images[labels == 0]), to_unit_range(images[::20])
     method = GMM(Params(pca=5))
-    fitted = method.fit(registry.Known(normal, seed=0))
+    fitted = method.fit(Known(normal, seed=0))
     mixture = method.best(fitted.pca.transform(normal.flatten(1).double().numpy()), seed=0)
     expected = -log_likelihood(mixture, fitted.pca.transform(unseen.flatten(1).double().numpy()))
     np.testing.assert_allclose(method.score(fitted, unseen, None)["score"], expected, rtol=1e-9)
@@ -55,7 +55,7 @@ def test_few_images_have_few_gaussians():
 def test_a_mixture_that_does_not_converge_is_left_out_and_none_at_all_is_a_failure(recwarn):
     images = to_unit_range(noise(40, 1, 16))
     with pytest.raises(NumericalFailure, match="no Gaussian mixture of 2 to 20 converged within 1 iterations"):
-        GMM(Params(iterations=1, covariance="diag")).fit(registry.Known(images, seed=0))
+        GMM(Params(iterations=1, covariance="diag")).fit(Known(images, seed=0))
     assert not recwarn.list
 
 

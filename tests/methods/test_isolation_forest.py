@@ -5,7 +5,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest as Forest
 
-from heldout import registry
+from heldout.methods import Known
 from heldout.methods.isolation_forest import IsolationForest, Params
 from heldout.numerics.pixels import to_unit_range
 from tests.methods.real import digits
@@ -16,7 +16,7 @@ NORMAL, UNSEEN = to_unit_range(IMAGES[LABELS == 8]), to_unit_range(IMAGES[::20])
 
 def score(**params):
     method = IsolationForest(Params(**params))
-    return method.score(method.fit(registry.Known(NORMAL, seed=4)), UNSEEN, None)["score"]
+    return method.score(method.fit(Known(NORMAL, seed=4)), UNSEEN, None)["score"]
 
 
 def test_the_default_is_the_forest_on_raw_pixels():

@@ -8,9 +8,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity
 
-from heldout import registry
+from heldout.methods import Known
 from heldout.methods.kde import KDE, Params
 from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.scoring_steps import score_images
 from tests.methods.real import digits
 
 
@@ -26,7 +27,7 @@ def log_density(queries, centres, bandwidth):
 def test_bandwidth_and_scores_are_those_of_a_ten_fold_loop(pca):
     images, _ = digits()
     normal = to_unit_range(images[::4])
-    fitted = KDE(Params(pca=pca)).fit(registry.Known(normal, seed=3))
+    fitted = KDE(Params(pca=pca)).fit(Known(normal, seed=3))
     vectors = fitted.pca.transform(normal.flatten(1).double().numpy())
     likelihoods = {}
     for bandwidth in [2**0, 2**0.5, 2**1, 2**1.5, 2**2, 2**2.5, 2**3, 2**3.5, 2**4]:
@@ -45,7 +46,7 @@ def as_images(vectors):
 
 def scored(params, normal, unseen, seed=0):
     method = KDE(params)
-    return method.score(method.fit(registry.Known(normal, seed)), unseen, None)["score"].numpy()
+    return score_images(method, method.fit(Known(normal, seed)), unseen, torch.arange(len(unseen)))["score"].numpy()
 
 
 @pytest.mark.parametrize("deviation", [0.5, 3, 8])

@@ -9,10 +9,11 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import OneClassSVM
 
-from heldout import registry
 from heldout.errors import NumericalFailure
+from heldout.methods import Known
 from heldout.methods.ocsvm import OCSVM, Params, evangelista_gamma
 from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.scoring_steps import score_images
 from tests.methods.real import digits
 
 
@@ -55,7 +56,7 @@ def test_gamma_of_many_images_comes_from_a_part_of_them_drawn_by_the_seed():
 
     def score(seed):
         method = OCSVM(Params(pca=20, pairs_from=50))
-        return method.score(method.fit(registry.Known(unit, seed)), unit[:9], None)["score"]
+        return method.score(method.fit(Known(unit, seed)), unit[:9], None)["score"]
 
     assert torch.equal(score(0), score(0))
     assert not torch.allclose(score(0), score(1), rtol=1e-3)
@@ -71,7 +72,7 @@ def test_scores_are_those_of_scikit_learn_on_principal_components(gamma):
     images, labels = digits()
     normal, unseen = to_unit_range(images[labels == 4]), to_unit_range(images[::20])
     method = OCSVM(Params(pca=20, gamma=gamma))
-    found = method.score(method.fit(registry.Known(normal, seed=0)), unseen, None)["score"]
+    found = method.score(method.fit(Known(normal, seed=0)), unseen, None)["score"]
     train, test = (part.flatten(1).double().numpy() for part in (normal, unseen))
     mean = train.mean(axis=0)
     directions = np.linalg.svd(train - mean, full_matrices=False)[2][:20].T
@@ -85,7 +86,7 @@ def nystroem(landmarks, seed=0):
     images, labels = digits()
     normal, unseen = to_unit_range(images[labels != 8][::2]), to_unit_range(images[1::2])
     methods = OCSVM(Params()), OCSVM(Params(solver="nystroem", landmarks=landmarks))
-    known = registry.Known(normal, seed)
+    known = Known(normal, seed)
     exact, approximate = (method.score(method.fit(known), unseen, None)["score"] for method in methods)
     return exact, approximate, labels[1::2] == 8
 
@@ -111,8 +112,12 @@ def test_landmarks_are_drawn_by_the_seed():
 def test_the_place_of_an_image_in_its_block_does_not_matter():
     images, _ = digits()
     method, unseen = OCSVM(Params(solver="nystroem", landmarks=300)), to_unit_range(images[1::2][:200])
-    fitted = method.fit(registry.Known(to_unit_range(images[::2]), seed=0))
+    fitted = method.fit(Known(to_unit_range(images[::2]), seed=0))
+
+    def score(images):
+        return score_images(method, fitted, images, torch.arange(len(images)))["score"]
+
     order = torch.randperm(len(unseen), generator=torch.Generator().manual_seed(0))
-    together = method.score(fitted, unseen, None)["score"]
-    assert torch.equal(method.score(fitted, unseen[order], None)["score"], together[order])
-    assert torch.equal(method.score(fitted, unseen[77:90], None)["score"], together[77:90])
+    together = score(unseen)
+    assert torch.equal(score(unseen[order]), together[order])
+    assert torch.equal(score(unseen[77:90]), together[77:90])

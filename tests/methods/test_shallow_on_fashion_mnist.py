@@ -14,7 +14,9 @@ from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
 from heldout import registry
-from heldout.numerics import training_steps
+from heldout.methods import Known
+from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.scoring_steps import score_images
 
 pytestmark = pytest.mark.slow
 
@@ -85,8 +87,7 @@ def test_auroc_is_that_of_scikit_learn_called_directly(mirror, held_out):
     train, test, anomalous = drawn(mirror / "fashion_mnist", held_out)
     for name, expected in by_scikit_learn(train, test).items():
         method = registry.create("method", name, {})
-        fitted = training_steps.fit(method, torch.from_numpy(train)[:, None], seed=0)
-        found = training_steps.score(method, fitted, torch.from_numpy(test)[:, None], list(range(len(test))), seed=0)[
-            "score"
-        ]
+        fitted = method.fit(Known(to_unit_range(torch.from_numpy(train)[:, None]), seed=0))
+        unseen = to_unit_range(torch.from_numpy(test)[:, None])
+        found = score_images(method, fitted, unseen, torch.arange(len(test)))["score"]
         assert roc_auc_score(anomalous, found) == pytest.approx(roc_auc_score(anomalous, expected), abs=0.01), name

@@ -10,8 +10,9 @@ from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
+from heldout.numerics.scoring_steps import score_images
 from heldout.storage import checkpoints
-from tests.conftest import noise, trained
+from tests.conftest import noise, train_spec, trained
 
 IMAGE = ImageShape(1, 16)
 
@@ -130,11 +131,13 @@ def test_scores_of_a_saved_and_loaded_model_are_the_same_and_scoring_moves_no_si
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     scorer = registry.create("method", method, registry.small("method", method))
     images, keys = to_unit_range(noise(5, 1, 16, seed=1)), randomness.image_keys(0, range(5))
-    score = scorer.score(model, images, keys)["score"]
+    score = score_images(scorer, scorer.prepare(model), images, keys)["score"]
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
     path = tmp_path / "model.safetensors"
-    checkpoints.write(path, {"model": "hinge"}, model.state_dict())
+    spec = train_spec("hinge")
+    checkpoints.write(path, spec, model.state_dict())
     other = trained("hinge", IMAGE, seed=1).eval().requires_grad_(False)
-    checkpoints.restore(other, checkpoints.load(path, checkpoints.digest({"model": "hinge"})), path)
-    torch.testing.assert_close(scorer.score(other, images, keys)["score"], score, rtol=0, atol=0)
+    checkpoints.restore(other, checkpoints.load(path, spec.digest), path)
+    again = score_images(scorer, scorer.prepare(other), images, keys)["score"]
+    torch.testing.assert_close(again, score, rtol=0, atol=0)

@@ -66,7 +66,7 @@ FOLDER = {"image_folder": {"folder": "none", "classes": ["a", "b"]}}
     [
         ("methods/anogan.py", "Field(500", "Field(7", {"methods": {"anogan": {}}}, "steps", 7),
         # What several plug-ins share, in a file of its own.
-        ("search/latent.py", "Field(0.0, ge=0", "Field(7.0, ge=0", {"methods": {"anogan": {}}}, "penalty", 7.0),
+        ("methods/_search.py", "Field(0.0, ge=0", "Field(7.0, ge=0", {"methods": {"anogan": {}}}, "penalty", 7.0),
         (
             "datasets/_photographs.py",
             "None, pattern=",

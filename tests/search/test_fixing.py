@@ -15,7 +15,7 @@ from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
 from heldout.planning import schema
 from heldout.search.fixing import fixed
-from heldout.search.latent import Settings, latent_search, squared_error
+from heldout.search.latent import LatentSearch, Settings, squared_error
 from tests.conftest import noise, trained
 from tests.search.literal import first_off_kinks
 
@@ -103,7 +103,7 @@ def test_the_place_in_a_block_moves_no_bit_of_a_search(side, channels, width, la
     settings = Settings(starts=3, steps=40, z_lr=0.25, theta_lr=0, beta1=0.5, beta2=0.999, block=8)
 
     def found(order: list[int]) -> torch.Tensor:
-        return latent_search(generator, (images[order],), keys[order], squared_error, settings).z
+        return LatentSearch(generator, squared_error, settings).find((images[order],), keys[order]).z
 
     together = found(list(range(7)))
     for order in ([3, 0, 5, 1, 6, 2, 4], [6], [2, 1]):

@@ -11,9 +11,10 @@ import torch
 
 from heldout.errors import HeldoutError
 from heldout.networks.shape import ImageShape
+from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
-from heldout.search import backends, private_weights
-from heldout.search.latent import _by_itself, latent_search, squared_error
+from heldout.search import private_weights
+from heldout.search.latent import LatentSearch, _by_default, squared_error
 from tests.conftest import noise
 from tests.search.literal import literal_ends
 from tests.search.native.test_joint_search import LITERAL_LOSSES, SETTINGS, generator_of, search
@@ -56,27 +57,28 @@ def test_compiled_weights_find_what_the_literal_algorithm_finds_and_ignore_their
     assert_independent(generator, images, **settings)
     wanted = replace(SETTINGS, **settings)
     literal = literal_ends(generator, images[:2], LITERAL_LOSSES[squared_error], wanted)
-    with backends.recorded() as chosen:
-        found = latent_search(generator, (images[:2],), literal.keys, squared_error, wanted)
-    assert chosen == {"joint search": "compiled"}
+    prepared = LatentSearch(generator, squared_error, wanted)
+    assert prepared.backend == "compiled"
+    found = prepared.find((images[:2],), literal.keys)
     assert ((found.loss - literal.loss).abs() / literal.loss).median() <= 1e-6
     assert ((found.loss.mean(1) - literal.loss.mean(1)).abs() / literal.loss.mean(1)).max() <= 1e-3
 
 
 def test_each_kind_of_device_has_a_backend_of_its_own():
-    assert _by_itself(torch.device("cpu")) == "native"
-    assert _by_itself(torch.device("cuda", 1)) == "compiled"
+    assert _by_default(torch.device("cpu")) == "native"
+    assert _by_default(torch.device("cuda", 1)) == "compiled"
 
 
-def test_a_long_search_is_not_compiled_and_is_told_so(uncompiled, monkeypatch, capsys):
+def test_a_long_search_is_not_compiled_and_says_why(uncompiled, monkeypatch):
     """Its first layer's moments are sums over all steps, which a compiler would write out one by one."""
     generator = generator_of(6, 4, ImageShape(1, 8))
     images = to_unit_range(noise(1, 1, 8))
     with pytest.raises(HeldoutError, match="^backend: compiled cannot run here: it has 21 steps, and 20 at most"):
         search(generator, images, [0], steps=21, backend="compiled")
-    monkeypatch.setattr("heldout.search.latent._by_itself", lambda device: "compiled")
+    monkeypatch.setattr("heldout.search.latent._by_default", lambda device: "compiled")
+    prepared = LatentSearch(generator, squared_error, replace(SETTINGS, steps=21))
+    assert prepared.backend == "torch" and prepared.why.startswith("it has 21 steps")
     found = search(generator, images, [0], steps=21)
-    assert "joint search: by torch, since it has 21 steps" in capsys.readouterr().err
     assert torch.equal(found.made, search(generator, images, [0], steps=21, backend="torch").made)
 
 
@@ -95,28 +97,31 @@ def test_where_nothing_compiles_compiled_is_an_error_of_one_line(without_compili
         search(generator, to_unit_range(noise(1, 1, 16)), [0], backend="compiled")
 
 
-def test_where_nothing_compiles_auto_takes_pytorchs_operators_and_the_log_says_so(
-    without_compiling, monkeypatch, capsys
-):
-    monkeypatch.setattr("heldout.search.latent._by_itself", lambda device: "compiled")
+def test_where_nothing_compiles_auto_takes_pytorchs_operators_and_says_why(without_compiling, monkeypatch):
+    monkeypatch.setattr("heldout.search.latent._by_default", lambda device: "compiled")
     generator = generator_of(6, 4, ImageShape(1, 16))
     images = to_unit_range(noise(1, 1, 16))
-    with backends.recorded() as chosen:
-        found = search(generator, images, [0])
-    assert chosen == {"joint search": "torch"}
-    assert "joint search: by torch, since torch.compile fails: no working" in capsys.readouterr().err
+    prepared = LatentSearch(generator, squared_error, SETTINGS)
+    assert prepared.backend == "torch" and prepared.why.startswith("torch.compile fails: no working")
+    found = search(generator, images, [0])
     assert torch.equal(found.made, search(generator, images, [0], backend="torch").made)
 
 
-def test_compiling_is_announced_since_the_first_block_waits_for_it(uncompiled, monkeypatch, capsys):
-    monkeypatch.setattr("heldout.search.latent._by_itself", lambda device: "compiled")
+def test_compiling_is_announced_since_the_first_block_waits_for_it(uncompiled, monkeypatch):
+    monkeypatch.setattr("heldout.search.latent._by_default", lambda device: "compiled")
+    prepared = LatentSearch(generator_of(6, 4, ImageShape(1, 16)), squared_error, SETTINGS)
+    assert (prepared.backend, prepared.why) == ("compiled", "the device is a GPU; its first block compiles")
+
+
+def test_a_search_that_is_used_again_begins_anew(uncompiled):
+    """Its private weights are allocated once and hold the last block's."""
     generator = generator_of(6, 4, ImageShape(1, 16))
-    images = to_unit_range(noise(1, 1, 16))
-    with backends.recorded() as chosen:
-        search(generator, images, [0])
-        search(generator, images, [0])
-    assert chosen == {"joint search": "compiled"}
-    assert capsys.readouterr().err == "joint search: by compiled, since the device is a GPU; its first block compiles\n"
+    images = to_unit_range(noise(2, 1, 16))
+    for by in ("torch", "compiled"):
+        prepared = LatentSearch(generator, squared_error, replace(SETTINGS, backend=by))
+        prepared.find((images[:1],), randomness.image_keys(0, [0]))
+        again = prepared.find((images[1:],), randomness.image_keys(0, [1]))
+        assert torch.equal(again.made, search(generator, images, [1], backend=by).made)
 
 
 def test_a_process_may_search_with_many_settings(monkeypatch):

@@ -8,17 +8,17 @@ import weakref
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from heldout.errors import HeldoutError
-from heldout.numerics import training_steps
+from heldout.methods._search import SearchParams
+from heldout.numerics import scoring_steps
 from heldout.stages.memory import Portions
 from heldout.storage.score_files import read_scores
 
-HALVED = "out of memory with {} images at a time; going on with {}, same scores"
+HALVED = "out of memory with {} images at a time; trying {}, same scores"
 
 
 def no_room_on_a_gpu():
@@ -38,8 +38,8 @@ def no_room_for_python():
 
 
 def with_room_for(count, monkeypatch, refuse):
-    """Have `training_steps.score` find no room for more images than that; return the list of how many it was given."""
-    original, given = training_steps.score, []
+    """Have `scoring_steps.score` find no room for more images than that; return the list of how many it was given."""
+    original, given = scoring_steps.score, []
 
     def score(method, read, images, *rest):
         given.append(len(images))
@@ -47,12 +47,12 @@ def with_room_for(count, monkeypatch, refuse):
             refuse()
         return original(method, read, images, *rest)
 
-    monkeypatch.setattr(training_steps, "score", score)
+    monkeypatch.setattr(scoring_steps, "score", score)
     return given
 
 
 @pytest.mark.parametrize("refuse", [no_room_on_a_gpu, no_room_in_cublas, no_room_on_the_cpu, no_room_for_python])
-@pytest.mark.parametrize("name", ["adgan", "anogan", "mean_image"])
+@pytest.mark.parametrize("name", ["adgan", "prior"])
 def test_a_scoring_without_room_goes_on_with_fewer_images_to_the_same_scores(task, monkeypatch, capsys, name, refuse):
     task.train()
     _, expected = task.score(name)
@@ -78,17 +78,18 @@ def test_another_error_is_no_want_of_memory(task, monkeypatch):
     assert len(given) == 1
 
 
-def test_no_room_for_a_single_image_is_one_line_that_names_the_block(task, monkeypatch):
+@pytest.mark.parametrize(("name", "fewest"), [("adgan", "1 image"), ("mean_image", "8 images")])
+def test_no_room_for_the_smallest_portion_is_one_line_that_names_the_block(task, monkeypatch, name, fewest):
     task.train()
     with_room_for(0, monkeypatch, no_room_on_a_gpu)
-    with pytest.raises(HeldoutError, match="out of memory, with one image at a time; .*a lower `block`") as error:
-        task.score("adgan")
+    with pytest.raises(HeldoutError, match=f"out of memory with {fewest} at a time; .*a lower `block`") as error:
+        task.score(name)
     assert "\n" not in str(error.value)
-    assert not Path(task.run.scorings["adgan"].path).exists()
+    assert not Path(task.run.scorings[name].path).exists()
 
 
 def test_what_a_failed_try_held_is_given_back_before_the_next(task, monkeypatch):
-    original, tries = training_steps.score, []
+    original, tries = scoring_steps.score, []
 
     class Held:
         def __init__(self):
@@ -103,7 +104,7 @@ def test_what_a_failed_try_held_is_given_back_before_the_next(task, monkeypatch)
         return original(method, read, images, *rest)
 
     task.train()
-    monkeypatch.setattr(training_steps, "score", score)
+    monkeypatch.setattr(scoring_steps, "score", score)
     task.score("adgan")
     assert len(tries) == 3  # of 8, 4 and 2 images
 
@@ -124,7 +125,7 @@ def test_portions_stay_below_a_limit_that_one_block_keeps(monkeypatch, starts, l
         peak = max(peak, 400 + fixed + per_image * sizes[-1])
         return {"score": torch.arange(images.start, images.stop)}
 
-    portions = Portions(SimpleNamespace(block=64, starts=starts), limit, torch.device("cpu"))
+    portions = Portions(SearchParams(block=64, starts=starts), limit, torch.device("cpu"))
     parts = [portions.score(score, slice(first, first + 64))["score"] for first in range(0, 512, 64)]
     assert scored == torch.cat(parts).tolist() == list(range(512))
     one_block = max(1, 64 // starts)
@@ -167,7 +168,7 @@ def test_a_limit_on_ram_is_kept_within_a_fifth_and_used_to_the_same_scores(task)
     free_mib, _, expected = scored()
     least_mib, log, found = scored("--memory", 1)
     assert found == expected
-    assert re.search(r"memory: 1 MiB, but \d+ were held with 1 images at a time, as few as fill a block", log)
+    assert re.search(r"memory: 1 MiB, but \d+ were held with 1 images at a time, which fill one block", log)
     limit = round(least_mib + 0.4 * (free_mib - least_mib))
     assert free_mib > 1.25 * limit  # or the limit would mean nothing
     peak_mib, log, found = scored("--memory", limit)

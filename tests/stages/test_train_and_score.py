@@ -16,6 +16,7 @@ import torch
 
 from heldout import registry
 from heldout.errors import HeldoutError, NumericalFailure
+from heldout.methods import _features
 from heldout.models import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics import training_steps
@@ -343,11 +344,11 @@ def test_a_failed_part_fails_what_joins_it_and_a_component_that_is_not_there_is_
 def test_labels_of_anomalies_reach_only_what_is_called_supervised(task, monkeypatch):
     seen = {}
 
-    def fit(method, images, seed, holdout=None, weights=None):
-        seen[type(method).__name__] = holdout
+    def fit(method, known):
+        seen[type(method).__name__] = known.holdout
         raise NumericalFailure("enough")
 
-    monkeypatch.setattr(training_steps, "fit", fit)
+    monkeypatch.setattr(_features.Detector, "fit", fit)
     for name in ("isolation_forest", "kde-oracle"):
         task.score(name)
     assert seen["IsolationForest"] is None

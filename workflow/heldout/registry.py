@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from heldout import shapes_no_number
 from heldout.errors import unknown
@@ -36,31 +36,10 @@ COST_CLASSES = ("fit", "forward", "search", "joint search", "join")
 FAMILIES = ("floor", "shallow", "search", "encoder", "autoencoder", "output", "combination")
 
 
-@dataclass(frozen=True)
-class Known:
-    """What a method that reads no model may know before it scores: never a test image, nor its label.
-
-    Attributes:
-        images: the normal training images, `(N, C, H, W)` float32 in [-1, 1].
-        seed: the run's.
-        holdout: calibration images (normal) and labelled anomalies, in the same form, where the experiment has both.
-        weights: the folder of the fetched weights that the method's parameters ask for, else None.
-    """
-
-    images: Any
-    seed: int
-    holdout: tuple[Any, Any] | None = None
-    weights: Path | None = None
-
-
 class Params(BaseModel):
     """The parameters of one plug-in: names, ranges, defaults and meanings; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MethodParams(Params):
-    block: int = Field(64, ge=1, description="images in one forward; part of the score's identity")
 
 
 @dataclass(frozen=True)
@@ -187,8 +166,7 @@ def method(
         small: parameters for a scoring of seconds.
         default_model: the model it reads where an experiment names none, as in its paper.
         components: what it gives beside its score, for each image; `combine` can join them.
-        offers: what it has for figures, each of them called as `score` is: `rebuild`, what it makes of an image
-            `(N, C, H, W)`, and `find`, its latent search (`search.Found`), on request with the path.
+        offers: what it has for figures beside `score`: `rebuild`, `path`, or both (`methods/__init__.py`).
         when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
             fetched file of weights), `network` (one that a GPU makes faster) or `supervision` (a word for every table,
             where anomalies' labels are used).

@@ -14,9 +14,8 @@ from heldout.networks.dcgan import Generator, initialise
 from heldout.networks.shape import ImageShape
 from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
-from heldout.search import backends
 from heldout.search.laplacian import laplacian_distance
-from heldout.search.latent import Found, Loss, Settings, latent_search, mean_squared_error, squared_error
+from heldout.search.latent import Found, LatentSearch, Loss, Settings, mean_squared_error, squared_error
 from heldout.search.native import compiling, joint_search
 from tests.conftest import noise
 from tests.search import literal
@@ -53,8 +52,8 @@ def case(channels: int, side: int, width: int, latent: int) -> tuple[Generator, 
 def search(
     generator: nn.Module, images: Tensor, numbers: list[int], loss: Loss = squared_error, **settings: object
 ) -> Found:
-    keys = randomness.image_keys(0, numbers)
-    return latent_search(generator, (images[numbers],), keys, loss, replace(SETTINGS, **settings), with_path=True)
+    prepared = LatentSearch(generator, loss, replace(SETTINGS, **settings))
+    return prepared.find((images[numbers],), randomness.image_keys(0, numbers), with_path=True)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_every_backend_equals_the_literal_algorithm(backend, channels, side, wid
     ]
     moved = (literal.loss[0] - torch.stack(still)).abs() / torch.stack(still)
     assert moved.min() > 1e-4  # so that the weights' moves would be missed
-    found = latent_search(generator, (images,), literal.keys, loss, replace(SETTINGS, backend=backend))
+    found = LatentSearch(generator, loss, replace(SETTINGS, backend=backend)).find((images,), literal.keys)
     errors = (found.loss - literal.loss).abs() / literal.loss
     assert errors.median() <= 1e-6
     assert ((found.loss.mean(1) - literal.loss.mean(1)).abs() / literal.loss.mean(1)).max() <= 1e-3
@@ -94,7 +93,7 @@ def test_every_parameter_moves_as_adams_first_step_says(backend):
     settings = replace(SETTINGS, starts=1, steps=1, z_lr=1e-12, theta_lr=1e-2, backend=backend)
     literal = literal_ends(generator, image, LITERAL_LOSSES[squared_error], settings)
     begin = literal.starts[0]
-    found = latent_search(generator, (image,), literal.keys, squared_error, settings)
+    found = LatentSearch(generator, squared_error, settings).find((image,), literal.keys)
     weights = {name: weight.clone().requires_grad_() for name, weight in generator.named_parameters()}
     loss = squared_error(functional_call(generator, weights, (begin,)), image)[0]
     gradients = torch.autograd.grad(loss, list(weights.values()))
@@ -155,16 +154,13 @@ def test_what_is_not_finite_is_not_hidden(backend, layer):
     assert found.loss.isnan().all()
 
 
-def test_without_a_compiler_pytorch_searches_and_the_log_says_so_once(without_compiler, capsys):
+def test_without_a_compiler_pytorch_searches_and_says_why(without_compiler):
     generator = generator_of(6, 4, ImageShape(1, 16))
     images = to_unit_range(noise(2, 1, 16))
-    with backends.recorded() as chosen:
-        first, second = search(generator, images, [0, 1]), search(generator, images, [0, 1])
-    assert chosen == {"joint search": "torch"}
-    log = capsys.readouterr().err
-    assert log.count("\n") == 1 and "by torch, since there is no C++ compiler 'no-such-compiler'" in log
+    prepared = LatentSearch(generator, squared_error, SETTINGS)
+    assert prepared.backend == "torch" and "there is no C++ compiler 'no-such-compiler'" in prepared.why
     expected = search(generator, images, [0, 1], backend="torch")
-    assert torch.equal(first.loss, expected.loss) and torch.equal(second.loss, expected.loss)
+    assert torch.equal(search(generator, images, [0, 1]).loss, expected.loss)
 
 
 def test_without_a_compiler_native_is_an_error_of_one_line(without_compiler):
@@ -200,10 +196,10 @@ def test_what_the_kernel_cannot_do_is_named(generator, loss, settings, why):
         search(generator, to_unit_range(noise(1, 1, 16)), [0], loss, backend="native", **settings)
 
 
-def test_auto_takes_the_kernel_in_silence(compiler, capsys):
+def test_auto_takes_the_kernel_and_has_nothing_to_say(compiler):
     generator = generator_of(6, 4, ImageShape(1, 16))
-    with backends.recorded() as chosen:
-        by_itself = search(generator, to_unit_range(noise(1, 1, 16)), [0])
-    assert chosen == {"joint search": "native"} and capsys.readouterr().err == ""
-    asked_for = search(generator, to_unit_range(noise(1, 1, 16)), [0], backend="native")
-    assert torch.equal(by_itself.made, asked_for.made)
+    prepared = LatentSearch(generator, squared_error, SETTINGS)
+    assert (prepared.backend, prepared.why) == ("native", "")
+    images = to_unit_range(noise(1, 1, 16))
+    by_default, asked_for = (search(generator, images, [0], backend=by) for by in ("auto", "native"))
+    assert torch.equal(by_default.made, asked_for.made)

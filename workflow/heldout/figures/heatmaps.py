@@ -17,6 +17,7 @@ from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _strip
 from heldout.figures._task import Task
+from heldout.numerics import scoring_steps
 from heldout.storage.report_inputs import Subject
 
 EACH = 4  # normal images, and anomalous ones
@@ -45,7 +46,7 @@ def _rows(task: Task, name: str, positions: np.ndarray, images: Tensor) -> list[
     if isinstance(scores, str):
         return [{"label": name, "failed": scores}]
     with task.read_by(name) as (method, model):
-        made = method.rebuild(model, images, task.keys(positions))
+        made = scoring_steps.rebuild(method, method.prepare(model), images, task.keys(positions))
     captions = [f"{score:.4g}" for score in scores[positions]]
     return [
         {"label": f"{name}: x'", "pictures": made, "captions": []},

@@ -19,6 +19,7 @@ from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import _strip, _style
 from heldout.figures._task import Task
+from heldout.numerics import scoring_steps
 from heldout.numerics.blocks import in_blocks
 from heldout.storage.report_inputs import Subject
 
@@ -28,7 +29,7 @@ POINTS, LEVELS = 61, 12
 BLOCK = 64  # points of the plane in one forward
 
 
-@registry.figure("latent_path", one_per="held_out", reads=("checkpoints", "scores", "labels"), shows="find", latent=2)
+@registry.figure("latent_path", one_per="held_out", reads=("checkpoints", "scores", "labels"), shows="path", latent=2)
 def latent_path(inputs: Inputs, subject: Subject) -> Figure:
     lines = _style.lines(inputs.families)
     task = Task(inputs, subject)
@@ -44,7 +45,7 @@ def latent_path(inputs: Inputs, subject: Subject) -> Figure:
             _strip.blank(row[1])
             continue
         with task.read_by(name) as (method, model):
-            paths = method.find(model, images, task.keys(positions), with_path=True).path[:, :STARTS]
+            paths = scoring_steps.path(method, method.prepare(model), images, task.keys(positions))[:, :STARTS]
             axis = axis_around(paths)
             planes = [losses(model.generator, image, axis) for image in images]
         for ax, position, image, plane, path in zip(row, positions, images, planes, paths, strict=True):

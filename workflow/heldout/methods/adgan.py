@@ -17,34 +17,20 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
+from heldout.methods import Backend, Method
+from heldout.methods._search import SearchParams, backends, settings
 from heldout.numerics.blocks import in_blocks
 from heldout.numerics.randomness import starting_points
 from heldout.search.laplacian import laplacian_distance
-from heldout.search.latent import Found, LatentParams, Loss, Settings, latent_search, mean_squared_error, squared_error
+from heldout.search.latent import Found, LatentSearch, mean_squared_error, squared_error
 
-
-class SearchParams(LatentParams):
-    """The joint search of ADGAN's Algorithm 1."""
-
-    starts: int = Field(64, ge=1, description="starting points per image (n_seed)")
-    steps: int = Field(5, ge=0, description="Adam steps from each starting point (k)")
-    z_lr: float = Field(0.25, gt=0, description="Adam's step size on z (footnote 5)")
-    theta_lr: float = Field(5e-5, ge=0, description="Adam's step size on the weights (footnote 5); 0 searches z alone")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (footnote 5)")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (footnote 5)")
-    update: Literal["together", "in_turn"] = Field(
-        "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"
-    )
-    block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better, and theta_lr 0")
-    backend: Literal["auto", "native", "compiled", "torch"] = Field(
-        "auto",
-        description="of the joint search: a C++ kernel, PyTorch compiled or not; auto: the kernel, on a GPU compiled",
-    )
+Prepared = tuple[LatentSearch, nn.Module | None]  # the search, and the encoder where starts lie around its code
 
 
 class Params(SearchParams):
     read_loss: Literal["after_last_step", "at_last_step"] = Field(
-        "after_last_step", description="the loss after k updates, or the one that the last update saw; silent too"
+        "after_last_step",
+        description="the loss after k updates, or the one before the last; the paper does not say which",
     )
     reduction: Literal["sum", "mean"] = Field(
         "sum", description="over the pixels of the squared error; Adam all but ignores the factor"
@@ -60,20 +46,6 @@ class Params(SearchParams):
     )
 
 
-def search(
-    model: nn.Module,
-    images: Tensor,
-    keys: Tensor,
-    params: SearchParams,
-    loss: Loss = squared_error,
-    at: Tensor | None = None,
-    with_path: bool = False,
-) -> Found:
-    """Run ADGAN's search on a model's `generator`; `at` is where it starts, `(N, starts, latent)`, or the prior."""
-    settings = params.model_dump(include=set(Settings.__dataclass_fields__))
-    return latent_search(model.generator, (images,), keys, loss, Settings(**settings), at, with_path)
-
-
 @registry.method(
     "adgan",
     paper="Deecke et al., ECML-PKDD 2018",
@@ -82,7 +54,7 @@ def search(
     cost_class="joint search",
     family="search",
     default_model="wgan",
-    offers=("rebuild", "find"),
+    offers=("rebuild", "path"),
     when={"begin=encoder": {"reads": ["encoder"]}},
     small={"starts": 3, "steps": 2, "block": 4},
     passes="1 + starts * steps * (2 if update == 'in_turn' else 1)",
@@ -90,39 +62,40 @@ def search(
     moves_weights="theta_lr > 0",
     shortened="steps",
 )
-class ADGAN:
+class ADGAN(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has a `generator`, and for `begin: encoder` an `encoder`, in eval mode; comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1], the range of the generator's tanh.
-            keys: `(N,)` int64, the seed of each image's starts: why batch and order cannot matter.
-
-        Returns:
-            `score`: `(N,)` float32, the loss over C*H*W pixels, averaged over the starts.
-        """
-        # On the CPU, since a GPU adds up in an order that depends on how many images there are.
-        return {"score": self.find(model, images, keys).loss.cpu().mean(dim=1)}  # (N, starts) -> (N,)
-
-    def find(self, model: nn.Module, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
-        """Return where the searches for each image end, and on request how they went; arguments as `score`'s."""
+    def prepare(self, model: nn.Module) -> Prepared:
         params = self.params
         loss = squared_error if params.reduction == "sum" else mean_squared_error
         if params.loss == "laplacian_pyramid":
             loss = laplacian_distance
-        at = self._around_code(model, images, keys) if params.begin == "encoder" else None
-        return search(model, images, keys, params, loss, at, with_path)
+        encoder = model.encoder if params.begin == "encoder" else None
+        return LatentSearch(model.generator, loss, settings(params)), encoder
 
-    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return what the closest start makes of each image, `(N, C, H, W)`, by its private weights."""
-        return self.find(model, images, keys).closest
+    def backends(self, prepared: Prepared) -> dict[str, Backend]:
+        return backends(prepared[0])
 
-    def _around_code(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        (code,) = in_blocks(model.encoder, images, size=self.params.block)
+    def score(self, prepared: Prepared, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Return the loss over C*H*W pixels, averaged over the starts."""
+        # On the CPU, since a GPU adds up in an order that depends on how many images there are.
+        return {"score": self._find(prepared, images, keys).loss.cpu().mean(dim=1)}  # (N, starts) -> (N,)
+
+    def rebuild(self, prepared: Prepared, images: Tensor, keys: Tensor) -> Tensor:
+        """Return what the closest start makes of each image, by its private weights."""
+        return self._find(prepared, images, keys).closest
+
+    def path(self, prepared: Prepared, images: Tensor, keys: Tensor) -> Tensor:
+        return self._find(prepared, images, keys, with_path=True).path
+
+    def _find(self, prepared: Prepared, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
+        search, encoder = prepared
+        at = None if encoder is None else self._around_code(encoder, images, keys)
+        return search.find((images,), keys, at, with_path)
+
+    def _around_code(self, encoder: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
+        (code,) = in_blocks(encoder, images, size=self.params.block)
         noise = self.params.noise * starting_points(keys, self.params.starts, code.shape[1]).to(code.device)
         noise[:, 0] = 0
         return code.unsqueeze(1) + noise  # (N, starts, latent)

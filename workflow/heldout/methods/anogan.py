@@ -12,14 +12,16 @@ Deviations: none known. One start per image; z, Adam's state and batch normalisa
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method
+from heldout.methods._search import LatentParams, settings
 from heldout.search.fixing import fixed
-from heldout.search.latent import Found, LatentParams, Settings, latent_search
+from heldout.search.latent import Found, LatentSearch
 
 Features = Callable[[Tensor], Tensor]  # images -> f's map
 
@@ -32,6 +34,11 @@ class Params(LatentParams):
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
 
 
+class Prepared(NamedTuple):
+    search: LatentSearch
+    features: Features
+
+
 @registry.method(
     "anogan",
     paper="Schlegl et al., IPMI 2017",
@@ -41,69 +48,47 @@ class Params(LatentParams):
     family="search",
     default_model="dcgan",
     components=("residual", "feature"),
-    offers=("rebuild", "find"),
+    offers=("rebuild", "path"),
     small={"steps": 2, "block": 4},
     passes="1 + steps",
     shortened="steps",
 )
-class AnoGAN:
+class AnoGAN(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has a `generator` and a `discriminator`, in eval mode; comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: `(N,)` int64, the seed of each image's start.
-
-        Returns:
-            `score`, `residual` and `feature`: `(N,)` float32, L, L_R and L_D, sums over pixels and features.
-        """
+    def prepare(self, model: nn.Module) -> Prepared:
         features = fixed(model.discriminator).features
-        wanted = self._wanted(features, images)
-        made = self._search(model, features, images, wanted, keys).made.squeeze(1)
-        residual, feature = in_blocks(_parts(features), made, images, wanted, size=self.params.block)
-        return {"score": self._combined(residual, feature), "residual": residual, "feature": feature}
-
-    def find(self, model: nn.Module, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
-        """Return where the search for each image ends, and on request how it went; arguments as `score`'s."""
-        features = fixed(model.discriminator).features
-        return self._search(model, features, images, self._wanted(features, images), keys, with_path)
-
-    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return the reconstruction G(z) of each image, `(N, C, H, W)`."""
-        return self.find(model, images, keys).closest
-
-    def _search(
-        self,
-        model: nn.Module,
-        features: Features,
-        images: Tensor,
-        wanted: Tensor,
-        keys: Tensor,
-        with_path: bool = False,
-    ) -> Found:
-        parts = _parts(features)
-        given = self.params.model_dump(include=set(Settings.__dataclass_fields__))
-        settings = Settings(starts=1, theta_lr=0.0, **given)
 
         def loss(*rows: Tensor) -> Tensor:
-            return self._combined(*parts(*rows))
+            return self._combined(*_parts(features, *rows))
 
-        return latent_search(model.generator, (images, wanted), keys, loss, settings, with_path=with_path)
+        return Prepared(LatentSearch(model.generator, loss, settings(self.params, starts=1, theta_lr=0.0)), features)
 
-    def _wanted(self, features: Features, images: Tensor) -> Tensor:
-        return in_blocks(features, images, size=self.params.block)[0]
+    def score(self, prepared: Prepared, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Return L, L_R and L_D, sums over pixels and features."""
+        wanted = prepared.features(images)
+        made = prepared.search.find((images, wanted), keys).made.squeeze(1)
+        residual, feature = _parts(prepared.features, made, images, wanted)
+        return {"score": self._combined(residual, feature), "residual": residual, "feature": feature}
+
+    def rebuild(self, prepared: Prepared, images: Tensor, keys: Tensor) -> Tensor:
+        """Return G(z) at the final z."""
+        return self._find(prepared, images, keys).closest
+
+    def path(self, prepared: Prepared, images: Tensor, keys: Tensor) -> Tensor:
+        return self._find(prepared, images, keys, with_path=True).path
+
+    def _find(self, prepared: Prepared, images: Tensor, keys: Tensor, with_path: bool = False) -> Found:
+        return prepared.search.find((images, prepared.features(images)), keys, with_path=with_path)
 
     def _combined(self, residual: Tensor, feature: Tensor) -> Tensor:
         return (1 - self.params.weight) * residual + self.params.weight * feature
 
 
-def _parts(features: Features) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return the function that gives L_R and L_D of made images, the images, and the features wanted of them."""
-    return lambda made, images, wanted: (_distance(made, images), _distance(features(made), wanted))
+def _parts(features: Features, made: Tensor, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L_R and L_D of made images, by the images and their features."""
+    return _distance(made, images), _distance(features(made), wanted)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

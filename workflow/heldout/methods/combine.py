@@ -24,10 +24,11 @@ from torch import Tensor
 
 from heldout import registry
 from heldout.errors import NumericalFailure
+from heldout.methods import MethodParams
 from heldout.numerics.blocks import in_blocks
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     by: Literal["fixed", "zscore", "ecdf", "ocsvm", "svm", "logistic"] = Field("zscore", description="how to join")
     weights: list[float] | None = Field(None, description="for `fixed`, one for each of `of`; none: all 1")
     pool: Literal["mean", "max"] = Field("mean", description="over the components, for zscore and ecdf")

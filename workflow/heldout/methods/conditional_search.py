@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.methods.adgan import SearchParams, search
-from heldout.search.latent import Found
+from heldout.methods import Backend, Method
+from heldout.methods._search import SearchParams, backends, settings
+from heldout.search.latent import Found, LatentSearch, squared_error
 
 
 class Params(SearchParams):
@@ -27,15 +28,11 @@ class Params(SearchParams):
 
 
 class OfOneClass(nn.Module):
-    """A conditional generator that draws one class, as the generator that the search reads."""
+    """A conditional generator that draws one class, as the generator that a search reads."""
 
     def __init__(self, conditional_generator: nn.Module, number: int) -> None:
         super().__init__()
         self.inner, self.number, self.latent = conditional_generator, number, conditional_generator.latent
-
-    @property
-    def generator(self) -> nn.Module:
-        return self
 
     def forward(self, z: Tensor) -> Tensor:
         return self.inner(z, torch.full((len(z),), self.number, device=z.device))
@@ -56,36 +53,35 @@ class OfOneClass(nn.Module):
     moves_weights="theta_lr > 0",
     shortened="steps",
 )
-class ConditionalSearch:
+class ConditionalSearch(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
+    def prepare(self, model: nn.Module) -> list[LatentSearch]:
+        """Return a search for each normal class."""
+        generator = model.conditional_generator
+        return [
+            LatentSearch(OfOneClass(generator, number), squared_error, settings(self.params))
+            for number in range(generator.classes)
+        ]
 
-        Args:
-            model: has a `conditional_generator`, in eval mode; comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: `(N,)` int64, the seed of each image's starts, the same for every class.
+    def backends(self, searches: list[LatentSearch]) -> dict[str, Backend]:
+        return backends(searches[0])
 
-        Returns:
-            `score`: `(N,)` float32, the mean over starts of the squared error, of the class where it is least.
-        """
+    def score(self, searches: list[LatentSearch], images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Return the mean over starts of the squared error, for the class where it is least."""
         # Means on the CPU, since a GPU adds up in an order that depends on how many images there are.
-        of_classes = [found.loss.cpu().mean(dim=1) for found in self._searches(model, images, keys)]
+        of_classes = [found.loss.cpu().mean(dim=1) for found in _found(searches, images, keys)]
         return {"score": torch.stack(of_classes).amin(dim=0)}
 
-    def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return what the closest start of the class that counts makes of each image, `(N, C, H, W)`."""
+    def rebuild(self, searches: list[LatentSearch], images: Tensor, keys: Tensor) -> Tensor:
+        """Return what the closest start of the class with the least error makes of each image."""
         # One by one, so that a start always has the same place in its block: where z and class have few dimensions,
         # the last bit of the gradient depends on that place, and an image shows what a loss mostly rounds away.
         alone = zip(images.split(1), keys.split(1), strict=True)
-        return torch.cat(
-            [min(self._searches(model, *each), key=lambda found: found.loss.mean()).closest for each in alone]
-        )
+        return torch.cat([min(_found(searches, *each), key=lambda found: found.loss.mean()).closest for each in alone])
 
-    def _searches(self, model: nn.Module, images: Tensor, keys: Tensor) -> Iterator[Found]:
-        """Search one class after another: what all have made need not be held at once."""
-        generator = model.conditional_generator
-        for number in range(generator.classes):
-            yield search(OfOneClass(generator, number), images, keys, self.params)
+
+def _found(searches: list[LatentSearch], images: Tensor, keys: Tensor) -> Iterator[Found]:
+    """Search one class after another, so that the results of all need not be held at once."""
+    return (search.find((images,), keys) for search in searches)

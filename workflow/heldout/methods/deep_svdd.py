@@ -9,7 +9,7 @@ Deviations: none; those of phi and c are the model's.
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
 @registry.method(
@@ -22,21 +22,9 @@ from heldout.numerics.blocks import in_blocks
     default_model="deep_svdd",
     small={"block": 4},
 )
-class DeepSVDD:
-    def __init__(self, params: registry.MethodParams) -> None:
+class DeepSVDD(Method):
+    def __init__(self, params: MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has an `embedding`, in eval mode, and a `centre`.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-
-        def distance(images: Tensor) -> Tensor:
-            return (model.embedding(images) - model.centre).square().sum(dim=1)  # (N, dimensions) -> (N,)
-
-        (score,) = in_blocks(distance, images, size=self.params.block)
-        return {"score": score}
+        return {"score": (model.embedding(images) - model.centre).square().sum(dim=1)}  # (N, dimensions) -> (N,)

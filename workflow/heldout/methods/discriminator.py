@@ -10,7 +10,7 @@ Deviations: none. D's output before any sigmoid, which would not change the orde
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
 @registry.method(
@@ -23,17 +23,9 @@ from heldout.numerics.blocks import in_blocks
     default_model="wgan",
     small={"block": 4},
 )
-class Discriminator:
-    def __init__(self, params: registry.MethodParams) -> None:
+class Discriminator(Method):
+    def __init__(self, params: MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has a `discriminator`, in eval mode: images -> `(N,)`, higher = more like the training images.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        (realness,) = in_blocks(model.discriminator, images, size=self.params.block)
-        return {"score": -realness}
+        return {"score": -model.discriminator(images)}

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     weight: float = Field(0.1, ge=0, le=1, description="share of L_D (w in the code, 1 - alpha in the paper)")
     discrimination: Literal["feature_matching", "cross_entropy"] = Field(
         "feature_matching", description="L_D: by D's features, or by its decision"
@@ -48,38 +48,26 @@ class Params(registry.MethodParams):
     offers=("rebuild",),
     small={"block": 4},
 )
-class EGBAD:
+class EGBAD(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has an `encoder`, a `generator` and a `joint_discriminator`, in eval mode; comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-
-        Returns:
-            `score`, `residual` and `discrimination`: `(N,)` float32, the weighted sum, L_G and L_D.
-        """
+        """Return the weighted sum, L_G and L_D."""
         params, judge = self.params, model.joint_discriminator
-
-        def parts(images: Tensor) -> tuple[Tensor, Tensor]:
-            z = model.encoder(images)
-            made = model.generator(z)
-            residual = self._distance(images, made)
-            if params.discrimination == "feature_matching":
-                return residual, self._distance(judge.features(images, z), judge.features(made, z))
-            return residual, softplus(-judge(made if params.pair == "reconstruction" else images, z))  # -log sigmoid
-
-        residual, discrimination = in_blocks(parts, images, size=params.block)
+        z = model.encoder(images)
+        made = model.generator(z)
+        residual = self._distance(images, made)
+        if params.discrimination == "feature_matching":
+            discrimination = self._distance(judge.features(images, z), judge.features(made, z))
+        else:  # -log sigmoid
+            discrimination = softplus(-judge(made if params.pair == "reconstruction" else images, z))
         score = (1 - params.weight) * residual + params.weight * discrimination
         return {"score": score, "residual": residual, "discrimination": discrimination}
 
     def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return the reconstruction G(E(x)) of each image, `(N, C, H, W)`; arguments as `score`'s."""
-        return in_blocks(lambda images: model.generator(model.encoder(images)), images, size=self.params.block)[0]
+        """Return G(E(x))."""
+        return model.generator(model.encoder(images))
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         difference = (a - b).abs().flatten(1)  # (N, ...) -> (N, elements)

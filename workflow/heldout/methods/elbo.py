@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
+from heldout.methods import Method, MethodParams
 from heldout.networks.gaussian import divergence_from_prior, moved
-from heldout.numerics.blocks import in_blocks
 from heldout.numerics.randomness import posterior_noise
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     draws: int = Field(8, ge=1, description="z per image that the expectation is averaged over (ldeecke/vae-torch)")
 
 
@@ -34,28 +34,15 @@ class Params(registry.MethodParams):
     small={"draws": 3, "block": 4},
     passes="1 + draws",
 )
-class ELBO:
+class ELBO(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has a `posterior` and a `log_likelihood`, in eval mode.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: `(N,)` int64, the seed of each image's z.
-
-        Returns:
-            `score`, `reconstruction` and `kl`: `(N,)` float32 in nats, the first the sum of the others.
-        """
-        mean, log_variance = in_blocks(model.posterior, images, size=self.params.block)
+        """Return -ELBO and its two parts, in nats."""
+        mean, log_variance = model.posterior(images)
         noise = posterior_noise(keys, self.params.draws, mean.shape[1]).to(mean.device)  # (N, draws, latent)
-
-        def missed(images: Tensor, noise: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-            drawn = [moved(one, mean, log_variance) for one in noise.unbind(1)]
-            return -sum(model.log_likelihood(images, z) for z in drawn) / len(drawn)
-
-        (reconstruction,) = in_blocks(missed, images, noise, mean, log_variance, size=self.params.block)
-        (kl,) = in_blocks(divergence_from_prior, mean, log_variance, size=self.params.block)
+        drawn = [moved(one, mean, log_variance) for one in noise.unbind(1)]
+        reconstruction = -sum(model.log_likelihood(images, z) for z in drawn) / len(drawn)
+        kl = divergence_from_prior(mean, log_variance)
         return {"score": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}

@@ -14,10 +14,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     kappa: float = Field(1.0, ge=0, description="weight of the features")
 
 
@@ -33,36 +33,23 @@ class Params(registry.MethodParams):
     offers=("rebuild",),
     small={"block": 4},
 )
-class FAnoGAN:
+class FAnoGAN(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has an `encoder`, a `generator` and a `discriminator`, in eval mode; comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-
-        Returns:
-            `score`, `residual`, `feature` and `latent`: `(N,)` float32, means over pixels, features and dimensions.
-        """
-
-        def parts(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            z = model.encoder(images)
-            made = model.generator(z)
-            features = model.discriminator.features
-            residual, feature = _mean_square(images - made), _mean_square(features(images) - features(made))
-            return residual, feature, _mean_square(z - model.encoder(made))
-
-        residual, feature, latent = in_blocks(parts, images, size=self.params.block)
+        """Return the score and its parts, means over pixels, features and dimensions."""
+        z = model.encoder(images)
+        made = model.generator(z)
+        features = model.discriminator.features
+        residual, feature = _mean_square(images - made), _mean_square(features(images) - features(made))
+        latent = _mean_square(z - model.encoder(made))
         score = residual + self.params.kappa * feature
         return {"score": score, "residual": residual, "feature": feature, "latent": latent}
 
     def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return the reconstruction G(E(x)) of each image, `(N, C, H, W)`; arguments as `score`'s."""
-        return in_blocks(lambda images: model.generator(model.encoder(images)), images, size=self.params.block)[0]
+        """Return G(E(x))."""
+        return model.generator(model.encoder(images))
 
 
 def _mean_square(difference: Tensor) -> Tensor:

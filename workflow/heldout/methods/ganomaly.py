@@ -11,8 +11,9 @@ Source: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018. d is the mean of squares 
 in the survey (eq. 12), and the l1 norm in the paper as far as we know. `scaled` is the survey's eq. 13 with its sign
 put right: it prints s + min, which would not begin at 0.
 Deviations: min and max come from the training images, where paper and code take those of the test set, so that an
-image's scaled score is its own; it may lie outside [0, 1], and for an anomaly it should. A model whose training kept no
-range of scores gives no `scaled`. The code scores in training mode (batch statistics of the test set); here eval mode.
+image's scaled score is its own; it may lie outside [0, 1], and for an anomaly it should. Where all training images have
+the same distance there is no `scaled`. The code scores in training mode (batch statistics of the test set); here in
+eval mode.eval mode.
 """
 
 from typing import Literal
@@ -21,11 +22,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 from heldout.numerics.latent_distance import DISTANCES
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     distance: Literal["mean_squared", "l1", "l2"] = Field(
         "mean_squared", description="between the two codes: of the code, the paper, the survey (eq. 12)"
     )
@@ -37,7 +38,7 @@ class Params(registry.MethodParams):
 @registry.method(
     "ganomaly",
     paper="Akcay et al., ACCV 2018",
-    reads=("encoder", "decoder", "second_encoder"),
+    reads=("encoder", "decoder", "second_encoder", "latent_range"),
     cost="one forward of two encoders and the decoder",
     cost_class="forward",
     family="encoder",
@@ -46,37 +47,22 @@ class Params(registry.MethodParams):
     offers=("rebuild",),
     small={"block": 4},
 )
-class GANomaly:
+class GANomaly(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has an `encoder`, a `decoder` and a `second_encoder`, in eval mode, and may have the `latent_range`
-                of its training images, `(3, 2)`: min and max for each of DISTANCES. It comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-
-        Returns:
-            `score`, `latent`, `contextual` and, with a range, `scaled`: `(N,)` float32.
-        """
+        """Return the score, `latent`, `contextual` and, if the training images' distances differ, `scaled`."""
         distance = DISTANCES[self.params.distance]
-
-        def errors(images: Tensor) -> tuple[Tensor, Tensor]:
-            z = model.encoder(images)
-            made = model.decoder(z)
-            return distance(z, model.second_encoder(made)), (images - made).abs().flatten(1).sum(1)
-
-        latent, contextual = in_blocks(errors, images, size=self.params.block)
+        z = model.encoder(images)
+        made = model.decoder(z)
+        latent, contextual = distance(z, model.second_encoder(made)), (images - made).abs().flatten(1).sum(1)
         found = {"latent": latent, "contextual": contextual}
-        if hasattr(model, "latent_range"):
-            least, greatest = model.latent_range[list(DISTANCES).index(self.params.distance)]
-            if greatest > least:  # else every training image has the same score, and there is no scale
-                found["scaled"] = (latent - least) / (greatest - least)
+        least, greatest = model.latent_range[list(DISTANCES).index(self.params.distance)]
+        if greatest > least:
+            found["scaled"] = (latent - least) / (greatest - least)
         return {"score": found[self.params.error], **found}
 
     def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return the reconstruction x' of each image, `(N, C, H, W)`; arguments as `score`'s."""
-        return in_blocks(lambda images: model.decoder(model.encoder(images)), images, size=self.params.block)[0]
+        """Return x'."""
+        return model.decoder(model.encoder(images))

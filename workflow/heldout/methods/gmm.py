@@ -20,16 +20,15 @@ from typing import Literal
 from pydantic import Field
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from torch import Tensor
 
 from heldout import registry
 from heldout.errors import NumericalFailure
-from heldout.numerics import features
+from heldout.methods._features import WHEN, Detect, Detector, FeatureParams, Vectors
 
 FEWEST, MOST = 2, 20  # Gaussians
 
 
-class Params(features.FeatureParams):
+class Params(FeatureParams):
     covariance: Literal["full", "tied", "diag", "spherical"] = Field(
         "full", description="a covariance each, one for all, variances each, or one variance each (not in the paper)"
     )
@@ -46,29 +45,24 @@ class Params(features.FeatureParams):
     cost="one density per Gaussian",
     cost_class="fit",
     family="shallow",
-    when=features.WHEN,
+    when=WHEN,
     small={"block": 4},
     compared="images",
 )
-class GMM:
+class GMM(Detector):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> features.Fitted:
-        """Fit mixtures of every size to the normal images and keep the one with the lowest criterion.
+    def learn(self, vectors: Vectors, seed: int) -> Detect:
+        mixture = self.best(vectors, seed)
+        return lambda vectors: -mixture.score_samples(vectors)
+
+    def best(self, vectors: Vectors, seed: int) -> GaussianMixture:
+        """Return the mixture with the lowest criterion among the sizes that converged.
 
         Raises:
             NumericalFailure: no size converged with covariances that can be inverted.
         """
-
-        def learn(vectors: features.Vectors) -> features.Detector:
-            mixture = self.best(vectors, known.seed)
-            return lambda vectors: -mixture.score_samples(vectors)
-
-        return features.fit(self.params, known, learn)
-
-    def best(self, vectors: features.Vectors, seed: int) -> GaussianMixture:
-        """Return the mixture with the lowest criterion among the sizes that converged."""
         most = max(FEWEST, min(MOST, len(vectors) // 2))
         fitted = [self._mixture(vectors, components, seed) for components in range(FEWEST, most + 1)]
         converged = [mixture for mixture in fitted if mixture is not None]
@@ -79,7 +73,7 @@ class GMM:
             )
         return min(converged, key=lambda mixture: mixture.bic(vectors))  # of equals the smallest
 
-    def _mixture(self, vectors: features.Vectors, components: int, seed: int) -> GaussianMixture | None:
+    def _mixture(self, vectors: Vectors, components: int, seed: int) -> GaussianMixture | None:
         mixture = GaussianMixture(
             components,
             covariance_type=self.params.covariance,
@@ -96,13 +90,3 @@ class GMM:
                     raise
                 return None
         return mixture if mixture.converged_ else None
-
-    def score(self, model: features.Fitted, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: what `fit` returned.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        return {"score": model(images)}

@@ -9,16 +9,15 @@ Deviations: raw pixels in [-1, 1], where the ADGAN paper reduces them by PCA fir
 
 from pydantic import Field
 from sklearn.ensemble import IsolationForest as Forest
-from torch import Tensor
 
 from heldout import registry
-from heldout.numerics import features
+from heldout.methods._features import PCA_MEANING, WHEN, Detect, Detector, FeatureParams, PcaRule, Vectors
 
 
-class Params(features.FeatureParams):
+class Params(FeatureParams):
     trees: int = Field(100, ge=1, description="trees (Liu et al., section 5)")
     samples: int = Field(256, ge=2, description="training images per tree, at most all (Liu et al., section 5)")
-    pca: features.PcaRule = Field(None, description=features.PCA_MEANING)
+    pca: PcaRule = Field(None, description=PCA_MEANING)
 
 
 @registry.method(
@@ -28,30 +27,15 @@ class Params(features.FeatureParams):
     cost="trees comparisons",
     cost_class="fit",
     family="shallow",
-    when=features.WHEN,
+    when=WHEN,
     small={"trees": 5},
     compared="min(trees, images)",
 )
-class IsolationForest:
+class IsolationForest(Detector):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> features.Fitted:
-        """Fit the forest to the normal images; the run's seed is scikit-learn's random_state."""
-
-        def learn(vectors: features.Vectors) -> features.Detector:
-            samples = min(self.params.samples, len(vectors))
-            forest = Forest(n_estimators=self.params.trees, max_samples=samples, random_state=known.seed).fit(vectors)
-            return lambda vectors: -forest.score_samples(vectors)
-
-        return features.fit(self.params, known, learn)
-
-    def score(self, model: features.Fitted, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: what `fit` returned.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        return {"score": model(images)}
+    def learn(self, vectors: Vectors, seed: int) -> Detect:
+        samples = min(self.params.samples, len(vectors))
+        forest = Forest(n_estimators=self.params.trees, max_samples=samples, random_state=seed).fit(vectors)
+        return lambda vectors: -forest.score_samples(vectors)

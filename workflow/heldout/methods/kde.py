@@ -22,16 +22,15 @@ import numpy as np
 from pydantic import Field
 from sklearn.metrics import euclidean_distances
 from sklearn.model_selection import KFold
-from torch import Tensor
 
 from heldout import registry
-from heldout.numerics import features
+from heldout.methods._features import WHEN, Detect, Detector, FeatureParams, Vectors, drawn
 
 BANDWIDTHS = [2 ** (half / 2) for half in range(9)]
 LEFT_OUT_AT_ONCE = 64  # images whose distances are held: to 50,000 others 25 MB
 
 
-class Params(features.FeatureParams):
+class Params(FeatureParams):
     folds: int = Field(10, ge=2, description="parts of the cross-validation, at most one per image (ADGAN section 4.2)")
     centres: int | None = Field(
         None,
@@ -47,26 +46,21 @@ class Params(features.FeatureParams):
     cost="one kernel per training image, or centre",
     cost_class="fit",
     family="shallow",
-    when=features.WHEN,
+    when=WHEN,
     small={"folds": 3, "block": 4},
     compared="centres or images",
 )
-class KDE:
+class KDE(Detector):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> features.Fitted:
-        """Choose the bandwidth and keep the normal images' vectors."""
+    def learn(self, vectors: Vectors, seed: int) -> Detect:
+        count = self.params.centres or len(vectors)
+        centres = drawn(vectors, count, seed, "kernel centres")
+        bandwidth = self._best_bandwidth(centres, seed)
+        return lambda vectors: -log_densities(vectors, centres, [bandwidth])[:, 0]
 
-        def learn(vectors: features.Vectors) -> features.Detector:
-            count = self.params.centres or len(vectors)
-            centres = features.drawn(vectors, count, known.seed, "kernel centres")
-            bandwidth = self._best_bandwidth(centres, known.seed)
-            return lambda vectors: -log_densities(vectors, centres, [bandwidth])[:, 0]
-
-        return features.fit(self.params, known, learn)
-
-    def _best_bandwidth(self, vectors: features.Vectors, seed: int) -> float:
+    def _best_bandwidth(self, vectors: Vectors, seed: int) -> float:
         likelihoods = np.zeros(len(BANDWIDTHS))
         for kept, out in KFold(min(self.params.folds, len(vectors)), shuffle=True, random_state=seed).split(vectors):
             centres = vectors[kept]
@@ -75,18 +69,8 @@ class KDE:
                 likelihoods += log_densities(some, centres, BANDWIDTHS).sum(axis=0)
         return BANDWIDTHS[likelihoods.argmax()]  # of equals the smallest
 
-    def score(self, model: features.Fitted, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
 
-        Args:
-            model: what `fit` returned.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        return {"score": model(images)}
-
-
-def log_densities(vectors: features.Vectors, centres: features.Vectors, bandwidths: list[float]) -> np.ndarray:
+def log_densities(vectors: Vectors, centres: Vectors, bandwidths: list[float]) -> np.ndarray:
     """Return log 1/n sum_i N(v; v_i, h^2 I) of each vector v under each bandwidth h, `(N, bandwidths)`.
 
     Args:

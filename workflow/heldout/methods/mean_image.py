@@ -8,6 +8,7 @@ Source: ours; every table shows it first.
 from torch import Tensor
 
 from heldout import registry
+from heldout.methods import Known, Method, MethodParams
 
 
 @registry.method(
@@ -19,20 +20,13 @@ from heldout import registry
     family="floor",
     small={"block": 4},
 )
-class MeanImage:
-    def __init__(self, params: registry.MethodParams) -> None:
+class MeanImage(Method):
+    def __init__(self, params: MethodParams) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> Tensor:
+    def fit(self, known: Known) -> Tensor:
         """Return the mean of the normal images, `(C, H, W)` float64."""
         return known.images.double().mean(dim=0)
 
-    def score(self, model: Tensor, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: the mean training image.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        return {"score": (images.double() - model).square().flatten(1).sum(1)}
+    def score(self, mean: Tensor, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        return {"score": (images.double() - mean).square().flatten(1).sum(1)}

@@ -2,6 +2,8 @@
 
     score = rho - sum_i alpha_i k(v_i, v),  k(a, b) = exp(-gamma ||a - b||^2)
 
+Far from all training images every score is rho.
+
 `gamma: evangelista` makes the entries of the kernel matrix differ, those of the diagonal left out: it climbs
 variance / mean from wide kernels to narrow ones, gamma = 2^(j/4) / (median squared distance) for j = -32, -31, ..., to
 the first maximum. A higher one may follow, at widths where only near duplicates are alike: every image of its own kind.
@@ -31,16 +33,15 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import SGDOneClassSVM
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import OneClassSVM
-from torch import Tensor
 
 from heldout import registry
 from heldout.errors import NumericalFailure
-from heldout.numerics import features
+from heldout.methods._features import WHEN, Detect, Detector, FeatureParams, Vectors, drawn
 
 EXPONENTS = [quarter / 4 for quarter in range(-32, 33)]  # of 2, times 1 / (median squared distance)
 
 
-class Params(features.FeatureParams):
+class Params(FeatureParams):
     nu: float = Field(0.1, gt=0, le=1, description="most of the training images left outside (ADGAN section 4.2)")
     gamma: Annotated[float, Field(gt=0)] | Literal["evangelista", "scale"] = Field(
         "evangelista",
@@ -65,30 +66,21 @@ class Params(features.FeatureParams):
     cost="one kernel per support vector",
     cost_class="fit",
     family="shallow",
-    when=features.WHEN,
+    when=WHEN,
     small={"block": 4},
     compared="landmarks if solver == 'nystroem' else images",
 )
-class OCSVM:
+class OCSVM(Detector):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> features.Fitted:
-        """Choose gamma and fit the machine to the normal images.
+    def learn(self, vectors: Vectors, seed: int) -> Detect:
+        machine = self._machine(self._gamma(vectors, seed), len(vectors), seed).fit(vectors)
+        return lambda vectors: -machine.decision_function(vectors)
 
-        Raises:
-            NumericalFailure: most training images are equal, so that no width follows from their distances.
-        """
-
-        def learn(vectors: features.Vectors) -> features.Detector:
-            machine = self._machine(self._gamma(vectors, known.seed), len(vectors), known.seed).fit(vectors)
-            return lambda vectors: -machine.decision_function(vectors)
-
-        return features.fit(self.params, known, learn)
-
-    def _gamma(self, vectors: features.Vectors, seed: int) -> float:
+    def _gamma(self, vectors: Vectors, seed: int) -> float:
         if self.params.gamma == "evangelista":
-            return evangelista_gamma(features.drawn(vectors, self.params.pairs_from, seed, "kernel width"))
+            return evangelista_gamma(drawn(vectors, self.params.pairs_from, seed, "kernel width"))
         if self.params.gamma == "scale":
             return 1 / (vectors.shape[1] * vectors.var())
         return self.params.gamma
@@ -101,19 +93,13 @@ class OCSVM:
             SGDOneClassSVM(nu=self.params.nu, tol=1e-4, random_state=seed),
         )
 
-    def score(self, model: features.Fitted, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous. Far from all training images, every score is rho.
 
-        Args:
-            model: what `fit` returned.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        return {"score": model(images)}
+def evangelista_gamma(vectors: Vectors) -> float:
+    """Return the gamma of the first maximum of the kernel matrix's variance / mean, the diagonal left out.
 
-
-def evangelista_gamma(vectors: features.Vectors) -> float:
-    """Return the gamma of the first maximum of the kernel matrix's variance / mean, the diagonal left out."""
+    Raises:
+        NumericalFailure: most training images are equal, so no width follows from their distances.
+    """
     squared = pdist(vectors, "sqeuclidean")
     median = np.median(squared)
     if median == 0:

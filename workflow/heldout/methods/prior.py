@@ -10,7 +10,9 @@ Deviations: none. The search is ADGAN's own, with its parameters and, for the sa
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.methods.adgan import SearchParams, search
+from heldout.methods import Backend, Method
+from heldout.methods._search import SearchParams, backends, settings
+from heldout.search.latent import LatentSearch, squared_error
 
 
 class Params(SearchParams):
@@ -31,16 +33,18 @@ class Params(SearchParams):
     moves_weights="theta_lr > 0",
     shortened="steps",
 )
-class Prior:
+class Prior(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous. Arguments as ADGAN's.
+    def prepare(self, model: nn.Module) -> LatentSearch:
+        return LatentSearch(model.generator, squared_error, settings(self.params))
 
-        Returns:
-            `score`: `(N,)` float32, half the squared norm of the final z, averaged over the starts.
-        """
+    def backends(self, search: LatentSearch) -> dict[str, Backend]:
+        return backends(search)
+
+    def score(self, search: LatentSearch, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        """Return half the squared norm of the final z, averaged over the starts."""
         # On the CPU, since a GPU adds up in an order that depends on how many images there are.
-        z = search(model, images, keys, self.params).z.cpu()  # (N, starts, latent)
+        z = search.find((images,), keys).z.cpu()  # (N, starts, latent)
         return {"score": z.square().sum(dim=2).mean(dim=1) / 2}

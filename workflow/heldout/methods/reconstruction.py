@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     norm: Literal["squared", "absolute"] = Field(
         "squared", description="of the differences that are summed; the ADGAN paper is silent, Deep SVDD's are squared"
     )
@@ -33,26 +33,14 @@ class Params(registry.MethodParams):
     offers=("rebuild",),
     small={"block": 4},
 )
-class Reconstruction:
+class Reconstruction(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has an `autoencoder`, in eval mode: images -> images in [-1, 1].
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-
-        def lost(images: Tensor) -> Tensor:
-            difference = (images - model.autoencoder(images)).flatten(1)
-            return (difference.square() if self.params.norm == "squared" else difference.abs()).sum(1)
-
-        (score,) = in_blocks(lost, images, size=self.params.block)
-        return {"score": score}
+        lost = (images - model.autoencoder(images)).flatten(1)
+        return {"score": (lost.square() if self.params.norm == "squared" else lost.abs()).sum(1)}
 
     def rebuild(self, model: nn.Module, images: Tensor, keys: Tensor) -> Tensor:
-        """Return the reconstruction d(e(x)) of each image, `(N, C, H, W)`; arguments as `score`'s."""
-        return in_blocks(model.autoencoder, images, size=self.params.block)[0]
+        """Return d(e(x))."""
+        return model.autoencoder(images)

@@ -14,11 +14,12 @@ from pydantic import Field
 from torch import Tensor
 
 from heldout import registry
+from heldout.methods import Known, Method, MethodParams
 
 GREY_LEVEL = 2 / 255  # in [-1, 1]
 
 
-class Params(registry.MethodParams):
+class Params(MethodParams):
     floor: float = Field(
         1.0, gt=0, description="smallest standard deviation of a pixel, in grey levels of 0..255 (ours)"
     )
@@ -33,23 +34,16 @@ class Params(registry.MethodParams):
     family="floor",
     small={"block": 4},
 )
-class StandardisedNorm:
+class StandardisedNorm(Method):
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, known: registry.Known) -> tuple[Tensor, Tensor]:
+    def fit(self, known: Known) -> tuple[Tensor, Tensor]:
         """Return the mean and the deviation of every pixel of the normal images, `(C, H, W)` float64."""
         images = known.images.double()
         deviation = images.std(dim=0, correction=0)
         return images.mean(dim=0), deviation.clamp(min=self.params.floor * GREY_LEVEL)
 
-    def score(self, model: tuple[Tensor, Tensor], images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: mean and deviation of every pixel.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-        mean, deviation = model
+    def score(self, fitted: tuple[Tensor, Tensor], images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        mean, deviation = fitted
         return {"score": ((images.double() - mean) / deviation).square().flatten(1).sum(1)}

@@ -10,7 +10,7 @@ Deviations: none known. The paper does not say at which z; ours is the mean of q
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
 @registry.method(
@@ -23,22 +23,10 @@ from heldout.numerics.blocks import in_blocks
     default_model="vae",
     small={"block": 4},
 )
-class VAEPrior:
-    def __init__(self, params: registry.MethodParams) -> None:
+class VAEPrior(Method):
+    def __init__(self, params: MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has a `posterior`, in eval mode.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-
-        def improbability(images: Tensor) -> Tensor:
-            mean, _ = model.posterior(images)
-            return mean.square().sum(dim=1) / 2  # (N, latent) -> (N,)
-
-        (score,) = in_blocks(improbability, images, size=self.params.block)
-        return {"score": score}
+        mean, _ = model.posterior(images)
+        return {"score": mean.square().sum(dim=1) / 2}  # (N, latent) -> (N,)

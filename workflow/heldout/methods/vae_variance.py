@@ -12,7 +12,7 @@ other way round (AUROC below 0.5); the sign stays, as labels must not choose it.
 from torch import Tensor, nn
 
 from heldout import registry
-from heldout.numerics.blocks import in_blocks
+from heldout.methods import Method, MethodParams
 
 
 @registry.method(
@@ -25,22 +25,10 @@ from heldout.numerics.blocks import in_blocks
     default_model="vae",
     small={"block": 4},
 )
-class VAEVariance:
-    def __init__(self, params: registry.MethodParams) -> None:
+class VAEVariance(Method):
+    def __init__(self, params: MethodParams) -> None:
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Score images; higher is more anomalous.
-
-        Args:
-            model: has a `posterior`, in eval mode.
-            images: `(N, C, H, W)` float32 in [-1, 1].
-            keys: unused: nothing is drawn.
-        """
-
-        def spread(images: Tensor) -> Tensor:
-            _, log_variance = model.posterior(images)
-            return log_variance.exp().sum(dim=1)  # (N, latent) -> (N,)
-
-        (score,) = in_blocks(spread, images, size=self.params.block)
-        return {"score": score}
+        _, log_variance = model.posterior(images)
+        return {"score": log_variance.exp().sum(dim=1)}  # (N, latent) -> (N,)

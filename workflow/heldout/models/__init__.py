@@ -23,6 +23,7 @@ Methods read the trained model by the parts that its registration names in `prov
 | `encoder` | images -> z `(N, latent)`, in the generator's latent space |
 | `decoder` | z `(N, latent)` -> images in [-1, 1], for codes of the model's own encoder; z has no known prior |
 | `second_encoder` | images -> z `(N, latent)`, GANomaly's encoder of reconstructions |
+| `latent_range` | `(3, 2)`: least and greatest distance of z and z' among the training images, each of three kinds |
 | `joint_discriminator` | images and z -> `(N,)`, higher = more like an image with its code; it has `features` too |
 | `conditional_generator` | z `(N, latent)` and class numbers `(N,)` -> images; `latent`, and `classes`: their number |
 | `autoencoder` | images -> images `(N, C, H, W)` in [-1, 1] |

@@ -60,7 +60,7 @@ class Params(ModelParams):
 @registry.model(
     "ganomaly",
     paper="Akcay et al., ACCV 2018",
-    provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder"),
+    provides=("encoder", "decoder", "second_encoder", "discriminator", "autoencoder", "latent_range"),
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},
 )
 class GANomaly(nn.Module, Model):

@@ -1,14 +1,24 @@
 """Forwards on blocks of one fixed size: an image's result cannot depend on how many others there are.
 
 A network's kernels may add up in another order for another batch size. So every block has the same size, and the last
-one is filled up with copies of its last row, which are thrown away. Memory decides how many rows a caller holds, never
-the size of a block.
+one is filled up with copies of its last row, whose results are dropped. Memory decides how many rows a caller holds,
+never the size of a block.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+
+
+def blocks(*rows: Tensor, size: int) -> Iterator[list[Tensor]]:
+    """Yield blocks of `size` rows of tensors with the same first dimension N >= 1, the last block filled up."""
+    for first in range(0, len(rows[0]), size):
+        block = [tensor[first : first + size] for tensor in rows]
+        missing = size - len(block[0])
+        if missing:
+            block = [torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])]) for tensor in block]
+        yield block
 
 
 def in_blocks(function: Callable[..., Tensor | tuple[Tensor, ...]], *rows: Tensor, size: int) -> tuple[Tensor, ...]:
@@ -19,13 +29,6 @@ def in_blocks(function: Callable[..., Tensor | tuple[Tensor, ...]], *rows: Tenso
         rows: tensors with the same first dimension N >= 1.
         size: rows in each call.
     """
-    count = len(rows[0])
-    results = []
-    for first in range(0, count, size):
-        block = [tensor[first : first + size] for tensor in rows]
-        missing = size - len(block[0])
-        if missing:
-            block = [torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])]) for tensor in block]
-        result = function(*block)
-        results.append(result if isinstance(result, tuple) else (result,))
-    return tuple(torch.cat(parts)[:count] for parts in zip(*results, strict=True))
+    results = [function(*block) for block in blocks(*rows, size=size)]
+    parts = [result if isinstance(result, tuple) else (result,) for result in results]
+    return tuple(torch.cat(each)[: len(rows[0])] for each in zip(*parts, strict=True))

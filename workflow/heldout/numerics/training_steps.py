@@ -1,11 +1,10 @@
-"""What shapes the numbers of a training and a scoring; `stages/train.py` and `stages/score.py` run it in loops.
+"""What shapes the numbers of a training; `stages/train.py` runs it in a loop.
 
 Its source is part of every digest, so nothing about progress, timing or files belongs here.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -162,42 +161,3 @@ def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:
     kept = image_losses(model, images, *classes).argsort(stable=True)[:batch].sort().values
     chosen = images[kept].contiguous(memory_format=torch.channels_last)
     return (chosen, classes[0][kept]) if classes else chosen
-
-
-def ready(model: nn.Module) -> nn.Module:
-    """Return a trained model as methods read it: batch normalisation in eval mode, weights fixed."""
-    return model.eval().requires_grad_(False)
-
-
-def fit(
-    method: Any,
-    images: Tensor,
-    seed: int,
-    holdout: tuple[Tensor, Tensor] | None = None,
-    weights: Path | None = None,
-) -> Any:
-    """Return what a method without a checkpoint fits to the normal images, uint8 `(N, C, H, W)`.
-
-    Args:
-        method: a registered method.
-        images: the normal training images.
-        seed: the run's.
-        holdout: calibration images and labelled anomalies, where the method's parameters ask for labels.
-        weights: the folder of fetched weights, where they ask for some.
-    """
-    held = (to_unit_range(holdout[0]), to_unit_range(holdout[1])) if holdout else None
-    return method.fit(registry.Known(to_unit_range(images), seed, held, weights))
-
-
-def score(method: Any, read: Any, images: Tensor, indices: list[int], seed: int) -> dict[str, Tensor]:
-    """Return a method's score and components of uint8 images `(N, C, H, W)`, `(N,)` each, on the CPU.
-
-    Args:
-        method: a registered method.
-        read: the model it reads, or what it fitted.
-        images: on the device of the scoring.
-        indices: the images' places in the prepared array: an image's draws depend on its own and the run's seed alone.
-        seed: the run's.
-    """
-    keys = randomness.image_keys(seed, indices)
-    return {name: values.cpu() for name, values in method.score(read, to_unit_range(images), keys).items()}

@@ -25,7 +25,7 @@ ROOTS = {
     "prepare": ("stages.prepare:prepare",),
     "split": ("stages.split:split",),
     "train": ("numerics.training_steps:Training", *_FROM_A_CHECKPOINT),
-    "score": (*(f"numerics.training_steps:{name}" for name in ("ready", "fit", "score")), *_FROM_A_CHECKPOINT),
+    "score": ("numerics.scoring_steps:ready", "numerics.scoring_steps:score", *_FROM_A_CHECKPOINT),
     "evaluate": ("evaluation.evaluate:evaluate",),
     "tables": ("evaluation.tables:write_tables",),
     "draw": ("figures._drawing:draw",),

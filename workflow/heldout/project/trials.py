@@ -14,7 +14,7 @@ import torch
 
 from heldout import registry
 from heldout.networks.shape import ImageShape
-from heldout.numerics import training_steps
+from heldout.numerics import scoring_steps, training_steps
 from heldout.numerics.determinism import reproducible
 from heldout.planning import schema
 from heldout.planning.resources import image_shape
@@ -79,15 +79,16 @@ class Trials:
         if shortened := schema.plugins("method")[spec.method]["shortened"]:
             params = params | {shortened: min(FEW_STEPS, params[shortened])}
         work, tried = of_scoring(spec), of_scoring(replace(spec, params=params))
-        count = max(1, params["block"] // work.rows)  # images that fill a block
         print(f"timing a few images by {spec.method} on {model_spec.model}", file=sys.stderr)
         method = registry.create("method", spec.method, params)
+        count = method.params.images_per_block
         with reproducible(spec.threads):
-            model = training_steps.ready(training_steps.build(model_spec, image)).to(self._device)
+            model = scoring_steps.ready(training_steps.build(model_spec, image)).to(self._device)
+            prepared = method.prepare(model)
             images = self._noise(count, image)
 
             def score() -> None:
-                training_steps.score(method, model, images, list(range(count)), spec.seed)
+                scoring_steps.score(method, prepared, images, list(range(count)), spec.seed)
 
             score()  # untimed: first calls compile, allocate and load
             return self._timed(score) / count * work.passes / tried.passes

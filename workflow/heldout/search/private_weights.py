@@ -194,22 +194,22 @@ class Step(NamedTuple):
     divisors: tuple[Tensor, Tensor]  # as adam.divisors: tensors, since a compiled number would be compiled every step
 
 
-def check(generator: nn.Module, images: Tensor, steps: int) -> None:
-    """Raise Unavailable, with the reason, if a search of so many steps for this generator cannot be compiled here."""
-    reason = why_not_plain(generator, images)
+def check(generator: nn.Module, device: torch.device, steps: int) -> None:
+    """Raise Unavailable, with the reason, if a search of this generator with `steps` steps cannot be compiled here."""
+    reason = why_not_plain(generator)
     if steps > MOST_STEPS:
         reason = f"it has {steps} steps, and {MOST_STEPS} at most are compiled"
-    reason = reason or _why_not_compiled(images.device)
+    reason = reason or _why_not_compiled(device)
     if reason:
         raise Unavailable(reason)
 
 
-def why_not_plain(generator: nn.Module, images: Tensor) -> str | None:
+def why_not_plain(generator: nn.Module) -> str | None:
     """Return why a generator is not networks/dcgan.py's with weights of its own in float32, or None if it is."""
     if type(generator) is not Generator or any(map(is_parametrized, generator.modules())):
         return "the generator is not a plain DCGAN"
-    if any(tensor.dtype != torch.float32 for tensor in (images, *generator.parameters())):
-        return "images and weights are not float32"
+    if any(weight.dtype != torch.float32 for weight in generator.parameters()):
+        return "its weights are not float32"
     return None
 
 

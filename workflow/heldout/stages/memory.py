@@ -1,22 +1,25 @@
-"""How many images of a block are scored at a time: as many as memory has room for.
+"""How many images are scored at a time: a portion of a block of images, as large as memory allows.
 
-What is held of an image, such as what was made from each of its starting points, is held for all that are scored at a
-time. Blocks of forwards keep their size (`blocks.py`), so no score depends on anything here.
+A search holds several results for each image of a portion, such as the images made from its starting points. The blocks
+of its forwards keep their size (`blocks.py`), so no score depends on anything here. A method without starting points
+scores whole blocks, because a smaller portion would be filled up.
 """
 
 import gc
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from heldout.errors import HeldoutError
+from heldout.methods import MethodParams
 from heldout.stages.device import held_memory_mib, synchronise
 
-# How the libraries say that there is no room, beside MemoryError and PyTorch's OutOfMemoryError.
+Score = Callable[[slice], dict[str, Tensor]]
+
+# What libraries say when memory runs out, if not by MemoryError or PyTorch's OutOfMemoryError.
 NO_ROOM = (
     "out of memory",
     "unable to find an engine",
@@ -25,36 +28,36 @@ NO_ROOM = (
     "bad_alloc",
     "alloc_failed",
 )
-AIM = 0.95  # of the limit, since memory does not grow quite evenly
+AIM = 0.95  # of the limit, since memory does not grow linearly
 
 
 class Portions:
-    """Scores images in portions; after an error for want of memory, in portions of half the size.
+    """Scores images in portions, and in portions of half the size after running out of memory.
 
-    Under a limit the first portion is what fills one block: a smaller one would be filled up, and hold no less. Further
-    ones grow while what was measured says that the next has room.
+    Under a limit the first portion fills one block, since a smaller one would hold no less. The following portions grow
+    while the measurements say that the next one fits.
 
     Args:
-        params: the method's: `block`, and where it searches from several points, `starts`.
+        params: the method's.
         limit_mib: what the process may hold: on a GPU of its memory, else of RAM; None: no limit.
         device: of the scoring.
     """
 
-    def __init__(self, params: Any, limit_mib: int | None, device: torch.device) -> None:
+    def __init__(self, params: MethodParams, limit_mib: int | None, device: torch.device) -> None:
         self._most = params.block
+        self._least = 1 if params.rows == "starts" else params.block
         self._limit_mib, self._device = limit_mib, device
         self._grows = limit_mib is not None
-        one_block = max(1, params.block // getattr(params, "starts", 1))
-        self.size = one_block if self._grows else self._most
+        self.size = params.images_per_block if self._grows else self._most
         self._first_mib, self._peak_mib = held_memory_mib(device)
         self._measured: list[tuple[int, float, bool]] = []  # images, the peak, whether they raised it
         self._has_exceeded = False
 
-    def score(self, score: Callable[[slice], dict[str, Tensor]], images: slice) -> dict[str, Tensor]:
+    def score(self, score: Score, images: slice) -> dict[str, Tensor]:
         """Return what `score` gives for a slice of images, joined from portions of it.
 
         Raises:
-            HeldoutError: there is no room for a single image.
+            HeldoutError: memory does not suffice for the smallest portion.
         """
         parts = []
         first = images.start
@@ -65,13 +68,13 @@ class Portions:
                 self._halve(portion.stop - portion.start)
                 continue
             if self._limit_mib is not None and portion.stop - portion.start == self.size:
-                self._learn()
+                self._learn(self._limit_mib)
             parts.append(found)
             first = portion.stop
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _tried(self, score: Callable[[slice], dict[str, Tensor]], portion: slice) -> dict[str, Tensor] | None:
-        """Return the scores, or None where memory was not enough."""
+    def _tried(self, score: Score, portion: slice) -> dict[str, Tensor] | None:
+        """Return the scores, or None if memory ran out."""
         try:
             found = score(portion)
             synchronise(self._device)
@@ -83,46 +86,46 @@ class Portions:
             raise
 
     def _halve(self, images: int) -> None:
-        if images == 1:
+        if images <= self._least:
             raise HeldoutError(
-                "out of memory, with one image at a time; give the method a lower `block` (which moves scores in "
-                "their last digits), run fewer jobs at once, or free memory"
+                f"out of memory with {images} image{'s' if images > 1 else ''} at a time; give the method a lower "
+                "`block` (which changes the last digits of scores), run fewer jobs at once, or free memory"
             )
-        gc.collect()  # an error's frames may lie in a cycle, and hold tensors
+        gc.collect()  # an error's frames may be part of a cycle, and hold tensors
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         self.size, self._grows = images // 2, False
-        print(f"out of memory with {images} images at a time; going on with {self.size}, same scores", file=sys.stderr)
+        print(f"out of memory with {images} images at a time; trying {self.size}, same scores", file=sys.stderr)
 
-    def _learn(self) -> None:
-        """Measure what the last portion took, and choose the size of the next."""
+    def _learn(self, limit_mib: int) -> None:
+        """Measure what the last portion held, and choose the size of the next."""
         before, (_, self._peak_mib) = self._peak_mib, held_memory_mib(self._device)
-        if self._peak_mib > self._limit_mib and not self._has_exceeded:
-            self._exceeded()
+        if self._peak_mib > limit_mib and not self._has_exceeded:
+            self._exceeded(limit_mib)
         elif self._grows:
             self._measured.append((self.size, self._peak_mib, self._peak_mib > before))
-            size = min(self._most, 2 * self.size, self._with_room())
+            size = min(self._most, 2 * self.size, self._with_room(limit_mib))
             if size > self.size:
                 self.size = size
                 return
             self._grows = False
             if self.size < self._most:
-                print(f"memory: {self._limit_mib} MiB, enough for {self.size} images at a time", file=sys.stderr)
+                print(f"memory: {limit_mib} MiB, enough for {self.size} images at a time", file=sys.stderr)
 
-    def _with_room(self) -> int:
-        """Return how many images fit, if memory grows with them as it has so far; 0 or less where too much is held."""
+    def _with_room(self, limit_mib: int) -> int:
+        """Return how many images fit if memory keeps growing as it has; 0 or less if too much is held already."""
         (size, peak_mib, has_risen), *earlier = reversed(self._measured)
-        per_image = (peak_mib - self._first_mib) / size  # too much: with what does not grow, such as a block's maps
-        if earlier and has_risen and earlier[0][2]:  # else an older peak hides what the smaller portion took
+        per_image = (peak_mib - self._first_mib) / size  # too much: it includes what does not grow, as a block's maps
+        if earlier and has_risen and earlier[0][2]:  # else an older peak hides what the smaller portion held
             per_image = min(per_image, (peak_mib - earlier[0][1]) / (size - earlier[0][0]))
-        return size + math.floor((AIM * self._limit_mib - peak_mib) / max(per_image, 1e-3))
+        return size + math.floor((AIM * limit_mib - peak_mib) / max(per_image, 1e-3))
 
-    def _exceeded(self) -> None:
-        """Go back to the portion before, for good; where there is none, say that the limit is not kept."""
+    def _exceeded(self, limit_mib: int) -> None:
+        """Return to the previous size for good; if there is none, say that the limit is not kept."""
         self._has_exceeded, self._grows = True, False
-        took = f"memory: {self._limit_mib} MiB, but {self._peak_mib:.0f} were held with {self.size} images at a time"
+        held = f"memory: {limit_mib} MiB, but {self._peak_mib:.0f} were held with {self.size} images at a time"
         if self._measured:
             self.size = self._measured[-1][0]
-            print(f"{took}; going on with {self.size}, same scores", file=sys.stderr)
+            print(f"{held}; continuing with {self.size}, same scores", file=sys.stderr)
         else:
-            print(f"{took}, as few as fill a block; a lower `block` or fewer threads may hold less", file=sys.stderr)
+            print(f"{held}, which fill one block; a lower `block` or fewer threads may hold less", file=sys.stderr)

@@ -62,7 +62,7 @@ class Saves:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             if content["identity"] == self._identity:
                 return content["state"]
-            reason = "it was saved on another device, by other versions, or from other inputs"
+            reason = "saved on another device, by other versions or another backend, or from other inputs"
         except (OSError, EOFError, RuntimeError, KeyError, ValueError, TypeError, pickle.UnpicklingError) as error:
             reason = f"it is damaged: {str(error).partition(chr(10))[0]}"
         print(f"ignoring the saved state {self.path} ({reason}); restarting", file=sys.stderr)

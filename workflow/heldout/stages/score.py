@@ -1,26 +1,29 @@
 """The loop around a method: the model it reads, the images it scores, and one Parquet file of raw scores.
 
-Test labels are not among its inputs; `evaluate` joins them. A failed training, or a score that is not finite, leaves a
-file without rows that says why. What is scored is saved now and then, and when the process is asked to stop; a rerun
-goes on from there (`resume.py`).
+Test labels are not among its inputs; `evaluate` adds them. A failed training, or a score that is not finite, leaves a
+file without rows that says why. Finished blocks are saved at intervals, and when the process is asked to stop; a rerun
+continues from there (`resume.py`).
 """
 
-import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from heldout import registry
-from heldout.errors import HeldoutError, NumericalFailure, unknown
-from heldout.numerics import training_steps
+from heldout.errors import HeldoutError, NumericalFailure
+from heldout.methods import Known, Method
+from heldout.numerics import scoring_steps, training_steps
 from heldout.numerics.determinism import reproducible
+from heldout.numerics.pixels import to_unit_range
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.planning.identity import check_source
-from heldout.search import backends
+from heldout.stages.combine import combine
 from heldout.stages.device import describe, hold_device, peak_memory_mib
 from heldout.stages.memory import Portions
 from heldout.stages.progress import progress
@@ -31,9 +34,11 @@ from heldout.storage.files import whole_file, write_json
 from heldout.storage.hashing import has_checksum
 from heldout.storage.manifests import SCORED_PARTS, read_manifest
 from heldout.storage.prepared import image_shape, part_of
-from heldout.storage.score_files import Scores, read_scores, write_scores
+from heldout.storage.score_files import Scores, write_scores
 from heldout.storage.sidecars import TIMING, checked_sha256, sidecar, write_spec
 from heldout.storage.specs import ScoreSpec
+
+Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,35 @@ class Sources:
     checkpoint: Path | None = None
     joined: list[Path] = field(default_factory=list)
     weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a scoring is given, once its inputs are checked."""
+
+    spec: ScoreSpec
+    manifest: dict[str, Any]
+    images_path: Path
+    sources: Sources
+    device: torch.device
+    save_every_s: float
+    memory_mib: int | None
+
+    def part(self, name: str) -> Tensor:
+        """Return the images of a part of the split, uint8 `(N, C, H, W)`."""
+        return part_of(self.images_path, self.manifest, name)
+
+
+@dataclass
+class Record:
+    """What is stored beside the scores; a scoring that fails leaves what it had found out by then."""
+
+    checkpoint_sha256: str | None = None
+    joined_sha256: dict[str, str] = field(default_factory=dict)
+    backends: dict[str, str] = field(default_factory=dict)
+    fit_s: float | None = None
+    ms_per_image: float | None = None
+    images: int = 0
 
 
 def score(
@@ -71,7 +105,7 @@ def score(
         sources: what the method reads beyond the images.
         scores_path: the Parquet file to write; it appears last.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
-        save_every_s: seconds between two saves of what is scored.
+        save_every_s: seconds between two saves of finished blocks.
         jobs_per_gpu: how many processes may share a GPU; further ones wait.
         memory_mib: what the scoring may hold, if there is a limit: on a GPU of its memory, else of RAM.
 
@@ -84,51 +118,20 @@ def score(
     check_source(spec.source, "score", spec.method)
     device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec.split)
-    method = registry.create("method", spec.method, spec.params)
-    timing = {"fit_s": None, "ms_per_image": None, "images": 0}
-    columns: dict[str, Any] = {"index": [], "part": [], "score": []}
-    checkpoint_sha256, joined_sha256 = None, {}
-    with reproducible(spec.threads), backends.recorded() as chosen:
+    job = _Job(spec, manifest, images_path, sources, device, save_every_s, memory_mib)
+    record = Record()
+    failed, columns = None, _no_columns()
+    with reproducible(spec.threads):
         try:
-            if spec.joins:
-                joined_sha256 = {path.name: checked_sha256(path, manifest) for path in sources.joined}
-                _score_joined(method, spec, sources.joined, manifest, columns, timing)
-            else:
-                if sources.checkpoint is None:
-                    read = _fitted(method, spec, images_path, manifest, sources.weights, device, timing)
-                else:
-                    checkpoint_sha256 = checked_sha256(sources.checkpoint, manifest)
-                    read = trained_model(sources.checkpoint, spec.checkpoint, images_path).to(device)
-                made_with = {"manifest": manifest["sha256"], "checkpoint_sha256": checkpoint_sha256}
-                saves = Saves(spec, decides_bits(device) | made_with, save_every_s)
-                _score_parts(method, read, spec, images_path, manifest, device, columns, timing, saves, memory_mib)
-            failed = None
+            columns = (_joined if spec.joins else _scored)(job, record)
         except NumericalFailure as failure:
-            failed, columns = str(failure), {name: [] for name in columns}
-    timing |= {
-        "peak_memory_mib": peak_memory_mib(device),
-        "device": describe(device),
-        "threads": spec.threads,
-        "failed": failed,
-    }
-    with whole_file(scores_path) as temporary:
-        write_scores(temporary, Scores(spec, columns, failed))
-        write_spec(
-            scores_path,
-            temporary,
-            spec,
-            failed=failed,
-            manifest=manifest["sha256"],
-            checkpoint_sha256=checkpoint_sha256,
-            joined_sha256=joined_sha256,
-            ran=what_ran(device) | {"backends": chosen},
-        )
-        write_json(sidecar(scores_path, TIMING), timing)
+            failed = str(failure)
+    _write(scores_path, job, Scores(spec, columns, failed), record)
     Saves(spec, {}, save_every_s).drop()
     return failed
 
 
-def trained_model(path: Path, expected: str, images_path: Path) -> torch.nn.Module:
+def trained_model(path: Path, expected: str, images_path: Path) -> nn.Module:
     """Rebuild a trained model from its checkpoint, in eval mode and with its weights fixed.
 
     Args:
@@ -145,129 +148,140 @@ def trained_model(path: Path, expected: str, images_path: Path) -> torch.nn.Modu
         raise NumericalFailure(f"{checkpoint.spec.model}: {checkpoint.failed}")
     model = training_steps.build(checkpoint.spec, image_shape(images_path))
     checkpoints.restore(model, checkpoint, path)
-    return training_steps.ready(model)
+    return scoring_steps.ready(model)
 
 
-def _fitted(
-    method: Any,
-    spec: ScoreSpec,
-    images_path: Path,
-    manifest: dict[str, Any],
-    weights: Path | None,
-    device: torch.device,
-    timing: dict[str, Any],
-) -> Any:
-    """Fit a method to the training images; labels of anomalies only where the spec says so."""
-    images = part_of(images_path, manifest, "train").to(device)
-    holdout = None
-    if spec.supervision:
-        holdout = tuple(part_of(images_path, manifest, part).to(device) for part in SCORED_PARTS[:2])
-    for name, checksum in spec.weights.items():
-        if not has_checksum(weights / name, checksum):
-            raise HeldoutError(f"{weights / name} is damaged; delete {weights} and run again")
-    began = time.perf_counter()
-    fitted = training_steps.fit(method, images, spec.seed, holdout, weights)
-    timing["fit_s"] = round(time.perf_counter() - began, 3)
-    return fitted
+def _no_columns() -> Columns:
+    return {"index": [], "part": [], "score": []}
 
 
-def _score_joined(
-    method: Any,
-    spec: ScoreSpec,
-    paths: list[Path],
-    manifest: dict[str, Any],
-    columns: dict[str, Any],
-    timing: dict[str, Any],
-) -> None:
-    """Fit a method to the other methods' scores of calibration images, and join those of all images."""
-    found = {scores.spec.digest: scores for scores in map(read_scores, paths)}
-    components = []
-    for join in spec.joins:
-        if join.digest not in found:
-            raise HeldoutError(f"the scores {join.digest} were planned, but not given; run snakemake again")
-        scores = found[join.digest]
-        if scores.failed:
-            raise NumericalFailure(f"{scores.spec.method}: {scores.failed}")
-        if join.column not in scores.columns:
-            there = [name for name in scores.columns if name not in ("index", "part")]
-            raise unknown(f"of: {scores.spec.method}", "component", join.column, there)
-        by_index = dict(zip(scores.columns["index"], scores.columns[join.column], strict=True))
-        components.append([by_index[index] for part in SCORED_PARTS for index in manifest[part]])
-    rows = torch.tensor(components, dtype=torch.float64).T  # (images, components)
-    parts = dict(zip(SCORED_PARTS, rows.split([len(manifest[part]) for part in SCORED_PARTS]), strict=True))
-    began = time.perf_counter()
-    labelled = parts["labelled_anomalies"] if spec.supervision else None
-    fitted = method.fit(parts["calibration"], labelled, spec.seed)
-    timing["fit_s"] = round(time.perf_counter() - began, 3)
-    began = time.perf_counter()
-    columns["score"] = method.score(fitted, rows).tolist()
-    wall_s = time.perf_counter() - began
-    timing |= {"images": len(rows), "ms_per_image": round(1000 * wall_s / len(rows), 4)}
-    columns["index"] = [index for part in SCORED_PARTS for index in manifest[part]]
-    columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
-    if not all(map(math.isfinite, columns["score"])):
-        raise NumericalFailure("a joined score is not finite")
+def _joined(job: _Job, record: Record) -> Columns:
+    paths = job.sources.joined
+    record.joined_sha256 = {path.name: checked_sha256(path, job.manifest) for path in paths}
+    combined = combine(job.spec, job.manifest, paths)
+    record.fit_s, record.ms_per_image, record.images = combined.fit_s, combined.ms_per_image, len(combined.score)
+    return _labelled_rows(job) | {"score": combined.score}
 
 
-def _score_parts(
-    method: Any,
-    read: Any,
-    spec: ScoreSpec,
-    images_path: Path,
-    manifest: dict[str, Any],
-    device: torch.device,
-    columns: dict[str, Any],
-    timing: dict[str, Any],
-    saves: Saves,
-    memory_mib: int | None,
-) -> None:
-    indices = [index for part in SCORED_PARTS for index in manifest[part]]
-    images = torch.cat([part_of(images_path, manifest, part) for part in SCORED_PARTS])
-    columns["index"] = indices
-    columns["part"] = [part for part in SCORED_PARTS for _ in manifest[part]]
+def _scored(job: _Job, record: Record) -> Columns:
+    method = registry.create("method", job.spec.method, job.spec.params)
+    prepared = _prepared(method, job, record)
+    for computation, backend in method.backends(prepared).items():
+        record.backends[computation] = backend.name
+        if backend.why:
+            print(f"{computation}: by {backend.name}, since {backend.why}", file=sys.stderr)
+    images = torch.cat([job.part(name) for name in SCORED_PARTS])
+    columns = _labelled_rows(job)
+    indices: list[int] = columns["index"]
 
-    def score_portion(portion: slice) -> dict[str, torch.Tensor]:
-        return training_steps.score(method, read, images[portion].to(device), indices[portion], spec.seed)
+    def score_portion(portion: slice) -> dict[str, Tensor]:
+        some = images[portion].to(job.device)
+        return scoring_steps.score(method, prepared, some, indices[portion], job.spec.seed)
 
-    portions = Portions(method.params, memory_mib, device)
-    at_once = method.params.block
-    chunks = [slice(first, min(first + at_once, len(images))) for first in range(0, len(images), at_once)]
-    done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0, "backends": None}
-    results = done["results"]
-    if results:
-        print(f"going on after {len(results)} of {len(chunks)} blocks of images", file=sys.stderr)
-    if len(results) == len(chunks):
-        for computation, backend in done["backends"].items():
-            backends.chose(computation, backend)
-    is_warm = len(chunks) == 1
-    if is_warm:
-        # Untimed, as the first of several is: first calls compile, allocate and load.
-        portions.score(score_portion, chunks[0])
-    left = chunks[len(results) :]
-    with stoppable() as stop:
-        for chunk in progress(left, len(chunks), f"{spec.method} {spec.held_out}", done=len(results)):
-            began = time.perf_counter()
-            results.append(portions.score(score_portion, chunk))
-            if done["backends"] not in (None, backends.so_far()):
-                print("the blocks before were scored by another backend; starting over", file=sys.stderr)
-                saves.drop()
-                return _score_parts(
-                    method, read, spec, images_path, manifest, device, columns, timing, saves, memory_mib
-                )
-            done["backends"] = backends.so_far()
-            if is_warm or (chunk == chunks[-1] and not done["images"]):
-                done["spent_s"] += time.perf_counter() - began
-                done["images"] += len(indices[chunk])
-            is_warm = True
-            if stop.signal or saves.is_due:
-                saves.save(done)
-            if stop.signal:
-                stop.leave(f"{len(results)} of {len(chunks)} blocks of images")
-    timing["images"] = done["images"]
-    timing["ms_per_image"] = round(1000 * done["spent_s"] / done["images"], 4)
+    portions = Portions(method.params, job.memory_mib, job.device)
+    size = method.params.block
+    blocks = [slice(first, min(first + size, len(images))) for first in range(0, len(images), size)]
+    results = _of_blocks(lambda block: portions.score(score_portion, block), blocks, job, record)
     for name in results[0]:
         values = torch.cat([result[name] for result in results])
         if not values.isfinite().all():
             index = indices[int((~values.isfinite()).nonzero()[0])]
             raise NumericalFailure(f"the {name} of image {index} is not finite")
         columns[name] = values.tolist()
+    return columns
+
+
+def _prepared(method: Method, job: _Job, record: Record) -> Any:
+    """Return what the method scores with: fitted to the training images, or prepared from the trained model."""
+    checkpoint = job.sources.checkpoint
+    if checkpoint is not None:
+        record.checkpoint_sha256 = checked_sha256(checkpoint, job.manifest)
+        assert job.spec.checkpoint is not None, "a checkpoint is given, and none is planned"
+        return method.prepare(trained_model(checkpoint, job.spec.checkpoint, job.images_path).to(job.device))
+    images = _in_unit_range(job, "train")
+    holdout = None
+    if job.spec.supervision:
+        holdout = _in_unit_range(job, "calibration"), _in_unit_range(job, "labelled_anomalies")
+    known = Known(images, job.spec.seed, holdout, _checked_weights(job))
+    began = time.perf_counter()
+    fitted = method.fit(known)
+    record.fit_s = round(time.perf_counter() - began, 3)
+    return fitted
+
+
+def _in_unit_range(job: _Job, part: str) -> Tensor:
+    return to_unit_range(job.part(part).to(job.device))
+
+
+def _checked_weights(job: _Job) -> Path | None:
+    folder = job.sources.weights
+    for name, checksum in job.spec.weights.items():
+        if folder is None or not has_checksum(folder / name, checksum):
+            raise HeldoutError(f"{folder and folder / name} is damaged; delete {folder} and run again")
+    return folder
+
+
+def _labelled_rows(job: _Job) -> Columns:
+    """Return the columns that say which image a row is."""
+    rows = [(index, part) for part in SCORED_PARTS for index in job.manifest[part]]
+    return {"index": [index for index, _ in rows], "part": [part for _, part in rows]}
+
+
+def _of_blocks(
+    score_block: Callable[[slice], dict[str, Tensor]], blocks: list[slice], job: _Job, record: Record
+) -> list[dict[str, Tensor]]:
+    """Return the results of all blocks of images; those of an earlier, unfinished run are not computed again.
+
+    Time is measured from the second block on, since the first calls compile, allocate and load.
+    """
+    inputs = {"manifest": job.manifest["sha256"], "checkpoint_sha256": record.checkpoint_sha256}
+    made_with = decides_bits(job.device) | inputs | {"backends": record.backends}
+    saves = Saves(job.spec, made_with, job.save_every_s)
+    done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0}
+    results = done["results"]
+    if results:
+        print(f"going on after {len(results)} of {len(blocks)} blocks of images", file=sys.stderr)
+    is_warm = len(blocks) == 1
+    if is_warm and not results:
+        score_block(blocks[0])
+    left = blocks[len(results) :]
+    with stoppable() as stop:
+        for block in progress(left, len(blocks), f"{job.spec.method} {job.spec.held_out}", done=len(results)):
+            began = time.perf_counter()
+            results.append(score_block(block))
+            if is_warm or (block == blocks[-1] and not done["images"]):
+                done["spent_s"] += time.perf_counter() - began
+                done["images"] += block.stop - block.start
+            is_warm = True
+            if stop.signal or saves.is_due:
+                saves.save(done)
+            if stop.signal:
+                stop.leave(f"{len(results)} of {len(blocks)} blocks of images")
+    record.images = done["images"]
+    record.ms_per_image = round(1000 * done["spent_s"] / done["images"], 4)
+    return results
+
+
+def _write(path: Path, job: _Job, scores: Scores, record: Record) -> None:
+    timing = {
+        "fit_s": record.fit_s,
+        "ms_per_image": record.ms_per_image,
+        "images": record.images,
+        "peak_memory_mib": peak_memory_mib(job.device),
+        "device": describe(job.device),
+        "threads": job.spec.threads,
+        "failed": scores.failed,
+    }
+    with whole_file(path) as temporary:
+        write_scores(temporary, scores)
+        write_spec(
+            path,
+            temporary,
+            job.spec,
+            failed=scores.failed,
+            manifest=job.manifest["sha256"],
+            checkpoint_sha256=record.checkpoint_sha256,
+            joined_sha256=record.joined_sha256,
+            ran=what_ran(job.device) | {"backends": record.backends},
+        )
+        write_json(sidecar(path, TIMING), timing)

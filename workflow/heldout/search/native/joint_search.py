@@ -33,11 +33,11 @@ class Request(ctypes.Structure):
     )
 
 
-def check(generator: nn.Module, images: Tensor) -> None:
+def check(generator: nn.Module, device: torch.device) -> None:
     """Compile the kernel if need be; raise Unavailable, with the reason, if it cannot search this generator."""
-    if images.device.type != "cpu":
-        raise Unavailable(f"the native kernel runs on a CPU, not on {images.device.type}")
-    reason = why_not_plain(generator, images)
+    if device.type != "cpu":
+        raise Unavailable(f"the native kernel runs on a CPU, not on {device.type}")
+    reason = why_not_plain(generator)
     if reason:
         raise Unavailable(reason)
     library(SOURCE)

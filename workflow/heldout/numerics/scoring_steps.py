@@ -1,0 +1,59 @@
+"""What shapes the numbers of a scoring; `stages/score.py` runs it in a loop.
+
+The blocks of images are formed here, so a method only ever sees one block.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from heldout.numerics import randomness
+from heldout.numerics.blocks import blocks, in_blocks
+from heldout.numerics.pixels import to_unit_range
+
+if TYPE_CHECKING:
+    from heldout.methods import Method
+
+
+def ready(model: nn.Module) -> nn.Module:
+    """Return a trained model as methods read it: in eval mode, with weights that ask for no gradient."""
+    return model.eval().requires_grad_(False)
+
+
+def score(method: "Method", prepared: Any, images: Tensor, indices: list[int], seed: int) -> dict[str, Tensor]:
+    """Return a method's score and components of uint8 images `(N, C, H, W)`, each `(N,)` on the CPU.
+
+    Args:
+        method: a registered method.
+        prepared: what its `fit` or `prepare` returned.
+        images: on the device of the scoring.
+        indices: the images' places in the prepared array; an image's draws depend on its own index and the seed alone.
+        seed: the run's.
+    """
+    return score_images(method, prepared, to_unit_range(images), randomness.image_keys(seed, indices))
+
+
+def score_images(method: "Method", prepared: Any, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
+    """Return the same of images that are float32 in [-1, 1], with a key each."""
+    found = [method.score(prepared, *block) for block in blocks(images, keys, size=_size(method, images))]
+    return {name: torch.cat([part[name].cpu() for part in found])[: len(images)] for name in found[0]}
+
+
+def rebuild(method: "Method", prepared: Any, images: Tensor, keys: Tensor) -> Tensor:
+    """Return a method's reconstructions of images; arguments as for `score_images`."""
+    return _joined(method, method.rebuild, prepared, images, keys)
+
+
+def path(method: "Method", prepared: Any, images: Tensor, keys: Tensor) -> Tensor:
+    """Return the paths of a method's searches; arguments as for `score_images`."""
+    return _joined(method, method.path, prepared, images, keys)
+
+
+def _joined(method: "Method", part: Any, prepared: Any, images: Tensor, keys: Tensor) -> Tensor:
+    return in_blocks(lambda *block: part(prepared, *block), images, keys, size=_size(method, images))[0]
+
+
+def _size(method: "Method", images: Tensor) -> int:
+    """Return how many images a method is given at a time; a search forms blocks of its starting points itself."""
+    return len(images) if method.params.rows == "starts" else method.params.block

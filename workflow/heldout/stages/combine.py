@@ -1,0 +1,65 @@
+"""The step from several methods' score files to one score: a rule fitted to the calibration images' scores."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from heldout import registry
+from heldout.errors import HeldoutError, NumericalFailure, unknown
+from heldout.storage.manifests import SCORED_PARTS
+from heldout.storage.score_files import read_scores
+from heldout.storage.specs import ScoreSpec
+
+
+class Combined(NamedTuple):
+    score: list[float]
+    fit_s: float
+    ms_per_image: float
+
+
+def combine(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) -> Combined:
+    """Return the combined score of every image that is not trained on, in the order of a score file.
+
+    Args:
+        spec: of the combination.
+        manifest: of the split.
+        paths: the score files of the methods, in any order.
+
+    Raises:
+        HeldoutError: a score file or one of its columns is missing.
+        NumericalFailure: one of the methods has failed, or a score is not finite.
+    """
+    method = registry.create("method", spec.method, spec.params)
+    components = _components(spec, manifest, paths)
+    parts = dict(zip(SCORED_PARTS, components.split([len(manifest[part]) for part in SCORED_PARTS]), strict=True))
+    began = time.perf_counter()
+    labelled = parts["labelled_anomalies"] if spec.supervision else None
+    fitted = method.fit(parts["calibration"], labelled, spec.seed)
+    fit_s = round(time.perf_counter() - began, 3)
+    began = time.perf_counter()
+    score = method.score(fitted, components).tolist()
+    wall_s = time.perf_counter() - began
+    if not all(map(math.isfinite, score)):
+        raise NumericalFailure("a joined score is not finite")
+    return Combined(score, fit_s, round(1000 * wall_s / len(components), 4))
+
+
+def _components(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) -> torch.Tensor:
+    """Return the columns that the combination names, `(images, components)` float64."""
+    found = {scores.spec.digest: scores for scores in map(read_scores, paths)}
+    components = []
+    for join in spec.joins:
+        if join.digest not in found:
+            raise HeldoutError(f"the scores {join.digest} were planned, but not given; run snakemake again")
+        scores = found[join.digest]
+        if scores.failed:
+            raise NumericalFailure(f"{scores.spec.method}: {scores.failed}")
+        if join.column not in scores.columns:
+            there = [name for name in scores.columns if name not in ("index", "part")]
+            raise unknown(f"of: {scores.spec.method}", "component", join.column, there)
+        by_index = dict(zip(scores.columns["index"], scores.columns[join.column], strict=True))
+        components.append([by_index[index] for part in SCORED_PARTS for index in manifest[part]])
+    return torch.tensor(components, dtype=torch.float64).T
