@@ -66,7 +66,7 @@ class ModelParams(registry.Params):
 
     @property
     def updates(self) -> int:
-        """Calls of `step` in one training; more than `steps` if something else is trained first."""
+        """Calls of `step` in one training: `steps`, unless a subclass and `updates` in its registration differ."""
         return self.steps
 
 
