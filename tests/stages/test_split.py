@@ -149,7 +149,7 @@ def test_folders_trains_on_the_classes_called_normal_and_tests_on_every_class(tm
     assert manifest["normal"] == ["a", "c"] and manifest["anomalous"] == ["b"]
     assert manifest["train"] == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
     assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
-    with pytest.raises(HeldoutError, match="needs a folder train and a folder test"):
+    with pytest.raises(HeldoutError, match="needs separate folders train and test"):
         make(tmp_path, official=False, protocol="folders", held_out="all", normal=["a"])
     with pytest.raises(HeldoutError, match=r"no image of c among 2 test images; raise test_items"):
         make(tmp_path, protocol="folders", held_out="all", normal=["a"], test_items=2)

@@ -1,4 +1,4 @@
-"""Protocols: how a class makes a task, and the manifest that says which image plays which part.
+"""Protocols: which classes are normal, and the manifest that says which images are for training and which for testing.
 
 `one_class`: train on the held-out class alone; every other class is anomalous.
 `leave_one_out`: train on all other classes; the held-out class is anomalous.
@@ -6,25 +6,26 @@
 
 Which images are tested is a variant:
 `official`: the official test part.
-`all_anomalies`: its normal images, and every anomalous image, of the official training part as well.
-`pooled`: the official parts are joined; a random fifth of the normal images, and every anomalous image.
-Contamination replaces a share of the training images by anomalies from outside the official test part or, where all are
-in it, from there; they are not tested, and nothing is told of them.
-Calibration images stay normal ones all the same: a share of contaminated thresholds is not modelled.
+`all_anomalies`: its normal images, and every anomalous image, also of the official training part.
+`pooled`: a random fifth of all normal images, of both official parts, and every anomalous image.
+Contamination replaces a fraction of the training images by unlabelled anomalies. They come from outside the official
+test part or, where it holds every anomaly, from there; they are not tested. Calibration images are always normal:
+contaminated thresholds are not modelled.
 
 Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"); GANomaly's code
 (lib/data.py): `pooled` with a seed, `all_anomalies` without one; EGBAD's code (data/mnist.py) means `pooled`, but draws
 training and test anew, so that most of its test normals were trained on. Contamination: Deep SAD (Ruff et al., ICLR
 2020), whose shares are 0, 0.01, 0.05, 0.1 and 0.2.
-Items are drawn by the hash of (split seed, purpose, image content), so a split depends on no library's generator and on
-no file order; nor on a decoder's version, since the content of a photograph is its file. A dataset without an official
-test part gives a fifth of each class to testing, drawn in the same way. `train_items`, `test_items` and
-`labelled_anomalies` are stratified: each class gives its share, rounded so that the sum is what was asked for.
+Images are drawn by the hash of split seed, purpose and image content, so a split depends neither on a library's
+generator nor on the order of files; nor on a decoder's version, since the content of a photograph is its file. Without
+an official test part, a fifth of each class is tested, drawn in the same way. `train_items`, `test_items` and
+`labelled_anomalies` are stratified: each class contributes in proportion to its size, rounded to the wanted sum.
 """
 
 import hashlib
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,12 @@ FEWEST_CALIBRATION_IMAGES = 2  # one has no spread
 
 
 def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
-    """Write the manifest of one task: indices into the prepared array, and what they amount to.
+    """Write the manifest of one task: the indices of each part in the prepared array, their counts and hashes.
 
-    No label of a test image is in it. Those of training images are, for conditional models: `train_classes`.
+    It holds no label of a test image. `train_classes` holds those of the training images, for conditional models.
 
     Args:
-        spec: what determines the manifest; by its digest training and scoring know that they were given the right one.
+        spec: what determines the manifest; training and scoring recognise the right one by its digest.
         images_path, labels_path: what `prepare` wrote.
         manifest_path: where the manifest goes.
 
@@ -60,7 +61,7 @@ def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: 
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     keys = labels.sources or contents
     if spec.protocol == "folders" and not labels.official_test.any():
-        raise HeldoutError(f"{spec.dataset}: the protocol folders needs a folder train and a folder test in it")
+        raise HeldoutError(f"{spec.dataset}: the protocol folders needs separate folders train and test in it")
     normal = spec.normal
     parts, dropped = _parts(spec, labels, contents, keys)
     _refuse_small(spec, parts, labels, normal)
@@ -85,45 +86,95 @@ def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: 
     write_text(manifest_path, json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
 
 
-def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]) -> tuple[dict[str, list[int]], int]:
-    """Return each part's indices, in order, and how many test images `drop_duplicates` has left out."""
+@dataclass(frozen=True)
+class _Draw:
+    """Random choices of images, by the hash of the split seed, a purpose and each image's key."""
 
-    def drawn(purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
-        ranked = sorted(candidates.tolist(), key=lambda index: (_rank(spec, purpose, keys[index]), index))
+    spec: SplitSpec
+    classes: np.ndarray  # (N,) names
+    keys: list[str]
+
+    def first(self, purpose: str, candidates: np.ndarray, count: int) -> np.ndarray:
+        """Return `count` of the candidates' indices, in the order of the array."""
+        ranked = sorted(candidates.tolist(), key=lambda index: (_rank(self.spec, purpose, self.keys[index]), index))
         return np.array(sorted(ranked[:count]), dtype=int)
 
-    def enough(candidates: np.ndarray, key: str, what: str) -> np.ndarray:
-        count = getattr(spec, key)
+    def stratified(self, key: str, count: int | None, candidates: np.ndarray, images: str) -> np.ndarray:
+        """Return as many candidates as the experiment's `key` says, in the proportion of their classes; None: all."""
         if count is None:
             return candidates
         if count > len(candidates):
             raise HeldoutError(
-                f"{key}: {count} asked for, but {spec.dataset} has {len(candidates)} {what}; lower it"
+                f"{key}: {count} asked for, but {self.spec.dataset} has {len(candidates)} {images}; lower it"
                 + ("" if key == "labelled_anomalies" else ", or leave it out to use all")
             )
-        purpose, names = key.replace("_", " "), labels.classes[candidates]
+        purpose, names = key.replace("_", " "), self.classes[candidates]
         wanted = shares(Counter(names.tolist()), count)
-        chosen = [index for name in wanted for index in drawn(purpose, candidates[names == name], wanted[name])]
+        chosen = [index for name in wanted for index in self.first(purpose, candidates[names == name], wanted[name])]
         return np.array(sorted(chosen), dtype=int)
 
+
+def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]) -> tuple[dict[str, list[int]], int]:
+    """Return the indices of each part, in order, and how many test images `drop_duplicates` leaves out."""
+    draw = _Draw(spec, labels.classes, keys)
     is_normal = np.isin(labels.classes, spec.normal)
+    official = _official_test(spec, labels, draw)
+    tested = _tested(spec, is_normal, official, draw)
+
+    train = np.flatnonzero(is_normal & ~tested)
+    calibration = draw.first("calibration", train, round(len(train) * spec.calibration))
+    train = np.setdiff1d(train, calibration)
+    train = draw.stratified("train_items", spec.train_items, train, "normal training images")
+    outside = np.flatnonzero(~is_normal & ~official)
+    if not len(outside):  # every anomaly is in the test part, so those that are taken leave it
+        outside = np.flatnonzero(~is_normal)
+    contaminating = _contaminating(spec, train, outside, draw)
+    kept = draw.first("beside contamination", train, len(train) - len(contaminating))
+    labelled = draw.stratified(
+        "labelled_anomalies",
+        spec.labelled_anomalies,
+        np.setdiff1d(outside, contaminating),
+        "anomalous images outside the test part",
+    )
+    parts = {"train": np.union1d(kept, contaminating), "calibration": calibration, "labelled_anomalies": labelled}
+
+    taken = np.concatenate(list(parts.values()))
+    test = np.setdiff1d(np.flatnonzero(tested), taken)
+    seen = {contents[index] for index in taken} if spec.drop_duplicates else set()
+    fresh = np.array([index for index in test if contents[index] not in seen], dtype=int)
+    parts["test"] = draw.stratified("test_items", spec.test_items, fresh, "test images")
+    return {name: part.tolist() for name, part in parts.items()}, len(test) - len(fresh)
+
+
+def _official_test(spec: SplitSpec, labels: Labels, draw: _Draw) -> np.ndarray:
+    """Return which images are in the official test part; where there is none, a fifth of each class."""
     official = labels.official_test.copy()
     if not official.any():
         for name in spec.classes:
             members = np.flatnonzero(labels.classes == name)
-            official[drawn("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
-    tested = official if spec.variant == "official" else official | ~is_normal
-    if spec.variant == "pooled":
-        normals = np.flatnonzero(is_normal)
-        tested = ~is_normal
-        tested[drawn("pooled test part", normals, len(normals) - int(len(normals) * (1 - OWN_TEST_SHARE)))] = True
+            official[draw.first("test part", members, round(len(members) * OWN_TEST_SHARE))] = True
+    return official
 
-    train = np.flatnonzero(is_normal & ~tested)
-    calibration = drawn("calibration", train, round(len(train) * spec.calibration))
-    train = enough(np.setdiff1d(train, calibration), "train_items", "normal training images")
-    outside = np.flatnonzero(~is_normal & ~official)
-    if not len(outside):  # every anomaly is in the test part: those that are taken leave it
-        outside = np.flatnonzero(~is_normal)
+
+def _tested(spec: SplitSpec, is_normal: np.ndarray, official: np.ndarray, draw: _Draw) -> np.ndarray:
+    """Return which images the variant tests, before any are taken for training."""
+    if spec.variant == "official":
+        return official
+    if spec.variant == "all_anomalies":
+        return official | ~is_normal
+    normals = np.flatnonzero(is_normal)
+    tested = ~is_normal
+    tested[draw.first("pooled test part", normals, len(normals) - int(len(normals) * (1 - OWN_TEST_SHARE)))] = True
+    return tested
+
+
+def _contaminating(spec: SplitSpec, train: np.ndarray, outside: np.ndarray, draw: _Draw) -> np.ndarray:
+    """Return the anomalies that replace training images.
+
+    Args:
+        train: the normal training images.
+        outside: the anomalies to draw from.
+    """
     wanted = round(len(train) * spec.contamination)
     if spec.contamination and not wanted:
         raise HeldoutError(f"contamination: {spec.contamination} of {len(train)} training images is none; raise it")
@@ -132,24 +183,13 @@ def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]
             f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec.dataset} "
             f"has {len(outside)} anomalous images outside the test part; lower it, or train_items"
         )
-    contaminating = drawn("contamination", outside, wanted)
-    kept = drawn("beside contamination", train, len(train) - len(contaminating))
-    outside = np.setdiff1d(outside, contaminating)
-    labelled = enough(outside, "labelled_anomalies", "anomalous images outside the test part")
-    parts = {"train": np.union1d(kept, contaminating), "calibration": calibration, "labelled_anomalies": labelled}
-
-    taken = np.concatenate(list(parts.values()))
-    test = np.setdiff1d(np.flatnonzero(tested), taken)
-    seen = {contents[index] for index in taken} if spec.drop_duplicates else set()
-    fresh = np.array([index for index in test if contents[index] not in seen], dtype=int)
-    parts["test"] = enough(fresh, "test_items", "test images")
-    return {name: part.tolist() for name, part in parts.items()}, len(test) - len(fresh)
+    return draw.first("contamination", outside, wanted)
 
 
 def shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
-    """Return how many of each class make `wanted` in all, in the proportion of `counts`.
+    """Divide `wanted` among the classes in the proportion of `counts`.
 
-    The largest remainders round up; of equal ones, in the order of the classes' names.
+    The largest remainders round up; equal remainders in the order of the classes' names.
 
     Args:
         counts: how many there are of each class.
@@ -183,12 +223,12 @@ def _refuse_small(spec: SplitSpec, parts: dict[str, list[int]], labels: Labels, 
             raise HeldoutError(f"{task}: no image of {missing[0]} among {len(tested)} test images; {remedy}")
     test_normal = np.isin(tested, normal)
     if test_normal.all() or not test_normal.any():
-        missing = "anomalous" if test_normal.all() else "normal"
-        raise HeldoutError(f"{task}: no {missing} image among {len(tested)} test images; {remedy}")
+        kind = "anomalous" if test_normal.all() else "normal"
+        raise HeldoutError(f"{task}: no {kind} image among {len(tested)} test images; {remedy}")
 
 
 def _told_class(spec: SplitSpec, name: str, key: str) -> int:
-    """What a conditional model is told: the place of the class in `normal`; of a contaminating image, a random one."""
+    """The class that a conditional model is given: its place in `normal`; for a contaminating image, a random one."""
     if name in spec.normal:
         return spec.normal.index(name)
     return int(_rank(spec, "class", key), 16) % len(spec.normal)
