@@ -7,7 +7,7 @@ import typer
 
 from heldout import registry
 from heldout.cli import PLUGINS, RESULTS, STEPS, app
-from heldout.project.failures import explain
+from heldout.project.snakemake_runs import explain
 
 
 def heldout(*arguments: str) -> subprocess.CompletedProcess:

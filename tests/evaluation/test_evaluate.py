@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from heldout.errors import HeldoutError
 from heldout.evaluation.evaluate import evaluate
 from heldout.evaluation.inputs import Inputs
-from heldout.evaluation.manifest import write_manifest
+from heldout.evaluation.results_manifest import write_manifest
 from heldout.evaluation.tables import latex, markdown, write_tables
 from heldout.planning.split_settings import SplitSettings
 from heldout.storage.files import write_json

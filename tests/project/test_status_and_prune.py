@@ -9,6 +9,7 @@ import yaml
 from heldout.errors import HeldoutError
 from heldout.project import inventory, prune
 from heldout.project.status import status
+from heldout.project.text import readable
 from tests.project.conftest import EXPERIMENT, make, planned
 
 REASON = "the critic loss is nan at step 3"
@@ -29,7 +30,7 @@ def test_each_cell_says_present_missing_or_failed(folder):
     make(eight.scorings["adgan"], failed=f"wgan: {REASON}")
     text = status(inventory.experiments())
     assert rows(text) == [
-        ["mnist5k", "1", "0", f"present {inventory.readable(size)}", "missing ?", "missing ?"],
+        ["mnist5k", "1", "0", f"present {readable(size)}", "missing ?", "missing ?"],
         ["mnist5k", "8", "0", "failed", "missing ?", "failed"],
     ]
     assert "1 present and 2 failed" in text and "3 missing: 3 of unknown length" in text
@@ -42,7 +43,7 @@ def test_a_published_experiment_whose_image_folder_is_missing_is_left_out_and_na
     Path("workflow/experiments").mkdir(parents=True)
     Path("workflow/experiments/shoes.yaml").write_text(changed)
     assert len(inventory.experiments()) == 1
-    assert capsys.readouterr().err == "left out, since their image folders are not there: shoes.yaml\n"
+    assert capsys.readouterr().err == "left out because their image folders are missing: shoes.yaml\n"
     Path("shoes.yaml").write_text(changed)  # one of the user's own is not
     with pytest.raises(HeldoutError, match="the image folder data/shoes is not there"):
         inventory.experiments()
@@ -163,7 +164,7 @@ def test_other_tools_files_are_passed_over_unless_given(folder):
     Path("other.yaml").write_text("repos: []\n")
     assert len(inventory.experiments()) == 1
     Path("words.yaml").write_text("just words\n")
-    with pytest.raises(HeldoutError, match="words.yaml is no experiment: keys and values are wanted"):
+    with pytest.raises(HeldoutError, match="words.yaml is not an experiment file: it needs keys and values"):
         inventory.experiments([Path("words.yaml")])
 
 

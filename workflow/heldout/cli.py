@@ -153,12 +153,13 @@ def prune(
     """List the files that no experiment needs; --yes deletes them."""
     from heldout.project import inventory
     from heldout.project.prune import delete, failures, superfluous
+    from heldout.project.text import readable
 
     if failed and experiments:
         raise HeldoutError("--failed is about every recorded failure here; leave out the experiment files")
     entries = failures() if failed else superfluous(inventory.experiments(experiments or []))
     files = [path for entry in entries for path in entry.files]
-    size = inventory.readable(sum(entry.size for entry in entries))
+    size = readable(sum(entry.size for entry in entries))
     for path in files:
         print(path)
     if not yes:
@@ -285,7 +286,7 @@ def figure(kind: str, inputs: File) -> None:
 @app.command(rich_help_panel=STEPS)
 def manifest(inputs: File) -> None:
     """List every file behind an experiment's results, with hashes."""
-    from heldout.evaluation.manifest import write_manifest
+    from heldout.evaluation.results_manifest import write_manifest
 
     write_manifest(inputs)
 

@@ -9,7 +9,7 @@ from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files
 from heldout.planning.wiring import Wiring
-from heldout.project.failures import already_running, explain
+from heldout.project.snakemake_runs import already_running, explain
 from heldout.storage.files import VERSIONED, make_folder
 
 

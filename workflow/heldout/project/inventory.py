@@ -1,4 +1,4 @@
-"""Which experiments there are, which files they name, and which files lie here; a file is known by its digest."""
+"""The experiments of this folder, the files they name, and the files that are here; digests identify files."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tqdm import tqdm
 
 from heldout.errors import HeldoutError, NotThere
 from heldout.planning.plan import Plan
@@ -27,11 +26,10 @@ PLACES = {
     "train": ("results/checkpoints", ".safetensors"),
     "score": ("results/scores", ".parquet"),
 }
-# Logs, benchmarks, and what unfinished trainings and scorings have saved.
+# Logs, benchmarks, and saved states of unfinished trainings and scorings.
 OTHERS = ("results/logs", "results/benchmarks", f"results/{SCRATCH}/saves")
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{12})\.")
 _KEYS = re.compile(r"^(experiment|datasets|methods|models|held_out) *:", re.MULTILINE)
-_LOCKS = Path(".snakemake/locks")
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file with a digest in its name, and what stands beside it.
+    """A step's file, with a digest in its name, and the files beside it.
 
     Attributes:
-        digest: the one in the name.
-        step: `prepare`, `split`, `train` or `score`; None for a log, a benchmark or a save.
-        own: the step's own file; it may be missing while others are there.
-        files: all that are there.
+        digest: the 12 hex digits in the name.
+        step: `prepare`, `split`, `train` or `score`; None for a log, a benchmark or a saved state.
+        own: the step's own file; it may be missing although others are here.
+        files: all files that are here.
     """
 
     digest: str
@@ -79,22 +77,14 @@ def require_project() -> None:
         raise HeldoutError(f"no {QUICKSTART} here; run this in the project's folder")
 
 
-def refuse_while_snakemake_runs() -> None:
-    """Raise HeldoutError while a Snakemake run may be making or reading what lies here."""
-    if _LOCKS.is_dir() and any(_LOCKS.iterdir()):
-        raise HeldoutError(
-            "a Snakemake run holds this folder; wait until it ends, or, if none runs, type: snakemake --unlock"
-        )
-
-
 def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     """Return the experiments of this folder: config.yaml, the published ones, others at the top, and the given ones.
 
-    A published one whose image folder was never here is left out, with a line on stderr: it has nothing here. If its
-    folder has gone since, the record of its results still says what it names.
+    A published experiment whose image folder is missing is left out, with a line on stderr. If it ran before the folder
+    was removed, `named_digests` still finds its files through its inputs.json or manifest.json.
 
     Raises:
-        HeldoutError: one has a mistake: what it names is unknown then, and so is what nobody names.
+        HeldoutError: an experiment file has a mistake, so that the files it names are unknown.
     """
     require_project()
     published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
@@ -109,12 +99,12 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
                 raise
             left_out.append(path.name)
     if left_out:
-        print(f"left out, since their image folders are not there: {', '.join(left_out)}", file=sys.stderr)
+        print(f"left out because their image folders are missing: {', '.join(left_out)}", file=sys.stderr)
     return found
 
 
 def experiment(path: Path) -> Experiment:
-    """Return one experiment, planned as if its image folders were there: for questions that need no image.
+    """Return one experiment, planned even if its image folders are missing.
 
     Raises:
         HeldoutError: it cannot be read, or has a mistake.
@@ -129,7 +119,7 @@ def unfinished() -> int:
 
 
 def named_digests(found: list[Experiment]) -> set[str]:
-    """Return the digests that an experiment file names, or the record of a finished or begun experiment."""
+    """Return the digests in experiment files and in the inputs.json and manifest.json of experiments that ran."""
     named = {digest for experiment in found for digest in experiment.plan.steps}
     for record in (*Path("results").glob("*/manifest.json"), *Path("results").glob("*/inputs.json")):
         named |= set(DIGEST_IN_NAME.findall(_text(record)))
@@ -137,7 +127,7 @@ def named_digests(found: list[Experiment]) -> set[str]:
 
 
 def stored() -> list[Stored]:
-    """Return what lies here, by path."""
+    """Return all files with a digest that are here, by path."""
     found = []
     for step, (folder, ending) in PLACES.items():
         groups: dict[Path, list[Path]] = {}
@@ -149,16 +139,11 @@ def stored() -> list[Stored]:
 
 
 def recorded_failure(path: Path | str) -> str | None:
-    """Return why a training or scoring failed, by the spec beside its file; None if it did not, or is not there."""
+    """Return why a training or scoring failed, as the spec beside its file says; None: it did not, or is missing."""
     try:
         return json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["failed"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def readable(size: int) -> str:
-    """Return bytes as people read them: `4.20kB`."""
-    return tqdm.format_sizeof(size, "B")
 
 
 def _with_digest(folder: str) -> list[tuple[Path, re.Match]]:
@@ -180,7 +165,7 @@ def _content(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise _unreadable(path, error) from error
     if not isinstance(content, dict):
-        raise HeldoutError(f"{path} is no experiment: keys and values are wanted, as in {QUICKSTART}")
+        raise HeldoutError(f"{path} is not an experiment file: it needs keys and values, as in {QUICKSTART}")
     return content
 
 

@@ -6,8 +6,8 @@ earlier commits, the cache and the remote still have it.
 
 from dataclasses import dataclass
 
-from heldout.project import dvc_records
-from heldout.project.inventory import Experiment, Stored, named_digests, refuse_while_snakemake_runs, stored
+from heldout.project import dvc_records, snakemake_runs
+from heldout.project.inventory import Experiment, Stored, named_digests, stored
 from heldout.project.save import bring_lacking, record
 
 
@@ -36,7 +36,7 @@ def delete(entries: list[Stored]) -> Pruned:
     Raises:
         HeldoutError: a Snakemake run may be making or reading them, or DVC's record cannot be kept whole.
     """
-    refuse_while_snakemake_runs()
+    snakemake_runs.refuse_while_one_runs()
     files = {str(path) for entry in entries for path in entry.files}
     recorded = files & dvc_records.recorded().keys()
     if recorded:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heldout.errors import HeldoutError
-from heldout.project import dvc_records
-from heldout.project.inventory import DIGEST_IN_NAME, PLACES, refuse_while_snakemake_runs, require_project
+from heldout.project import dvc_records, snakemake_runs
+from heldout.project.inventory import DIGEST_IN_NAME, PLACES, require_project
 from heldout.project.verify import damage_by_spec
 from heldout.storage.files import VERSIONED, make_folder
 from heldout.storage.hashing import file_md5
@@ -50,7 +50,7 @@ def save() -> Saved:
         HeldoutError: a file here is damaged, a recorded one cannot be had, or DVC refuses.
     """
     require_project()
-    refuse_while_snakemake_runs()
+    snakemake_runs.refuse_while_one_runs()
     for folder in VERSIONED:
         make_folder(Path(folder))
     before: set[str] = set()

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from heldout.planning.steps import Step
 from heldout.planning.wiring import wanted_gpus
 from heldout.project.estimates import Estimates
-from heldout.project.inventory import Experiment, Stored, named_digests, readable, recorded_failure, stored
-from heldout.project.text import aligned, duration
+from heldout.project.inventory import Experiment, Stored, named_digests, recorded_failure, stored
+from heldout.project.text import aligned, duration, readable
 
 PRESENT, MISSING, FAILED, FOREIGN = "present", "missing", "failed", "foreign"
 

@@ -1,4 +1,4 @@
-"""How the verbs print tables and times."""
+"""How the command line prints tables, times and sizes."""
 
 from textwrap import indent
 
@@ -14,3 +14,8 @@ def aligned(table: list[list[str]]) -> str:
 def duration(seconds: float | None) -> str:
     """`~02:05` for two minutes and five seconds; `?` where it is unknown."""
     return "?" if seconds is None else f"~{tqdm.format_interval(round(seconds))}"
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes for people: `4.20kB`."""
+    return tqdm.format_sizeof(size, "B")

@@ -27,7 +27,8 @@ from matplotlib.ticker import MaxNLocator
 
 from heldout.errors import HeldoutError
 from heldout.figures import _drawing, _style
-from heldout.project.inventory import DIGEST_IN_NAME, PLACES, Experiment, refuse_while_snakemake_runs
+from heldout.project import snakemake_runs
+from heldout.project.inventory import DIGEST_IN_NAME, PLACES, Experiment
 from heldout.project.text import aligned
 from heldout.storage.files import whole_file
 from heldout.storage.sidecars import TIMING, sidecar
@@ -103,7 +104,7 @@ def timeline(experiment: Experiment) -> str:
         HeldoutError: Snakemake is at work; nothing of the experiment ran here, or on a cluster; or the files' times are
             not those of a run here, since they were copied without them.
     """
-    refuse_while_snakemake_runs()
+    snakemake_runs.refuse_while_one_runs()
     plan = experiment.plan
     name, wanted = plan.settings.experiment, {step.digest for step in plan.trained_and_scored}
     run = last_run(wanted)

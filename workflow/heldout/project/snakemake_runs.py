@@ -1,9 +1,11 @@
-"""What is printed when a run ends early: the end of each failed job's log, who else runs here, and how to go on."""
+"""Runs of Snakemake in this folder: whether one is in progress, and what to print when one ends early."""
 
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+
+from heldout.errors import HeldoutError
 
 TAIL_LINES = 15
 LOCKS = Path(".snakemake", "locks")
@@ -20,15 +22,15 @@ def explain(snakemake_logs: Iterable[str | Path], command: str) -> str:
     logs = [Path(log) for log in snakemake_logs]
     text = "".join(log.read_text(encoding="utf-8", errors="replace") for log in logs if log.is_file())
     parts = [_tail(Path(name)) for name in dict.fromkeys(_LOG_OF_A_FAILED_JOB.findall(text))]
-    parts.append(f"Files that are finished stay valid. Resume with:\n    {command}")
+    parts.append(f"Finished files stay valid. Resume with:\n    {command}")
     return "\n".join(["", *parts])
 
 
 def already_running() -> str | None:
-    """Return a line about another run in this folder, or None; Snakemake refuses this one where they share a file."""
-    if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
+    """Return a line about another run in this folder, or None; Snakemake refuses a run that shares a file with it."""
+    if not _is_locked():
         return None
-    import psutil  # Snakemake's own requirement; only where there is a lock
+    import psutil  # a requirement of Snakemake; imported only where there is a lock
 
     try:
         related = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
@@ -43,6 +45,18 @@ def already_running() -> str | None:
                 "or put both experiments into one file, or give each a clone of its own"
             )
     return None
+
+
+def refuse_while_one_runs() -> None:
+    """Raise HeldoutError while a run of Snakemake may write or read files here."""
+    if _is_locked():
+        raise HeldoutError(
+            "a Snakemake run holds this folder; wait until it ends or, if none is running, type: snakemake --unlock"
+        )
+
+
+def _is_locked() -> bool:
+    return LOCKS.is_dir() and any(LOCKS.iterdir())
 
 
 def _name(word: str) -> str:
