@@ -163,7 +163,7 @@ def test_two_splits_are_compared_by_what_they_say_and_share(tmp_path):
     assert ["test", "60", "60", "all,", "the", "same", "pixels"] in lines
     text = splits.comparison(found[0], found[2])
     assert ["train", "20", "20", "?"] in [line.split() for line in text.splitlines()]
-    assert "other prepared images" in text
+    assert "different prepared images" in text
 
 
 def test_an_older_manifest_and_one_under_another_name_are_shown_as_far_as_they_say(tmp_path):

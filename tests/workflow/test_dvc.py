@@ -233,7 +233,7 @@ def test_with_links_verify_also_names_the_caches_copy(first):
     timing.chmod(0o644)
     timing.write_text(timing.read_text().replace("cpu", "CPU"))
     printed = clone.heldout("verify", ok=False)
-    assert "2 damaged" in printed and "DVC's cache has it with the same damage" in printed
+    assert "2 damaged" in printed and "damaged in DVC's cache as well" in printed
     clone.run("bash", "-c", re.search(r"run snakemake again: (.+)", printed)[1])
     clone.dvc("pull")
     assert "cpu" in timing.read_text() and "0 damaged" in clone.heldout("verify")
@@ -348,7 +348,7 @@ def test_two_commits_that_both_saved_are_joined_by_saving(first, way):
     assert "CONFLICT (content): Merge conflict in dvc.lock" in printed
     assert "Merge conflict in results/quickstart/tables/runtime.csv" in printed
     before = mine.kept()
-    assert "dvc.lock holds both sides of a merge; join them with: heldout save" in mine.heldout("verify")
+    assert "dvc.lock is an unresolved merge; join both sides with: heldout save" in mine.heldout("verify")
     storage = mine.folder.parent / "heldout-storage"
     storage.rename(storage.with_name("away"))
     assert "neither in DVC's cache nor in its remote" in complaint(mine.heldout("save", ok=False))

@@ -1,1 +1,1 @@
-"""From scores and labels to numbers: metrics with intervals, tables, and the record of what they were made from."""
+"""From scores and labels to numbers: metrics with intervals, tables, and the manifest of all files behind them."""

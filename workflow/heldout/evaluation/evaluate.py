@@ -1,9 +1,9 @@
-"""Join the test labels to the scores: `metrics.csv`, `roc.csv` and `histograms.csv`, every number behind the figures.
+"""Join test labels and scores: write `metrics.csv`, `roc.csv` and `histograms.csv`, the numbers behind all tables.
 
-A metric of a task is the mean over its seeds, and the row `mean` the mean over the classes; resamples are averaged in
-the same way before their interval is read, with the same resampled images for every method and seed of a task. Under
-the protocol `folders`, which singles no class out, each anomalous class is a row against all normal images, and the row
-`overall` is about all of them together.
+The metric of a held-out class is the mean over its seeds; the row `mean` is the mean over the classes. Bootstrap
+resamples are averaged in the same way before their quantiles are taken; every method and seed of a class sees the same
+resampled images. Under the protocol `folders` there is a row per anomalous class, against all normal images, and a row
+`overall` for all anomalous classes together.
 """
 
 import json
@@ -52,7 +52,7 @@ def evaluate(inputs_path: Path) -> None:
 
 
 def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[RunFiles]) -> list["_Evaluated"]:
-    """Return what is evaluated of a task: the whole of it, or first each group of anomalies by itself."""
+    """Return the rows of a task: one or, under `folders`, one per group of anomalies and one for all groups."""
     if held_out != WHOLE:
         return [_Evaluated(inputs, dataset, held_out, runs)]
     groups = inputs.manifests[runs[0].split]["anomalous"]
@@ -61,10 +61,10 @@ def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[RunFiles]) ->
 
 
 class _Evaluated:
-    """A dataset and class: for every method, the metrics and resamples of each seed.
+    """One row of the tables: the metrics and resamples of every method and seed.
 
     Args:
-        anomalous: the anomalous classes that count; none: all of them.
+        anomalous: the anomalous classes to count; None: all of them.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class _Evaluated:
                 self.resampled[name].append(metrics.bootstrap(self.is_anomalous, scores, counts))
 
     def histograms(self) -> list[dict[str, Any]]:
-        """Counts of normal and anomalous test images by score, over all seeds; one table per method."""
+        """Return a histogram of scores per method: counts of normal and anomalous test images, summed over seeds."""
         tables = []
         for name, seeds in self.scores.items():
             key = {"dataset": self.dataset, "held_out": self.held_out, "method": name}
@@ -120,7 +120,7 @@ class _Evaluated:
 
 
 def _summary(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
-    """Means over seeds and classes with their intervals; nothing but the reason where a class has failed."""
+    """Return means over seeds and classes with their intervals; if a class has failed, only the reason."""
     row: dict[str, Any] = {
         "normal": " ".join(tasks[0].normal) if len(tasks) == 1 else "",
         "anomalous": " ".join(tasks[0].anomalous) if len(tasks) == 1 else "",
@@ -142,7 +142,7 @@ def _summary(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
 
 
 def _curve(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
-    """The ROC curve, averaged at each false positive rate, with the interval of its true positive rate."""
+    """Return the mean ROC curve on `metrics.GRID`, with the interval of its true positive rate."""
     if any(name in task.failures for task in tasks):
         return EMPTY_CURVE
     curves = [metrics.curve(task.is_anomalous, scores) for task in tasks for scores in task.scores[name]]
@@ -152,13 +152,13 @@ def _curve(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
 
 
 def _joined(tables: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return one table of all rows; the columns stand even where every method has failed."""
+    """Return one table of all rows; if every method has failed, an empty one with all columns."""
     frames = [pd.DataFrame(table) for table in tables]
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
 def _refuse_other_sources(scores: Path, run: RunFiles, model: str | None) -> None:
-    """Raise HeldoutError if what a score was made from, directly or by way of it, is not what lies here now."""
+    """Raise HeldoutError unless the checkpoint, its parent and the joined scores are those a score was made from."""
     beside = _beside(scores)
     for path in map(Path, run.scores.values()):
         if path.name in beside.get("joined_sha256", {}):
@@ -181,6 +181,6 @@ def _refuse_another(made: Path, source: Path, sha256: str) -> None:
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """Return what stands beside a file; nothing where scores are evaluated by hand without the checkpoints."""
+    """Return the spec file beside a file; empty if it is missing, as where scores are evaluated without checkpoints."""
     beside = sidecar(path, SPEC)
     return json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}

@@ -1,4 +1,4 @@
-"""What an experiment's tables are made from: `results/<experiment>/inputs.json`, written while planning."""
+"""The inputs of an experiment's tables and figures, read from `results/<experiment>/inputs.json`."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from heldout.storage.score_files import Scores, read_scores
 
 @dataclass(frozen=True)
 class Inputs:
-    """The runs of an experiment with the files of each, and where its results go.
+    """An experiment's methods and runs, with functions that read their files.
 
     Attributes:
         path: `inputs.json` itself.
@@ -58,11 +58,11 @@ class Inputs:
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
-        """Each run's split manifest, by its path, checked to be whole."""
+        """The split manifest of each run, by path, checked against the planned digest."""
         return {run.split: read_manifest(Path(run.split), run.split_digest) for run in self.runs}
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read one of the experiment's tables. Only an empty cell is missing: an entry may be called `NA`."""
+        """Read a table of the experiment. Only empty cells are missing values: an entry may be called `NA`."""
         words = dict.fromkeys(("dataset", "held_out", "method", "failed"), str)
         return pd.read_csv(self.tables / name, dtype=words, keep_default_na=False, na_values=[""])
 
@@ -70,7 +70,7 @@ class Inputs:
         """Return the class of each test image of a run, in the manifest's order.
 
         Raises:
-            HeldoutError: the labels are not those that the split saw.
+            HeldoutError: the labels are not those that the split was made from.
         """
         manifest = self.manifests[run.split]
         classes = read_labels(Path(run.labels)).classes[manifest["test"]]
@@ -79,10 +79,10 @@ class Inputs:
         return classes
 
     def test_scores(self, run: RunFiles, name: str) -> tuple[Scores, np.ndarray | None]:
-        """Return a method's score file, and the scores of the test images in the manifest's order; none if it failed.
+        """Return a method's score file and the test images' scores in the manifest's order; None if it failed.
 
         Raises:
-            HeldoutError: the file holds other scores than its name says.
+            HeldoutError: the digest in the file's name is not that of its content.
         """
         path = Path(run.scores[name])
         read = read_scores(path)

@@ -5,9 +5,9 @@
 - `auprc_trapezoid`: area under the precision-recall curve by trapezoids, the number that EGBAD's code reports
 - `fpr_at_95_tpr`: smallest false positive rate whose true positive rate is at least 0.95
 
-A random score has AUROC 0.5 and average precision equal to the share of anomalies.
-The bootstrap resamples normal and anomalous images separately, so the share of anomalies stays as it is. Its intervals
-say what another draw of test images would change, not what another training would.
+Random scores have AUROC 0.5 and an average precision equal to the share of anomalies.
+The bootstrap is stratified: normal and anomalous images are resampled separately, so the share of anomalies is fixed.
+Its intervals cover the draw of test images, not the randomness of training.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`manifest.json`: every file behind an experiment's results, with its hash, so that any figure can be traced back."""
+"""`manifest.json`: every file behind an experiment's results with its SHA-256, so that any figure can be traced."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ NAME = "manifest.json"
 
 
 def write_manifest(inputs_path: Path) -> None:
-    """Write what the results were made from, and the results themselves, by path and SHA-256."""
+    """Write the SHA-256 of every result and of every file behind it, by path."""
     inputs = Inputs.read(inputs_path)
     made_from: set[str] = set()
     for run in inputs.runs:

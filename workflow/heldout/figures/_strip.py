@@ -1,4 +1,4 @@
-"""Images side by side in one `Axes`, each over its caption; a frame says that an image is anomalous, in grey too."""
+"""Images side by side in one `Axes`, each above its caption; a frame marks anomalous images, also in grey."""
 
 import textwrap
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from heldout.figures._style import ANOMALOUS
 
-SIDE = 0.62  # inches that an image should get
+SIDE = 0.62  # inches of an image
 PITCH = 1.12  # from one image to the next, in sides
 LINE = 0.19  # of a caption, in sides
 BETWEEN = 0.11  # inches from one strip to the next
@@ -18,16 +18,16 @@ FRAMED = "framed: anomalous"
 
 
 def height(lines: int) -> float:
-    """Return the height of a strip, in sides, whose captions have so many lines."""
+    """Return the height of a strip in sides, given the number of lines of its captions."""
     return 1.1 + LINE * lines
 
 
 def size(room: int, lines: list[int]) -> tuple[float, float]:
-    """Return the inches of a figure that has strips below one another, their labels apart.
+    """Return width and height in inches of a figure of strips, without their labels.
 
     Args:
-        room: how many pictures side by side.
-        lines: of each strip's captions.
+        room: number of pictures side by side.
+        lines: number of caption lines of each strip.
     """
     return PITCH * SIDE * room, sum(SIDE * height(of_strip) + BETWEEN for of_strip in lines)
 
@@ -51,8 +51,8 @@ def draw(
         ax: where to draw.
         pictures: `(N, H, W, 3)` in [0, 1], or `(N, H, W)` for a colour map.
         is_anomalous: `(N,)`, which of them get a frame.
-        captions: one each, all of as many lines; none: no room is left for them.
-        room: how many pictures there is room for, N at least.
+        captions: one per picture, all with the same number of lines; empty: no captions.
+        room: number of pictures that fit, at least N.
         look: colour map and range.
 
     Returns:
@@ -73,19 +73,19 @@ def draw(
 
 
 def bar(ax: Axes, drawn: AxesImage, lines: int) -> None:
-    """Put a colour bar right of a strip, as high as its pictures."""
+    """Add a colour bar to the right of a strip, as high as its pictures."""
     inset = ax.inset_axes((1.01, (LINE * lines + 0.05) / height(lines), 0.012, 1 / height(lines)))
     ax.figure.colorbar(drawn, cax=inset).ax.tick_params(labelsize=6)
 
 
 def say(ax: Axes, words: str) -> None:
-    """Write words where a strip would be: why there is none."""
+    """Write a text in place of a strip."""
     blank(ax)
     ax.text(0, 0.5, textwrap.fill(words, 70), transform=ax.transAxes, va="center", fontsize=7)
 
 
 def label(ax: Axes, words: str) -> None:
-    """Write what a strip is, left of it."""
+    """Write a label to the left of a strip."""
     ax.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8)
 
 

@@ -1,6 +1,6 @@
-"""The test images of one held-out class as figures show them: pixels, labels, scores, and what a method reads.
+"""The test images of one held-out class for figures: pixels, labels, scores, and the model that a method reads.
 
-Of several seeds, the first is shown. Images are chosen by their keys or by their scores, never by hand.
+Figures show the first of several seeds. Images are chosen by their keys or scores, never by hand.
 """
 
 from collections.abc import Iterator
@@ -28,10 +28,10 @@ class Task:
     Attributes:
         classes: each test image's class, `(N,)`.
         is_anomalous: `(N,)` bool.
-        title: what a figure of it is about, in words.
+        title: the title of its figures.
 
     Raises:
-        HeldoutError: images, labels or scores are not those of the split.
+        HeldoutError: images, labels or scores do not belong to the split.
     """
 
     def __init__(self, inputs: Inputs, subject: Subject) -> None:
@@ -53,22 +53,22 @@ class Task:
         return to_unit_range(self._stored[positions])
 
     def keys(self, positions: np.ndarray) -> Tensor:
-        """Return the images' keys, as the scoring had them."""
+        """Return the images' keys, as in scoring."""
         return randomness.image_keys(self.run.seed, self.indices[positions].tolist())
 
     def some(self, each: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of `each` normal and as many anomalous images: those whose keys are least."""
+        """Return the positions of the `each` normal and `each` anomalous images with the smallest keys."""
         order = self.keys(np.arange(len(self.indices))).argsort().numpy()
         return order[~self.is_anomalous[order]][:each], order[self.is_anomalous[order]][:each]
 
     def scores(self, name: str) -> np.ndarray | str:
-        """Return a method's score of every test image, or why it has none."""
+        """Return a method's score of every test image, or the reason why it failed."""
         read, scores = self._inputs.test_scores(self.run, name)
         return f"failed: {read.failed}" if scores is None else scores
 
     @contextmanager
     def read_by(self, name: str) -> Iterator[tuple[Any, nn.Module]]:
-        """Give a method and the model that it scored with, on the CPU and as many threads, wherever it scored."""
+        """Yield a method and the model that it scored with, on the CPU with the threads of the scoring."""
         spec = self._inputs.test_scores(self.run, name)[0].spec
         checkpoint = Path(self.run.checkpoints[self.methods[name].model])
         with reproducible(spec.threads):

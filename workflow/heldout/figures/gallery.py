@@ -1,7 +1,7 @@
-"""The most and the least anomalous test images by each method (the ADGAN paper's Figs. 4 to 6).
+"""The most and the least anomalous test images of each method (the ADGAN paper's Figs. 4 to 6).
 
-Two rows per method, the score under each image. On the left among all test images; on the right among the normal ones
-alone, which is what the paper shows: unusual bedrooms among bedrooms. In both the outermost image is the first.
+Two rows per method, with the score below each image: on the left from all test images, on the right from the normal
+ones only, as in the paper (unusual bedrooms among bedrooms). The most extreme image comes first.
 """
 
 import matplotlib.pyplot as plt
@@ -44,7 +44,7 @@ def gallery(inputs: Inputs, subject: Subject) -> Figure:
 
 
 def outermost(scores: np.ndarray, candidates: np.ndarray, direction: int) -> np.ndarray:
-    """Return up to COUNT of the candidates, the outermost first; of equal scores the earlier image is first.
+    """Return the up to COUNT most extreme candidates, the most extreme first; ties are in the order of positions.
 
     Args:
         scores: of every test image.

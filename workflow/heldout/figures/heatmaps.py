@@ -1,7 +1,7 @@
-"""Where a method sees the difference: test images, what it makes of them, and |x - x'|, a row each.
+"""Test images x, a method's reconstructions x' and the residuals |x - x'|, a row each.
 
-The differences are means over channels, of pixels in [-1, 1], with one scale of colours per method, so that the images
-of a row can be compared; under each of them stands the image's score. A search shows its closest start.
+Residuals are means over channels of pixels in [-1, 1]. Each method has one colour scale, so that the images of a row
+can be compared; the score stands below each image. A search shows its closest start.
 
 Source: ours; Schlegl et al., IPMI 2017, mark anomalous regions by the residual |x - G(z)|.
 """
@@ -41,7 +41,7 @@ def residual(images: Tensor, made: Tensor) -> Tensor:
 
 
 def _rows(task: Task, name: str, positions: np.ndarray, images: Tensor) -> list[dict[str, Any]]:
-    """The two rows of a method, or one that says why it has failed."""
+    """Return the two rows of a method, or one with the reason why it failed."""
     scores = task.scores(name)
     if isinstance(scores, str):
         return [{"label": name, "failed": scores}]

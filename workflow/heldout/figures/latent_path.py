@@ -1,9 +1,8 @@
-"""A search on its way through a latent space of two dimensions (the ADGAN paper's Fig. 2), a row per method.
+"""The path of a search through a latent space of two dimensions (the ADGAN paper's Fig. 2), a row per method.
 
-The contours are the loss ||x - g(z)||^2 of the trained generator, dark where it is high, for one normal test image and
-one anomalous one; the lines lead from several starts (open) to where the search ends (filled). ADGAN moves the weights
-too, so that what it reaches is lower than the contour there; AnoGAN lowers another loss. Dotted: one and two standard
-deviations of the prior.
+Contours: the loss ||x - g(z)||^2 of the trained generator, dark where it is high, for one normal and one anomalous test
+image. Lines: from the starts (open) to the ends (filled) of the search. ADGAN also moves the weights, so its loss ends
+below the contour; AnoGAN minimises another loss. Dotted circles: one and two standard deviations of the prior.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +22,7 @@ from heldout.numerics import scoring_steps
 from heldout.numerics.blocks import in_blocks
 from heldout.storage.report_inputs import Subject
 
-STARTS = 8  # paths that are drawn
+STARTS = 8  # number of paths
 LEAST_REACH = 3.0  # standard deviations of the prior on each side
 POINTS, LEVELS = 61, 12
 BLOCK = 64  # points of the plane in one forward
@@ -62,7 +61,7 @@ def latent_path(inputs: Inputs, subject: Subject) -> Figure:
 
 
 def axis_around(paths: Tensor) -> Tensor:
-    """Return the values of either coordinate at which the plane is drawn: around all paths and most of the prior."""
+    """Return the grid of both coordinates; it covers all paths and most of the prior."""
     reach = max(LEAST_REACH, 1.05 * paths.abs().max().item())
     return torch.linspace(-reach, reach, POINTS)
 

@@ -35,7 +35,7 @@ def scores(inputs: Inputs, subject: Subject) -> Figure:
 
 
 def draw(ax: Axes, histogram: pd.DataFrame) -> None:
-    """Draw one method's histogram as densities, since there are more anomalous images than normal ones.
+    """Draw one method's histogram as two densities, since the classes differ in size.
 
     Args:
         ax: where to draw.

@@ -1,1 +1,1 @@
-"""What lies in `data/` and `results/`, held against the experiments that name it, its specs and DVC's records."""
+"""The files in `data/` and `results/`, compared with experiments, specs and DVC's records; behind the command line."""

@@ -1,6 +1,6 @@
-"""What DVC has recorded of this folder: every file of the outputs in dvc.yaml, with its MD5, as dvc.lock has it now.
+"""The files that dvc.lock records for the outputs in dvc.yaml, each with its MD5.
 
-The list of a folder's files lies in DVC's cache or, after a fresh clone, in its remote.
+dvc.lock names a list per folder; the list itself is in DVC's cache or, after a fresh clone, in its remote.
 """
 
 import subprocess
@@ -17,15 +17,15 @@ OURS, THEIRS = 2, 3  # git's numbers for the two sides of a merge
 
 
 def recorded() -> dict[str, str]:
-    """Return the MD5 of every recorded file, by path; nothing where there is no dvc.lock.
+    """Return the MD5 of every recorded file, by path; empty without a dvc.lock.
 
     Raises:
-        HeldoutError: DVC cannot read its own records, with the way out.
+        HeldoutError: DVC cannot read its records.
     """
     if not Path(LOCK).is_file():
         return {}
     if _is_unmerged():
-        raise HeldoutError(f"{LOCK} holds both sides of a merge; join them with: heldout save")
+        raise HeldoutError(f"{LOCK} is an unresolved merge; join both sides with: heldout save")
     with _clear():
         files = _filesystem()
         return {
@@ -36,9 +36,9 @@ def recorded() -> dict[str, str]:
 
 
 def sides() -> list[str | None]:
-    """Return the texts of dvc.lock that count: both sides where git could not merge it; else None, as it is.
+    """Return the two sides of dvc.lock if git could not merge it; else [None], for the file as it is.
 
-    Git is asked, and not the file: it may hold one side already.
+    The sides come from git's index, since the file may already contain only one of them.
     """
     shown = [
         subprocess.run(["git", "show", f":{side}:./{LOCK}"], capture_output=True, text=True, check=False)
@@ -53,7 +53,7 @@ def sides() -> list[str | None]:
 
 @contextmanager
 def as_if(text: str | None) -> Iterator[None]:
-    """Put `text` into dvc.lock; where the block fails, put back what was there."""
+    """Write `text` to dvc.lock; restore the previous content if the block fails."""
     if text is None:
         yield
         return
@@ -67,10 +67,10 @@ def as_if(text: str | None) -> Iterator[None]:
 
 
 def bring(paths: Iterable[str]) -> None:
-    """Copy recorded files here from DVC's cache or its remote, each whole or not at all.
+    """Copy recorded files from DVC's cache or its remote to their paths, each whole or not at all.
 
     Raises:
-        HeldoutError: neither has a file.
+        HeldoutError: a file is in neither.
     """
     with _clear():
         files = _filesystem()
@@ -80,7 +80,7 @@ def bring(paths: Iterable[str]) -> None:
 
 
 def cached(md5: str) -> Path:
-    """Return where DVC's cache keeps, or would keep, the file with this MD5."""
+    """Return the path in DVC's cache of the file with this MD5, whether or not it is there."""
     with _clear():
         from dvc.repo import Repo
 
@@ -92,14 +92,14 @@ def _is_unmerged() -> bool:
 
 
 def _filesystem() -> Any:
-    from dvc.api import DVCFileSystem  # half a second, so only where it is used
+    from dvc.api import DVCFileSystem  # the import takes half a second
 
     return DVCFileSystem()
 
 
 @contextmanager
 def _clear() -> Iterator[None]:
-    """Turn what DVC raises into one line."""
+    """Turn an exception of DVC into a HeldoutError of one line."""
     try:
         yield
     except Exception as error:
@@ -115,7 +115,7 @@ def _problem(error: Exception) -> str | None:
     said = " ".join(str(error).split())
     if isinstance(error, (DataIndexDirError, FileNotFoundError)):
         return (
-            f"what {LOCK} records is neither in DVC's cache nor in its remote ({said}); `dvc remote list` shows where "
-            "it looks, and whoever recorded it can `dvc push` it there"
+            f"a file that {LOCK} records is neither in DVC's cache nor in its remote ({said}); `dvc remote list` shows "
+            "the remote, and whoever recorded the file can `dvc push` it there"
         )
     return f"DVC: {said}" if isinstance(error, DvcException) else None

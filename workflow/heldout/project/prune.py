@@ -1,7 +1,7 @@
-"""`heldout prune`: delete what neither an experiment file nor the record of an experiment names.
+"""`heldout prune`: delete files that neither an experiment file nor the record of an experiment names.
 
-Fetched and own images are left alone: they are not made here. What DVC has recorded is dropped from dvc.lock as well;
-earlier commits, the cache and the remote still have it.
+Fetched images and your own are never deleted. Deleted files are also dropped from dvc.lock; earlier commits, DVC's
+cache and its remote still have them.
 """
 
 from dataclasses import dataclass
@@ -20,29 +20,29 @@ class Pruned:
 
 
 def superfluous(found: list[Experiment]) -> list[Stored]:
-    """Return what no experiment names: prepared images, splits, checkpoints, scores, logs, benchmarks and saves."""
+    """Return the files that no experiment names, from prepared images to logs and saved states."""
     named = named_digests(found)
     return [entry for entry in stored() if entry.digest not in named]
 
 
 def failures() -> list[Stored]:
-    """Return the recorded failures; once deleted, the next run tries them again."""
+    """Return the recorded failures; the next run repeats those that are deleted."""
     return [entry for entry in stored() if entry.step in ("train", "score") and entry.failed]
 
 
 def delete(entries: list[Stored]) -> Pruned:
-    """Delete every file of the entries, and drop them from DVC's record where there is one.
+    """Delete every file of the entries and drop them from dvc.lock, if there is one.
 
     Raises:
-        HeldoutError: a Snakemake run may be making or reading them, or DVC's record cannot be kept whole.
+        HeldoutError: a Snakemake run may write or read them, or the other recorded files cannot be fetched.
     """
     snakemake_runs.refuse_while_one_runs()
     files = {str(path) for entry in entries for path in entry.files}
     recorded = files & dvc_records.recorded().keys()
     if recorded:
-        bring_lacking(apart_from={entry.digest for entry in entries})  # or the new record would drop that too
+        bring_lacking(apart_from={entry.digest for entry in entries})  # else the new record would drop those as well
     for entry in entries:
-        # The step's own file goes first: without it nothing beside it counts, wherever this is cut off.
+        # The step's own file first: if this is interrupted, the files left beside it are ignored.
         for path in sorted(entry.files, key=lambda path: path != entry.own):
             path.unlink()
     if recorded:

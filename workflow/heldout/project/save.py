@@ -1,9 +1,9 @@
-"""`heldout save`: have DVC record every dataset, checkpoint and score that is here, and forget none it has recorded.
+"""`heldout save`: record every dataset, checkpoint and score in dvc.lock and keep those already recorded.
 
-A DVC output that is a folder is recorded as a whole: `dvc commit` alone would drop from dvc.lock what a colleague has
-recorded and this folder lacks, and `dvc checkout` and `dvc pull` refuse while it holds what nobody has recorded. So
-what is recorded and not here is brought first, without touching any file that is here; then all of it is recorded.
-Where git could not merge dvc.lock, both sides count as recorded.
+DVC records a folder as a whole. `dvc commit` alone would drop from dvc.lock the files that a colleague has recorded and
+this folder lacks; `dvc checkout` and `dvc pull` refuse while a folder holds unrecorded files. Therefore recorded files
+that are missing are fetched first, no present file is touched, and then everything is recorded. If git could not merge
+dvc.lock, the files of both sides count as recorded.
 """
 
 import subprocess
@@ -22,19 +22,19 @@ from heldout.storage.hashing import file_md5
 
 STAGE = "snakemake"  # of dvc.yaml
 OWN_ENDINGS = {ending.removeprefix(".") for _, ending in PLACES.values()}
-# What `dvc metrics diff` and `dvc plots diff` compare between commits; small, so git keeps it.
+# Compared between commits by `dvc metrics diff` and `dvc plots diff`; small enough for git.
 NUMBERS = ("metrics.json", "tables/metrics.csv", "tables/roc.csv", "tables/runtime.csv")
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a saving did.
+    """The outcome of `save`.
 
     Attributes:
-        brought: how many recorded files were not here.
-        added: how many files are recorded for the first time.
-        unmerged: numbers that git could not merge; they were deleted, for Snakemake to make them anew.
-        staged: whether there is a git that has dvc.lock and the numbers staged.
+        brought: number of recorded files that were missing here and fetched.
+        added: number of files recorded for the first time.
+        unmerged: files of NUMBERS that git could not merge; they were deleted, so that Snakemake writes them again.
+        staged: whether dvc.lock and NUMBERS were staged in git; false without a git repository.
     """
 
     brought: int
@@ -44,10 +44,10 @@ class Saved:
 
 
 def save() -> Saved:
-    """Record all versioned folders in dvc.lock, and stage it with the experiments' numbers where there is a git.
+    """Record all versioned folders in dvc.lock; in a git repository, stage it with the files of NUMBERS.
 
     Raises:
-        HeldoutError: a file here is damaged, a recorded one cannot be had, or DVC refuses.
+        HeldoutError: a file is damaged, a recorded file cannot be fetched, or DVC fails.
     """
     require_project()
     snakemake_runs.refuse_while_one_runs()
@@ -64,13 +64,15 @@ def save() -> Saved:
     unmerged = [path for path in _unmerged() if path.endswith(NUMBERS)]
     for path in unmerged:
         Path(path).unlink(missing_ok=True)
-        _run("git", "rm", "--cached", "--quiet", path)  # resolved, for git: the next saving adds it anew
+        _run(
+            "git", "rm", "--cached", "--quiet", path
+        )  # git takes the conflict as resolved; the next `save` adds the file again
     staged = record()
     return Saved(brought, len(dvc_records.recorded().keys() - before), unmerged, staged)
 
 
 def bring_lacking(apart_from: Container[str] = ()) -> int:
-    """Bring what is recorded and not here, apart from some digests; return how many files that were."""
+    """Fetch the recorded files that are missing, except those with given digests; return their number."""
     recorded = {
         path: md5
         for path, md5 in dvc_records.recorded().items()
@@ -82,8 +84,8 @@ def bring_lacking(apart_from: Container[str] = ()) -> int:
 
 
 def record() -> bool:
-    """Have dvc.lock record the versioned folders as they are; return whether git has that staged."""
-    _run("dvc", "commit", "--force", STAGE)  # with --quiet it would not say why it fails
+    """Record the versioned folders as they are; return whether git has dvc.lock staged."""
+    _run("dvc", "commit", "--force", STAGE)  # --quiet would hide why it fails
     numbers = [str(path) for pattern in NUMBERS for path in sorted(Path("results").glob(f"*/{pattern}"))]
     inside = _git("rev-parse", "--git-dir").returncode == 0
     if inside:
@@ -92,10 +94,10 @@ def record() -> bool:
 
 
 def lacking(recorded: dict[str, str]) -> list[str]:
-    """Return the recorded files to bring, by path.
+    """Return the recorded files to fetch, by path.
 
-    Files of one digest belong together, so those beside a checkpoint come with it: where it is not here, or where it is
-    the recorded one. One trained here under the same digest stays as it is.
+    Files with the same digest belong together: those beside a checkpoint are fetched if the checkpoint is missing or is
+    the recorded one. A checkpoint that was trained here under the same digest is left as it is.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for path in recorded:
@@ -116,7 +118,7 @@ def _lacking_of(stem: str, group: list[str], recorded: dict[str, str]) -> list[s
 
 def _refuse_damaged(recorded: dict[str, str]) -> None:
     for path, problem in damage_by_spec(recorded).items():
-        raise HeldoutError(f"{path} is damaged: {problem}. Nothing was saved; `heldout verify` tells what to delete")
+        raise HeldoutError(f"{path} is damaged: {problem}. Nothing was saved; `heldout verify` lists what to delete")
 
 
 def _unmerged() -> list[str]:
@@ -131,7 +133,7 @@ def _run(*command: str) -> None:
     module = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
     finished = subprocess.run(module, capture_output=True, text=True, check=False)
     if finished.returncode:
-        said = " ".join(finished.stderr.rpartition("ERROR: ")[2].split())  # DVC draws progress before it
+        said = " ".join(finished.stderr.rpartition("ERROR: ")[2].split())  # after DVC's progress bars
         if "not a git repository" in said:
             said += "; without one, type once: dvc config --local core.no_scm true"
         raise HeldoutError(f"{' '.join(command[:2])} failed: {said}")

@@ -1,4 +1,4 @@
-"""`heldout splits`: split manifests as a table, and two of them side by side."""
+"""`heldout splits`: a table of split manifests, and a comparison of two."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from heldout.project.inventory import PLACES
 from heldout.project.text import aligned
 from heldout.storage.manifests import PARTS, STATED, anomalies_trained_on, read_manifest
 
-UNKNOWN = "?"  # what an older manifest does not say
+UNKNOWN = "?"  # not recorded in an older manifest
 COLUMNS = ("dataset", "protocol", "variant", "held_out", "split_seed")
 
 
 def manifests(paths: list[Path]) -> dict[Path, dict[str, Any]]:
-    """Return the given manifests, checked to be whole, or all that lie here.
+    """Return the given manifests, or all that are here; each is checked against its own hash.
 
     Raises:
         HeldoutError: there is none, or one is damaged.
@@ -29,7 +29,7 @@ def manifests(paths: list[Path]) -> dict[Path, dict[str, Any]]:
 def table(found: dict[Path, dict[str, Any]]) -> str:
     """Return a row per manifest: the task, the images in each part, the share of anomalies, and duplicates.
 
-    `train` counts contaminating images too; `also in train` are test images that equal a training image.
+    `train` includes contaminating images; `also in train` counts test images that are pixel-identical to a known image.
     """
     header = [*COLUMNS, "normal", "train", "contaminating", *PARTS[1:], "anomalies", "also in train", "file"]
     rows = [header]
@@ -50,7 +50,7 @@ def table(found: dict[Path, dict[str, Any]]) -> str:
 
 
 def comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return what two manifests say differently, and how many images of each part they have in common."""
+    """Return the settings in which two manifests differ, and the number of images that each part has in common."""
     same_images = one.get("prepared", UNKNOWN) == other.get("prepared", UNKNOWN) != UNKNOWN
     rows = [["", "first", "second", "in common"]]
     for key in (*STATED, "normal"):
@@ -65,5 +65,7 @@ def comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
     if one["sha256"] == other["sha256"]:
         return "the same split"
     return aligned(rows) + (
-        "" if same_images else "\n  ?: they are about other prepared images, so indices say nothing"
+        ""
+        if same_images
+        else "\n  ?: the manifests refer to different prepared images, so their indices cannot be compared"
     )

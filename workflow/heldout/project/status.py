@@ -1,4 +1,4 @@
-"""`heldout status`: what of each experiment is there, what is missing and takes how long, and what nobody names."""
+"""`heldout status`: the files of each experiment that are present, missing or failed, and those that none names."""
 
 from collections import Counter, defaultdict
 

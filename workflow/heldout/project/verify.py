@@ -1,7 +1,7 @@
-"""`heldout verify`: hash every checkpoint and score anew, against its spec and against DVC's records.
+"""`heldout verify`: compare the hash of every checkpoint and score with its spec and with DVC's records.
 
-A file is damaged if its bytes, the digest in its name, the spec beside it and the spec inside it do not all agree. One
-that agrees with its spec, and is not what dvc.lock records, was made anew and is not saved, as far as anyone can tell.
+A file is damaged unless its bytes, the digest in its name, the spec beside it and the spec inside it all agree. A file
+that agrees with its spec but differs from dvc.lock is taken for one that was made again and not yet saved.
 """
 
 import json
@@ -23,7 +23,7 @@ WITH_SPEC = ("split", "train", "score")
 
 @dataclass
 class Verified:
-    """The files that were read; what is wrong with each damaged one; those that DVC has recorded otherwise."""
+    """The checked files, the problem of each damaged one, and the whole files that differ from DVC's record."""
 
     checked: set[Path] = field(default_factory=set)
     damaged: dict[Path, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ def verify(recorded: dict[str, str]) -> Verified:
     """Check all files.
 
     Args:
-        recorded: MD5 by path, as DVC has recorded them; empty where it has not.
+        recorded: MD5 by path, as DVC has recorded them.
     """
     entries = [entry for entry in stored() if entry.step in WITH_SPEC]
     result = Verified({entry.own for entry in entries if entry.own.is_file()}, damage_by_spec())
@@ -56,10 +56,10 @@ def verify(recorded: dict[str, str]) -> Verified:
 
 
 def damage_by_spec(trusted: dict[str, str] | None = None) -> dict[Path, str]:
-    """Return what is wrong with each split, checkpoint and score that does not agree with its spec.
+    """Return the problem of each split, checkpoint and score that does not agree with its spec.
 
     Args:
-        trusted: MD5 by path; a file with the MD5 that stands there is not looked into.
+        trusted: MD5 by path; a file with this MD5 is not checked further.
     """
     trusted = trusted or {}
     damaged = {}
@@ -74,13 +74,13 @@ def damage_by_spec(trusted: dict[str, str] | None = None) -> dict[Path, str]:
 
 
 def remedy(path: Path) -> str:
-    """Return what to type about a damaged file: what stands beside it goes too, or Snakemake may not replace it."""
+    """Return the command that deletes a damaged file and those beside it, so that Snakemake makes all of them again."""
     digest = DIGEST_IN_NAME.search(path.name)
     return f"rm {path.with_name(path.name[: digest.end()] + '*') if digest else path}"
 
 
 def _against_spec(entry: Stored) -> str | None:
-    """Return what is wrong with a split, a checkpoint or a score, or None."""
+    """Return the problem of a split, a checkpoint or a score, or None."""
     path = entry.own
     try:
         if entry.step == "split":
@@ -99,7 +99,7 @@ def _against_spec(entry: Stored) -> str | None:
 
 
 def _in_cache(md5: str) -> Iterator[tuple[Path, str]]:
-    """Yield DVC's own copy of a file, if that is damaged: with links, they are one file."""
+    """Yield DVC's copy of a file if it is damaged; with a cache of links, the two are one file."""
     path = dvc_records.cached(md5)
     if path.is_file() and file_md5(path) != md5:
-        yield path, "DVC's cache has it with the same damage"
+        yield path, "damaged in DVC's cache as well"
