@@ -1,6 +1,5 @@
 """What tests share: images of noise, models and a task on them of two steps, and the mirror of real data, if any."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from heldout.stages.score import Sources, score
 from heldout.stages.split import split
 from heldout.stages.train import train
 from heldout.storage.labels import Labels, write_labels
+from heldout.storage.manifests import read_manifest
 from heldout.storage.score_files import read_scores
 from heldout.storage.specs import Parent, ScoreSpec, TrainSpec
 
@@ -147,7 +147,7 @@ def task(tmp_path, monkeypatch, request):
         failed = score(step.spec, run.prepared.path, run.split.path, sources, tmp_path / step.path, device, **options)
         return failed, read_scores(tmp_path / step.path)
 
-    manifest = json.loads((tmp_path / run.split.path).read_text())
+    manifest = read_manifest(tmp_path / run.split.path, run.split.digest)
     checkpoint = tmp_path / training.path
     return SimpleNamespace(
         run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest

@@ -55,6 +55,14 @@ def experiment(tmp_path, monkeypatch):
             "content": {"test": held_out},
             "train": list(range(COUNT)),
             **SplitSettings(test_items=COUNT).model_dump(),
+            "calibration": [],
+            "labelled_anomalies": [],
+            "dataset": "toy",
+            "protocol": "one_class",
+            "held_out": held_out,
+            "prepared": "0" * 12,
+            "share_of_anomalies": 0.5,
+            "train_classes": [0] * COUNT,
         }
         write_json(split, manifest | {"sha256": manifest_sha256(manifest)})
         for seed in (0, 1):

@@ -46,43 +46,43 @@ def make(tmp_path, official=True, per_class=20, order=None, **changes):
 
 def test_one_class_trains_on_the_held_out_class_alone_and_tests_on_everything(tmp_path):
     manifest, source = make(tmp_path)
-    assert manifest["normal"] == ["b"]
-    assert manifest["anomalous"] == ["a", "c"]
-    assert manifest["train"] == np.flatnonzero((source.labels == 1) & ~source.official_test).tolist()
-    assert manifest["test"] == np.flatnonzero(source.official_test).tolist()
-    assert manifest["share_of_anomalies"] == pytest.approx(2 / 3, abs=1e-6)
-    assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
+    assert manifest.normal == ["b"]
+    assert manifest.anomalous == ["a", "c"]
+    assert manifest.train == np.flatnonzero((source.labels == 1) & ~source.official_test).tolist()
+    assert manifest.test == np.flatnonzero(source.official_test).tolist()
+    assert manifest.share_of_anomalies == pytest.approx(2 / 3, abs=1e-6)
+    assert manifest.counts["test"] == {"a": 10, "b": 10, "c": 10}
 
 
 def test_leave_one_out_trains_on_all_other_classes_and_says_which_is_which(tmp_path):
     manifest, source = make(tmp_path, protocol="leave_one_out")
-    assert manifest["normal"] == ["a", "c"] and manifest["anomalous"] == ["b"]
-    assert manifest["train"] == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
-    assert manifest["share_of_anomalies"] == pytest.approx(1 / 3, abs=1e-6)
-    assert manifest["train_classes"] == [0 if source.labels[index] == 0 else 1 for index in manifest["train"]]
+    assert manifest.normal == ["a", "c"] and manifest.anomalous == ["b"]
+    assert manifest.train == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
+    assert manifest.share_of_anomalies == pytest.approx(1 / 3, abs=1e-6)
+    assert manifest.train_classes == [0 if source.labels[index] == 0 else 1 for index in manifest.train]
 
 
 def test_labelled_anomalies_come_from_outside_the_test_part_and_change_no_other(tmp_path):
     manifest, source = make(tmp_path, labelled_anomalies=6, calibration=0.2)
     without, _ = make(tmp_path, calibration=0.2)
-    labelled = manifest["labelled_anomalies"]
+    labelled = manifest.labelled_anomalies
     assert len(labelled) == 6 and all(source.labels[labelled] != 1) and not source.official_test[labelled].any()
-    assert all(manifest[part] == without[part] for part in ("train", "calibration", "test"))
+    assert all(manifest.part(part) == without.part(part) for part in ("train", "calibration", "test"))
 
 
 def test_train_items_limits_what_is_trained_on_and_changes_no_other_part(tmp_path):
     manifest, _ = make(tmp_path, train_items=4, calibration=0.2)
     whole, _ = make(tmp_path, calibration=0.2)
-    assert len(manifest["train"]) == 4 and set(manifest["train"]) < set(whole["train"])
-    assert all(manifest[part] == whole[part] for part in ("calibration", "test"))
+    assert len(manifest.train) == 4 and set(manifest.train) < set(whole.train)
+    assert all(manifest.part(part) == whole.part(part) for part in ("calibration", "test"))
 
 
 def test_items_are_drawn_in_proportion_to_the_classes(tmp_path):
     manifest, _ = make(tmp_path, protocol="leave_one_out", train_items=7, test_items=11, labelled_anomalies=0)
-    assert manifest["counts"]["train"] == {"a": 4, "c": 3}  # 3.5 each: the first name rounds up
-    assert manifest["counts"]["test"] == {"a": 4, "b": 4, "c": 3}
+    assert manifest.counts["train"] == {"a": 4, "c": 3}  # 3.5 each: the first name rounds up
+    assert manifest.counts["test"] == {"a": 4, "b": 4, "c": 3}
     pooled, _ = make(tmp_path, variant="pooled", test_items=11)  # of 20 a, 4 b and 20 c: 5, 1, 5
-    assert pooled["counts"]["test"] == {"a": 5, "b": 1, "c": 5}
+    assert pooled.counts["test"] == {"a": 5, "b": 1, "c": 5}
 
 
 @pytest.mark.parametrize(
@@ -102,29 +102,29 @@ def test_largest_remainders_round_up(counts, wanted, expected):
 
 def test_without_an_official_test_part_a_fifth_of_each_class_is_set_aside(tmp_path):
     manifest, source = make(tmp_path, official=False)
-    assert not manifest["official_test_part"]
-    assert np.bincount(source.labels[manifest["test"]]).tolist() == [4, 4, 4]
-    assert manifest["counts"]["train"] == {"b": 16}
+    assert not manifest.official_test_part
+    assert np.bincount(source.labels[manifest.test]).tolist() == [4, 4, 4]
+    assert manifest.counts["train"] == {"b": 16}
 
 
 def test_every_class_is_tested_on_the_same_images(tmp_path):
-    tests = [make(tmp_path, official=False, test_items=7, held_out=held_out)[0]["test"] for held_out in "abc"]
+    tests = [make(tmp_path, official=False, test_items=7, held_out=held_out)[0].test for held_out in "abc"]
     assert tests[0] == tests[1] == tests[2] and len(tests[0]) == 7
 
 
 def test_parts_are_disjoint_and_calibration_comes_from_training(tmp_path):
     manifest, source = make(tmp_path, calibration=0.3)
     whole, _ = make(tmp_path)
-    assert sorted(manifest["train"] + manifest["calibration"]) == whole["train"]
-    assert len(manifest["calibration"]) == 3
-    assert not set(manifest["train"]) & set(manifest["calibration"])
-    assert manifest["test"] == whole["test"]
+    assert sorted(manifest.train + manifest.calibration) == whole.train
+    assert len(manifest.calibration) == 3
+    assert not set(manifest.train) & set(manifest.calibration)
+    assert manifest.test == whole.test
 
 
 def test_the_split_seed_draws_other_images_and_file_order_does_not(tmp_path):
     def contents(**changes):
         manifest, source = make(tmp_path, official=False, test_items=8, calibration=0.5, **changes)
-        return [{source.images[i].tobytes() for i in manifest[part]} for part in ("train", "calibration", "test")]
+        return [{source.images[i].tobytes() for i in manifest.part(part)} for part in ("train", "calibration", "test")]
 
     assert contents() == contents(order=np.random.default_rng(1).permutation(60))
     assert contents() != contents(split_seed=1)
@@ -132,23 +132,23 @@ def test_the_split_seed_draws_other_images_and_file_order_does_not(tmp_path):
 
 def test_indices_are_in_the_arrays_order_so_that_place_tells_no_label(tmp_path):
     manifest, _ = make(tmp_path, test_items=20)
-    assert manifest["test"] == sorted(manifest["test"])
+    assert manifest.test == sorted(manifest.test)
 
 
 def test_duplicates_across_training_and_test_are_counted(tmp_path):
     manifest, source = make(tmp_path)
-    assert manifest["test_images_also_in_training"] == 0
+    assert manifest.test_images_also_in_training == 0
     np.save(tmp_path / "images.npy", np.zeros_like(source.images))
     split(spec_of(), tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
     manifest = read_manifest(tmp_path / "split.json", None)
-    assert manifest["test_images_also_in_training"] == len(manifest["test"])
+    assert manifest.test_images_also_in_training == len(manifest.test)
 
 
 def test_folders_trains_on_the_classes_called_normal_and_tests_on_every_class(tmp_path):
     manifest, source = make(tmp_path, protocol="folders", held_out="all", normal=["a", "c"])
-    assert manifest["normal"] == ["a", "c"] and manifest["anomalous"] == ["b"]
-    assert manifest["train"] == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
-    assert manifest["counts"]["test"] == {"a": 10, "b": 10, "c": 10}
+    assert manifest.normal == ["a", "c"] and manifest.anomalous == ["b"]
+    assert manifest.train == np.flatnonzero((source.labels != 1) & ~source.official_test).tolist()
+    assert manifest.counts["test"] == {"a": 10, "b": 10, "c": 10}
     with pytest.raises(HeldoutError, match="needs separate folders train and test"):
         make(tmp_path, official=False, protocol="folders", held_out="all", normal=["a"])
     with pytest.raises(HeldoutError, match=r"no image of c among 2 test images; raise test_items"):
@@ -163,7 +163,7 @@ def test_items_are_drawn_by_what_images_were_decoded_from(tmp_path):
         write_labels(tmp_path / "labels.csv", Labels(np.repeat(CLASSES, 20), np.zeros(60, bool), sources))
         spec = spec_of(test_items=8)
         split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-        return read_manifest(tmp_path / "split.json", None)["test"]
+        return read_manifest(tmp_path / "split.json", None).test
 
     pixels = np.random.default_rng(0).integers(1, 256, (60, 1, 8, 8), dtype=np.uint8)
     files = [f"file {number}" for number in range(60)]
@@ -175,29 +175,29 @@ def test_items_are_drawn_by_what_images_were_decoded_from(tmp_path):
 def test_with_all_anomalies_those_of_the_official_training_part_are_tested_too(tmp_path):
     manifest, source = make(tmp_path, variant="all_anomalies")
     official, _ = make(tmp_path)
-    assert manifest["train"] == official["train"]
-    assert manifest["test"] == np.flatnonzero(source.official_test | (source.labels != 1)).tolist()
+    assert manifest.train == official.train
+    assert manifest.test == np.flatnonzero(source.official_test | (source.labels != 1)).tolist()
 
 
 def test_pooled_trains_on_four_fifths_of_all_normal_images_and_tests_on_the_rest(tmp_path):
     manifest, source = make(tmp_path, variant="pooled", protocol="leave_one_out")
     normal, anomalous = np.flatnonzero(source.labels != 1), np.flatnonzero(source.labels == 1)
-    assert len(manifest["train"]) == 32 and len(manifest["test"]) == 8 + 20
-    assert sorted(manifest["train"] + manifest["test"]) == sorted([*normal, *anomalous])
-    assert set(anomalous) < set(manifest["test"])
-    assert source.official_test[manifest["train"]].any() and not source.official_test[manifest["test"]].all()
+    assert len(manifest.train) == 32 and len(manifest.test) == 8 + 20
+    assert sorted(manifest.train + manifest.test) == sorted([*normal, *anomalous])
+    assert set(anomalous) < set(manifest.test)
+    assert source.official_test[manifest.train].any() and not source.official_test[manifest.test].all()
 
 
 @pytest.mark.parametrize("variant", ["official", "all_anomalies", "pooled"])
 def test_contamination_replaces_training_images_by_anomalies_that_are_not_tested(tmp_path, variant):
     manifest, source = make(tmp_path, per_class=40, variant=variant, contamination=0.2)
     clean, _ = make(tmp_path, per_class=40, variant=variant)
-    train = manifest["train"]
+    train = manifest.train
     anomalies = [index for index in train if source.labels[index] != 1]
-    assert len(train) == len(clean["train"]) and len(anomalies) == round(0.2 * len(train))
-    assert set(train) - set(anomalies) < set(clean["train"])
+    assert len(train) == len(clean.train) and len(anomalies) == round(0.2 * len(train))
+    assert set(train) - set(anomalies) < set(clean.train)
     assert not source.official_test[anomalies].any()
-    assert set(manifest["test"]) == set(clean["test"]) - set(anomalies)
+    assert set(manifest.test) == set(clean.test) - set(anomalies)
     assert train == sorted(train)  # place does not tell either
 
 
@@ -209,14 +209,14 @@ def test_where_every_anomaly_is_in_the_test_part_contaminating_ones_leave_it(tmp
     spec = spec_of(protocol="folders", held_out="all", normal=["a"], contamination=0.2)
     split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
     manifest = read_manifest(tmp_path / "split.json", None)
-    taken = [index for index in manifest["train"] if labels[index] > 0]
-    assert len(manifest["train"]) == 15 and len(taken) == 3
-    assert manifest["test"] == [index for index in range(15, 60) if index not in taken]
+    taken = [index for index in manifest.train if labels[index] > 0]
+    assert len(manifest.train) == 15 and len(taken) == 3
+    assert manifest.test == [index for index in range(15, 60) if index not in taken]
 
 
 def test_more_contamination_adds_anomalies_to_the_same_ones(tmp_path):
     few, many = (
-        {index for index in manifest["train"] if source.labels[index] != 1}
+        {index for index in manifest.train if source.labels[index] != 1}
         for manifest, source in (make(tmp_path, per_class=40, contamination=share) for share in (0.1, 0.2))
     )
     assert few < many
@@ -224,7 +224,7 @@ def test_more_contamination_adds_anomalies_to_the_same_ones(tmp_path):
 
 def test_a_conditional_model_is_told_a_normal_class_of_every_contaminating_image(tmp_path):
     manifest, source = make(tmp_path, per_class=100, contamination=0.2, protocol="leave_one_out")
-    told = dict(zip(manifest["train"], manifest["train_classes"], strict=True))
+    told = dict(zip(manifest.train, manifest.train_classes, strict=True))
     contaminating = [index for index in told if source.labels[index] == 1]
     assert {told[index] for index in contaminating} == {0, 1}
     assert all(told[index] == (source.labels[index] == 2) for index in told if index not in contaminating)
@@ -244,15 +244,15 @@ def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
     images[test + 1] = images[0]  # of class a, in the training part: known where its label is told
     np.save(tmp_path / "images.npy", images)
     told = manifest(labelled_anomalies=20)
-    assert told["test_images_also_in_training"] == 2
+    assert told.test_images_also_in_training == 2
     told = manifest(labelled_anomalies=20, drop_duplicates=True)
-    assert (told["test_images_also_in_training"], told["dropped_duplicates"]) == (0, 2)
+    assert (told.test_images_also_in_training, told.dropped_duplicates) == (0, 2)
 
     kept, dropped = manifest(), manifest(drop_duplicates=True)
-    assert kept["test_images_also_in_training"] == 1 and kept["dropped_duplicates"] == 0
-    assert dropped["test_images_also_in_training"] == 0 and dropped["dropped_duplicates"] == 1
-    assert dropped["test"] == [index for index in kept["test"] if index != test]
-    assert dropped["train"] == kept["train"]
+    assert kept.test_images_also_in_training == 1 and kept.dropped_duplicates == 0
+    assert dropped.test_images_also_in_training == 0 and dropped.dropped_duplicates == 1
+    assert dropped.test == [index for index in kept.test if index != test]
+    assert dropped.train == kept.train
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
     assert task.train() is None
     assert checkpoints.load(task.checkpoint, task.training.digest).spec == task.training.spec
     beside = json.loads(sidecar(task.checkpoint, SPEC).read_text())
-    assert beside["digest"] == task.training.digest and beside["manifest"] == task.split["sha256"]
+    assert beside["digest"] == task.training.digest and beside["manifest"] == task.split.sha256
     assert beside["ran"]["versions"]["torch"] == torch.__version__.partition("+")[0]
     lines = sidecar(task.checkpoint, HISTORY).read_text().splitlines()
     columns = "epoch,step,steps,images,discriminator,generator,generator_gradient,discriminator_gradient,diversity"
@@ -47,7 +47,7 @@ def test_history_has_the_mean_loss_of_every_epoch(task):
     # 6 normal training images, batches of 4: epochs begin at images 0, 6, 12, 18, so steps fall 2, 1, 2, 1 into them.
     task.train()
     rows = np.genfromtxt(sidecar(task.checkpoint, HISTORY), delimiter=",", names=True)
-    assert len(task.split["train"]) == 6
+    assert len(task.split.train) == 6
     assert rows["epoch"].tolist() == [1, 2, 3, 4]
     assert rows["steps"].tolist() == [2, 1, 2, 1] and rows["step"].tolist() == [2, 3, 5, 6]
 
@@ -55,7 +55,7 @@ def test_history_has_the_mean_loss_of_every_epoch(task):
 def test_history_has_the_norm_of_each_parts_gradient(task):
     task.train()
     rows = np.genfromtxt(sidecar(task.checkpoint, HISTORY), delimiter=",", names=True)
-    images = torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]])
+    images = torch.from_numpy(np.load(task.run.prepared.path)[task.split.train])
     again = training_steps.build(task.training.spec, ImageShape(1, 16))
     norms = []
     for _ in training_steps.Training(lambda: again, images, task.training.spec):
@@ -66,7 +66,7 @@ def test_history_has_the_norm_of_each_parts_gradient(task):
 
 @pytest.mark.parametrize(("drawn", "diversity"), [("one image", 0), ("the training images", 1)])
 def test_diversity_is_that_of_samples_as_a_share_of_the_training_images(task, monkeypatch, drawn, diversity):
-    images = to_unit_range(torch.from_numpy(np.load(task.run.prepared.path)[task.split["train"]]))
+    images = to_unit_range(torch.from_numpy(np.load(task.run.prepared.path)[task.split.train]))
     made = images[:1].expand(6, -1, -1, -1) if drawn == "one image" else images
     monkeypatch.setattr("heldout.stages.history.sample", lambda *_: made)
     task.train()
@@ -91,7 +91,7 @@ def test_scores_are_of_calibration_and_test_images_and_carry_no_label(task):
         assert list(scores.columns) == ["index", "part", "score", *components]
         rows = list(zip(scores.columns["index"], scores.columns["part"], strict=True))
         parts = ("calibration", "labelled_anomalies", "test")
-        assert rows == [(index, part) for part in parts for index in task.split[part]]
+        assert rows == [(index, part) for part in parts for index in task.split.part(part)]
         assert np.isfinite(scores.columns["score"]).all()
 
 
@@ -136,8 +136,8 @@ def test_training_sees_no_image_of_another_part(task):
     task.train()
     before = task.checkpoint.read_bytes()
     images = np.load(task.run.prepared.path)
-    images[task.split["test"]] = 0
-    images[task.split["calibration"]] = 0
+    images[task.split.test] = 0
+    images[task.split.calibration] = 0
     np.save(task.run.prepared.path, images)
     task.train()
     assert task.checkpoint.read_bytes() == before
@@ -200,7 +200,7 @@ def test_isolation_forest_and_floor_are_what_scikit_learn_and_numpy_say(task):
     from sklearn.ensemble import IsolationForest
 
     images = np.load(task.run.prepared.path).reshape(100, -1) / 127.5 - 1
-    train_images, test_images = images[task.split["train"]], images[task.split["test"]]
+    train_images, test_images = images[task.split.train], images[task.split.test]
     forest = IsolationForest(random_state=0).fit(train_images)
     found = np.array(task.score("isolation_forest")[1].columns["score"])[-len(test_images) :]
     np.testing.assert_allclose(found, -forest.score_samples(test_images), rtol=1e-6)
@@ -222,7 +222,7 @@ def test_a_checkpoint_of_another_training_is_refused(task, tmp_path):
 def test_a_checkpoint_of_another_manifest_is_refused(task):
     task.train()
     path = sidecar(task.checkpoint, SPEC)
-    path.write_text(path.read_text().replace(task.split["sha256"], "0" * 64))
+    path.write_text(path.read_text().replace(task.split.sha256, "0" * 64))
     with pytest.raises(HeldoutError, match="was made from another split manifest"):
         task.score("adgan")
 
@@ -237,7 +237,7 @@ def test_a_checkpoint_that_its_sidecar_does_not_describe_is_refused(task):
 
 def test_prepared_images_that_changed_are_refused(task):
     images = np.load(task.run.prepared.path)
-    images[task.split["train"][0]] ^= 1
+    images[task.split.train[0]] ^= 1
     np.save(task.run.prepared.path, images)
     with pytest.raises(HeldoutError, match="no longer holds the train images of the split"):
         task.train()
@@ -284,7 +284,7 @@ def test_another_parent_is_refused_and_a_failed_one_is_a_failure(task):
 
     def exchange(spec, failed):
         checkpoints.write(task.checkpoint, spec, {}, failed)
-        recorded = {"manifest": task.split["sha256"], "sha256": file_sha256(task.checkpoint)}
+        recorded = {"manifest": task.split.sha256, "sha256": file_sha256(task.checkpoint)}
         write_json(sidecar(task.checkpoint, SPEC), recorded)
 
     exchange(replace(task.training.spec, seed=1), None)
@@ -329,7 +329,7 @@ def test_joined_scores_are_of_the_same_images_and_scaled_by_calibration_images(t
 def test_a_failed_part_fails_what_joins_it_and_a_component_that_is_not_there_is_named(task):
     task.train()
     checkpoints.write(task.checkpoint, task.training.spec, {}, "the loss is nan")
-    recorded = {"manifest": task.split["sha256"], "sha256": file_sha256(task.checkpoint)}
+    recorded = {"manifest": task.split.sha256, "sha256": file_sha256(task.checkpoint)}
     write_json(sidecar(task.checkpoint, SPEC), recorded)
     for name in ("discriminator", "mean_image"):
         task.score(name)

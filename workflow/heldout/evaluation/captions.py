@@ -4,7 +4,6 @@ import pandas as pd
 
 from heldout.evaluation.inputs import Inputs
 from heldout.planning.tasks import OWN_TEST_SHARE
-from heldout.storage.manifests import anomalies_trained_on
 
 METRICS = {
     "auroc": "AUROC: higher is better, 0.5 is chance",
@@ -55,21 +54,21 @@ def _images(inputs: Inputs, dataset: str) -> str:
     runs = [run for run in inputs.runs if run.dataset == dataset]
     manifest = inputs.manifests[runs[0].split]
     part = "its official test part"
-    if not manifest["official_test_part"]:
+    if not manifest.official_test_part:
         part = f"a stratified {OWN_TEST_SHARE:.0%} of each class, set aside since it has no official test part"
-    part = VARIANTS[manifest["variant"]].format(part=part)
-    chosen = f"{len(manifest['test'])} random images (stratified by class) of" if manifest["test_items"] else "all of"
-    sentences = [f"{dataset}: tested on {chosen} {part}; split_seed {manifest['split_seed']}."]
-    if manifest["train_items"]:
-        sentences.append(f"Trained on {len(manifest['train'])} random images, stratified by class.")
-    if manifest["contamination"]:
-        share = anomalies_trained_on(manifest) / len(manifest["train"])
+    part = VARIANTS[manifest.variant or "official"].format(part=part)
+    chosen = f"{len(manifest.test)} random images (stratified by class) of" if manifest.test_items else "all of"
+    sentences = [f"{dataset}: tested on {chosen} {part}; split_seed {manifest.split_seed}."]
+    if manifest.train_items:
+        sentences.append(f"Trained on {len(manifest.train)} random images, stratified by class.")
+    if manifest.contamination:
+        share = manifest.anomalies_trained_on / len(manifest.train)
         sentences.append(f"{share:.1%} of the training images are unlabelled anomalies.")
     splits = [inputs.manifests[split] for split in {run.split for run in runs}]
     most = "At most " if len(splits) > 1 else ""
     known = "pixel-identical to a training, calibration or labelled image"
-    if identical := max(split["test_images_also_in_training"] for split in splits):
+    if identical := max(split.test_images_also_in_training for split in splits):
         sentences.append(f"{most}{identical} test images are {known}.")
-    if dropped := max(split["dropped_duplicates"] for split in splits):
+    if dropped := max(split.dropped_duplicates for split in splits):
         sentences.append(f"{most}{dropped} test images were left out because they are {known}.")
     return " ".join(sentences)

@@ -55,7 +55,7 @@ def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[RunFiles]) ->
     """Return the rows of a task: one or, under `folders`, one per group of anomalies and one for all groups."""
     if held_out != WHOLE:
         return [_Evaluated(inputs, dataset, held_out, runs)]
-    groups = inputs.manifests[runs[0].split]["anomalous"]
+    groups = inputs.manifests[runs[0].split].anomalous
     alone = [_Evaluated(inputs, dataset, group, runs, [group]) for group in groups] if len(groups) > 1 else []
     return [*alone, _Evaluated(inputs, dataset, OVERALL, runs)]
 
@@ -77,11 +77,11 @@ class _Evaluated:
     ) -> None:
         self.dataset, self.held_out = dataset, held_out
         manifest = inputs.manifests[runs[0].split]
-        self.normal, self.anomalous = manifest["normal"], anomalous or manifest["anomalous"]
+        self.normal, self.anomalous = manifest.normal, anomalous or manifest.anomalous
         classes = inputs.test_classes(runs[0])
         counted = np.isin(classes, [*self.normal, *self.anomalous])
         self.is_anomalous = np.isin(classes[counted], self.anomalous)
-        rng = np.random.default_rng(int(digest(["bootstrap", manifest["content"]["test"]]), 16))
+        rng = np.random.default_rng(int(digest(["bootstrap", manifest.content["test"]]), 16))
         counts = metrics.resample_counts(self.is_anomalous, inputs.content.bootstrap, rng)
         self.failures: dict[str, str] = {}
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in inputs.methods}

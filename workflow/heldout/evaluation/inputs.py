@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ import pandas as pd
 from heldout.errors import HeldoutError
 from heldout.storage.files import whole_file
 from heldout.storage.labels import read_labels
-from heldout.storage.manifests import read_manifest
+from heldout.storage.manifests import SplitManifest, read_manifest
 from heldout.storage.report_inputs import MethodEntry, ReportInputs, RunFiles
 from heldout.storage.score_files import Scores, read_scores
 
@@ -57,7 +56,7 @@ class Inputs:
         return {name: entry.family for name, entry in self.methods.items()}
 
     @cached_property
-    def manifests(self) -> dict[str, dict[str, Any]]:
+    def manifests(self) -> dict[str, SplitManifest]:
         """The split manifest of each run, by path, checked against the planned digest."""
         return {run.split: read_manifest(Path(run.split), run.split_digest) for run in self.runs}
 
@@ -73,8 +72,8 @@ class Inputs:
             HeldoutError: the labels are not those that the split was made from.
         """
         manifest = self.manifests[run.split]
-        classes = read_labels(Path(run.labels)).classes[manifest["test"]]
-        if dict(Counter(classes.tolist())) != manifest["counts"]["test"]:
+        classes = read_labels(Path(run.labels)).classes[manifest.test]
+        if dict(Counter(classes.tolist())) != manifest.counts["test"]:
             raise HeldoutError(f"{run.labels} is not what the split saw; delete it and run again")
         return classes
 
@@ -92,7 +91,7 @@ class Inputs:
             return read, None
         table = pd.DataFrame(read.columns)
         test = table[table.part == "test"].set_index("index")
-        return read, test.score.loc[self.manifests[run.split]["test"]].to_numpy()
+        return read, test.score.loc[self.manifests[run.split].test].to_numpy()
 
     def tasks(self) -> Iterator[tuple[tuple[str, str], list[RunFiles]]]:
         """Yield each (dataset, held_out) with its runs, one per seed."""

@@ -41,9 +41,9 @@ class Task:
         self.images_path = Path(self.run.images)
         self._inputs = inputs
         manifest = inputs.manifests[self.run.split]
-        self.indices = np.array(manifest["test"])
+        self.indices = np.array(manifest.test)
         self.classes = inputs.test_classes(self.run)
-        self.is_anomalous = ~np.isin(self.classes, manifest["normal"])
+        self.is_anomalous = ~np.isin(self.classes, manifest.normal)
         self._stored = part_of(self.images_path, manifest, "test")
         about = title(self.run.protocol, self.run.held_out)
         self.title = f"{self.run.dataset}, {about}, seed {self.run.seed}"

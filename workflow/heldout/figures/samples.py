@@ -5,7 +5,6 @@ Of several seeds, the first is shown.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +19,7 @@ from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
 from heldout.stages.samples import sample
 from heldout.stages.score import trained_model
+from heldout.storage.manifests import SplitManifest
 from heldout.storage.prepared import part_of
 from heldout.storage.report_inputs import RunFiles, Subject
 from heldout.storage.sidecars import SPEC, sidecar
@@ -56,7 +56,7 @@ def draw(ax: Axes, real: torch.Tensor, made: torch.Tensor | None) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _row(run: RunFiles, manifest: dict[str, Any], model: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _row(run: RunFiles, manifest: SplitManifest, model: str) -> tuple[torch.Tensor, torch.Tensor | None]:
     images = Path(run.images)
     real = to_unit_range(part_of(images, manifest, "train")[:REAL])
     path = Path(run.checkpoints[model])

@@ -21,7 +21,7 @@ from heldout.planning.wiring import uses_network
 from heldout.planning.work import of_training
 from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
-from heldout.storage.manifests import SCORED_PARTS
+from heldout.storage.manifests import read_manifest
 from heldout.storage.sidecars import SPEC, TIMING
 from heldout.storage.specs import ScoreSpec, TrainSpec
 
@@ -141,9 +141,8 @@ def images_scored(step: ScoreStep) -> int | None:
     """
     split = step.split
     try:
-        manifest = json.loads(Path(split.path).read_text(encoding="utf-8"))
-        return sum(len(manifest[part]) for part in SCORED_PARTS)
-    except (OSError, ValueError):
+        return len(read_manifest(Path(split.path), split.digest).scored)
+    except HeldoutError:
         parts = images_of_parts(split)
         return parts[1] if parts else split.spec.test_items
 

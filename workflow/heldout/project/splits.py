@@ -2,18 +2,30 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from heldout.errors import HeldoutError
 from heldout.project.inventory import PLACES
 from heldout.project.text import aligned
-from heldout.storage.manifests import PARTS, STATED, anomalies_trained_on, read_manifest
+from heldout.storage.manifests import PARTS, SplitManifest, read_manifest
 
 UNKNOWN = "?"  # not recorded in an older manifest
+STATED = (
+    "dataset",
+    "prepared",
+    "protocol",
+    "variant",
+    "held_out",
+    "split_seed",
+    "train_items",
+    "test_items",
+    "contamination",
+    "drop_duplicates",
+    "normal",
+)
 COLUMNS = ("dataset", "protocol", "variant", "held_out", "split_seed")
 
 
-def manifests(paths: list[Path]) -> dict[Path, dict[str, Any]]:
+def manifests(paths: list[Path]) -> dict[Path, SplitManifest]:
     """Return the given manifests, or all that are here; each is checked against its own hash.
 
     Raises:
@@ -26,7 +38,7 @@ def manifests(paths: list[Path]) -> dict[Path, dict[str, Any]]:
     return {path: read_manifest(path, digest=None) for path in paths}
 
 
-def table(found: dict[Path, dict[str, Any]]) -> str:
+def table(found: dict[Path, SplitManifest]) -> str:
     """Return a row per manifest: the task, the images in each part, the share of anomalies, and duplicates.
 
     `train` includes contaminating images; `also in train` counts test images that are pixel-identical to a known image.
@@ -36,36 +48,40 @@ def table(found: dict[Path, dict[str, Any]]) -> str:
     for path, manifest in found.items():
         rows.append(
             [
-                *(str(manifest.get(column, UNKNOWN)) for column in COLUMNS),
-                " ".join(manifest["normal"]),
-                str(len(manifest["train"])),
-                str(anomalies_trained_on(manifest)),
-                *(str(len(manifest[part])) for part in PARTS[1:]),
-                f"{manifest['share_of_anomalies']:.1%}",
-                str(manifest["test_images_also_in_training"]),
+                *(str(UNKNOWN if (value := getattr(manifest, column)) is None else value) for column in COLUMNS),
+                " ".join(manifest.normal),
+                str(len(manifest.train)),
+                str(manifest.anomalies_trained_on),
+                *(str(len(manifest.part(part))) for part in PARTS[1:]),
+                f"{manifest.share_of_anomalies:.1%}",
+                str(manifest.test_images_also_in_training),
                 str(path),
             ]
         )
     return aligned(rows)
 
 
-def comparison(one: dict[str, Any], other: dict[str, Any]) -> str:
+def comparison(one: SplitManifest, other: SplitManifest) -> str:
     """Return the settings in which two manifests differ, and the number of images that each part has in common."""
-    same_images = one.get("prepared", UNKNOWN) == other.get("prepared", UNKNOWN) != UNKNOWN
+    same_images = one.prepared == other.prepared is not None
     rows = [["", "first", "second", "in common"]]
-    for key in (*STATED, "normal"):
-        said = [json.dumps(each[key]) if key in each else UNKNOWN for each in (one, other)]
+    for key in STATED:
+        said = [_said(key, getattr(each, key)) for each in (one, other)]
         if said[0] != said[1]:
             rows.append([key, *said, ""])
     for part in PARTS:
-        common = str(len({*one[part]} & {*other[part]})) if same_images else "?"
-        if one["content"][part] == other["content"][part]:
+        common = str(len({*one.part(part)} & {*other.part(part)})) if same_images else "?"
+        if one.content[part] == other.content[part]:
             common = "all, the same pixels"
-        rows.append([part, str(len(one[part])), str(len(other[part])), common])
-    if one["sha256"] == other["sha256"]:
+        rows.append([part, str(len(one.part(part))), str(len(other.part(part))), common])
+    if one.sha256 == other.sha256:
         return "the same split"
     return aligned(rows) + (
         ""
         if same_images
         else "\n  ?: the manifests refer to different prepared images, so their indices cannot be compared"
     )
+
+
+def _said(key: str, value: object) -> str:
+    return UNKNOWN if value is None and key in ("prepared", "variant") else json.dumps(value)

@@ -3,13 +3,13 @@
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from heldout import registry
 from heldout.errors import HeldoutError, NumericalFailure, unknown
-from heldout.storage.manifests import SCORED_PARTS
+from heldout.storage.manifests import SCORED_PARTS, SplitManifest
 from heldout.storage.score_files import read_scores
 from heldout.storage.specs import ScoreSpec
 
@@ -20,7 +20,7 @@ class Combined(NamedTuple):
     ms_per_image: float
 
 
-def combine(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) -> Combined:
+def combine(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> Combined:
     """Return the combined score of every image that is not trained on, in the order of a score file.
 
     Args:
@@ -34,7 +34,7 @@ def combine(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) -> Com
     """
     method = registry.create("method", spec.method, spec.params)
     components = _components(spec, manifest, paths)
-    parts = dict(zip(SCORED_PARTS, components.split([len(manifest[part]) for part in SCORED_PARTS]), strict=True))
+    parts = dict(zip(SCORED_PARTS, components.split([len(manifest.part(part)) for part in SCORED_PARTS]), strict=True))
     began = time.perf_counter()
     labelled = parts["labelled_anomalies"] if spec.supervision else None
     fitted = method.fit(parts["calibration"], labelled, spec.seed)
@@ -47,7 +47,7 @@ def combine(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) -> Com
     return Combined(score, fit_s, round(1000 * wall_s / len(components), 4))
 
 
-def _components(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) -> torch.Tensor:
+def _components(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> torch.Tensor:
     """Return the columns that the combination names, `(images, components)` float64."""
     found = {scores.spec.digest: scores for scores in map(read_scores, paths)}
     components = []
@@ -61,5 +61,5 @@ def _components(spec: ScoreSpec, manifest: dict[str, Any], paths: list[Path]) ->
             there = [name for name in scores.columns if name not in ("index", "part")]
             raise unknown(f"of: {scores.spec.method}", "component", join.column, there)
         by_index = dict(zip(scores.columns["index"], scores.columns[join.column], strict=True))
-        components.append([by_index[index] for part in SCORED_PARTS for index in manifest[part]])
+        components.append([by_index[index] for index, _ in manifest.scored])
     return torch.tensor(components, dtype=torch.float64).T

@@ -32,7 +32,7 @@ from heldout.stages.resume import Saves, stoppable
 from heldout.storage import checkpoints
 from heldout.storage.files import whole_file, write_json
 from heldout.storage.hashing import has_checksum
-from heldout.storage.manifests import SCORED_PARTS, read_manifest
+from heldout.storage.manifests import SCORED_PARTS, SplitManifest, read_manifest
 from heldout.storage.prepared import image_shape, part_of
 from heldout.storage.score_files import Scores, write_scores
 from heldout.storage.sidecars import TIMING, checked_sha256, sidecar, write_spec
@@ -61,7 +61,7 @@ class _Job:
     """What a scoring is given, once its inputs are checked."""
 
     spec: ScoreSpec
-    manifest: dict[str, Any]
+    manifest: SplitManifest
     images_path: Path
     sources: Sources
     device: torch.device
@@ -223,7 +223,7 @@ def _checked_weights(job: _Job) -> Path | None:
 
 def _labelled_rows(job: _Job) -> Columns:
     """Return the columns that say which image a row is."""
-    rows = [(index, part) for part in SCORED_PARTS for index in job.manifest[part]]
+    rows = job.manifest.scored
     return {"index": [index for index, _ in rows], "part": [part for _, part in rows]}
 
 
@@ -234,7 +234,7 @@ def _of_blocks(
 
     Time is measured from the second block on, since the first calls compile, allocate and load.
     """
-    inputs = {"manifest": job.manifest["sha256"], "checkpoint_sha256": record.checkpoint_sha256}
+    inputs = {"manifest": job.manifest.sha256, "checkpoint_sha256": record.checkpoint_sha256}
     made_with = decides_bits(job.device) | inputs | {"backends": record.backends}
     saves = Saves(job.spec, made_with, job.save_every_s)
     done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0}
@@ -279,7 +279,7 @@ def _write(path: Path, job: _Job, scores: Scores, record: Record) -> None:
             temporary,
             job.spec,
             failed=scores.failed,
-            manifest=job.manifest["sha256"],
+            manifest=job.manifest.sha256,
             checkpoint_sha256=record.checkpoint_sha256,
             joined_sha256=record.joined_sha256,
             ran=what_ran(job.device) | {"backends": record.backends},

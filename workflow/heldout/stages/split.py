@@ -23,7 +23,6 @@ an official test part, a fifth of each class is tested, drawn in the same way. `
 """
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +32,8 @@ import numpy as np
 from heldout.errors import HeldoutError
 from heldout.planning.identity import check_source
 from heldout.planning.tasks import OWN_TEST_SHARE
-from heldout.storage.files import write_text
 from heldout.storage.labels import Labels, read_labels
-from heldout.storage.manifests import PARTS, STATED, content_sha256, manifest_sha256
+from heldout.storage.manifests import PARTS, SplitManifest, content_sha256, write_manifest
 from heldout.storage.specs import SplitSpec
 
 FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
@@ -68,22 +66,33 @@ def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: 
 
     known = {contents[index] for part in PARTS[:-1] for index in parts[part]}
     is_anomalous = ~np.isin(labels.classes[parts["test"]], normal)
-    manifest = {
-        "digest": spec.digest,
-        **{key: value for key, value in spec.content.items() if key in STATED},
-        "normal": normal,
-        "anomalous": [name for name in spec.classes if name not in normal],
-        "share_of_anomalies": round(float(is_anomalous.mean()), 6),
-        "official_test_part": bool(labels.official_test.any()),
-        "dropped_duplicates": dropped,
-        "test_images_also_in_training": sum(contents[index] in known for index in parts["test"]),
-        "counts": {part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
-        "content": {part: content_sha256(images, parts[part]) for part in PARTS},
-        "train_classes": [_told_class(spec, labels.classes[index], keys[index]) for index in parts["train"]],
-        **parts,
-    }
-    manifest["sha256"] = manifest_sha256(manifest)
-    write_text(manifest_path, json.dumps(manifest, indent=None, separators=(",", ":")) + "\n")
+    manifest = SplitManifest(
+        digest=spec.digest,
+        dataset=spec.dataset,
+        protocol=spec.protocol,
+        held_out=spec.held_out,
+        prepared=spec.prepared,
+        variant=spec.variant,
+        split_seed=spec.split_seed,
+        train_items=spec.train_items,
+        test_items=spec.test_items,
+        contamination=spec.contamination,
+        drop_duplicates=spec.drop_duplicates,
+        normal=normal,
+        anomalous=[name for name in spec.classes if name not in normal],
+        share_of_anomalies=round(float(is_anomalous.mean()), 6),
+        official_test_part=bool(labels.official_test.any()),
+        dropped_duplicates=dropped,
+        test_images_also_in_training=sum(contents[index] in known for index in parts["test"]),
+        counts={part: dict(sorted(Counter(labels.classes[parts[part]].tolist()).items())) for part in PARTS},
+        content={part: content_sha256(images, parts[part]) for part in PARTS},
+        train_classes=[_told_class(spec, labels.classes[index], keys[index]) for index in parts["train"]],
+        train=parts["train"],
+        calibration=parts["calibration"],
+        labelled_anomalies=parts["labelled_anomalies"],
+        test=parts["test"],
+    )
+    write_manifest(manifest_path, manifest)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ from heldout.stages.record import decides_bits, what_ran
 from heldout.stages.resume import Saves, stoppable
 from heldout.storage import checkpoints
 from heldout.storage.files import whole_file, write_json
-from heldout.storage.manifests import read_manifest
+from heldout.storage.manifests import SplitManifest, read_manifest
 from heldout.storage.prepared import image_shape, part_of
 from heldout.storage.sidecars import HISTORY, TIMING, checked_sha256, sidecar, write_spec
 from heldout.storage.specs import TrainSpec
@@ -95,7 +94,7 @@ def train(
     manifest = read_manifest(split_path, spec.split)
     job = _Job(spec, images_path, parent, _hashes(spec, manifest, parent), device)
     images = part_of(images_path, manifest, "train").to(device)
-    classes = torch.tensor(manifest["train_classes"], device=device) if spec.normal_classes is not None else None
+    classes = torch.tensor(manifest.train_classes, device=device) if spec.normal_classes is not None else None
     weights: dict[str, torch.Tensor] = {}
     history, failed = History(), None
     saves = Saves(spec, decides_bits(device) | job.read, save_every_s)
@@ -113,12 +112,12 @@ def train(
     return failed
 
 
-def _hashes(spec: TrainSpec, manifest: dict[str, Any], parent: Path | None) -> dict[str, str | None]:
+def _hashes(spec: TrainSpec, manifest: SplitManifest, parent: Path | None) -> dict[str, str | None]:
     if spec.parent is None:
-        return {"manifest": manifest["sha256"], "parent_sha256": None}
+        return {"manifest": manifest.sha256, "parent_sha256": None}
     if parent is None:
         raise HeldoutError(f"the spec names a parent, {spec.parent.model}; give its checkpoint: --parent FILE")
-    return {"manifest": manifest["sha256"], "parent_sha256": checked_sha256(parent, manifest)}
+    return {"manifest": manifest.sha256, "parent_sha256": checked_sha256(parent, manifest)}
 
 
 def _restored(training: training_steps.Training, saves: Saves) -> History:

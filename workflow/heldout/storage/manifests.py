@@ -2,54 +2,109 @@
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from heldout.errors import HeldoutError
+from heldout.storage.files import write_text
 from heldout.storage.hashing import canonical
+from heldout.storage.specs import Record
 
 SCORED_PARTS = ("calibration", "labelled_anomalies", "test")  # of a split, in the order of a score file
-STATED = (
-    "dataset",
-    "prepared",
-    "protocol",
-    "variant",
-    "held_out",
-    "split_seed",
-    "train_items",
-    "test_items",
-    "calibration",
-    "contamination",
-    "drop_duplicates",
-)
+PARTS = ("train", *SCORED_PARTS)
 
 
-PARTS = ("train", "calibration", "labelled_anomalies", "test")
+@dataclass(frozen=True, kw_only=True)
+class SplitManifest(Record):
+    """The parts of a split as indices into the prepared array, and what they amount to.
+
+    Attributes:
+        digest: of the split's spec, from which the fields up to `drop_duplicates` come. An older manifest does not
+            state `prepared` or `variant`.
+        normal, anomalous: classes.
+        share_of_anomalies: of the test images.
+        official_test_part: whether the data set has one.
+        dropped_duplicates: test images that `drop_duplicates` has left out.
+        test_images_also_in_training: test images that are pixel-identical to an image of another part.
+        counts: images of each class, by part.
+        content: the hash of the images' pixels, by part.
+        train_classes: the class of each training image as a conditional model is given it.
+        sha256: of all the rest.
+    """
+
+    digest: str
+    dataset: str
+    protocol: str
+    held_out: str
+    prepared: str | None = None
+    variant: str | None = None
+    split_seed: int
+    train_items: int | None
+    test_items: int | None
+    contamination: float
+    drop_duplicates: bool
+    normal: list[str]
+    anomalous: list[str]
+    share_of_anomalies: float
+    official_test_part: bool
+    dropped_duplicates: int
+    test_images_also_in_training: int
+    counts: dict[str, dict[str, int]]
+    content: dict[str, str]
+    train_classes: list[int]
+    train: list[int]
+    calibration: list[int]
+    labelled_anomalies: list[int]
+    test: list[int]
+    sha256: str = ""
+
+    def part(self, name: str) -> list[int]:
+        """Return the indices of one of PARTS."""
+        return {
+            "train": self.train,
+            "calibration": self.calibration,
+            "labelled_anomalies": self.labelled_anomalies,
+            "test": self.test,
+        }[name]
+
+    @property
+    def scored(self) -> list[tuple[int, str]]:
+        """The index and the part of every image that is scored, in the order of a score file."""
+        return [(index, name) for name in SCORED_PARTS for index in self.part(name)]
+
+    @property
+    def anomalies_trained_on(self) -> int:
+        """How many training images are of an anomalous class."""
+        return sum(count for name, count in self.counts["train"].items() if name not in self.normal)
 
 
-def read_manifest(path: Path, digest: str | None) -> dict[str, Any]:
+def write_manifest(path: Path, manifest: SplitManifest) -> None:
+    """Write a manifest with the hash of its content."""
+    content = asdict(manifest)
+    content["sha256"] = manifest_sha256(content)
+    write_text(path, json.dumps(content, indent=None, separators=(",", ":")) + "\n")
+
+
+def read_manifest(path: Path, digest: str | None) -> SplitManifest:
     """Read a manifest and check that it is whole and, given its digest, that it is the one that was planned.
 
     Raises:
         HeldoutError: it was altered, or is another split's.
     """
     try:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
-        whole = manifest["sha256"] == manifest_sha256(manifest)
-    except (ValueError, KeyError, OSError) as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        whole = content["sha256"] == manifest_sha256(content)
+        manifest = SplitManifest.of(content)
+    except (HeldoutError, ValueError, KeyError, OSError) as error:
         raise HeldoutError(f"{path} is not a split manifest ({error}); delete it and run again") from error
     if not whole:
         raise HeldoutError(f"{path} was altered after it was written; delete it and run again")
-    if digest is not None and manifest["digest"] != digest:
-        raise HeldoutError(f"{path} is split {manifest['digest']}, but {digest} was planned; run snakemake again")
+    if digest is not None and manifest.digest != digest:
+        raise HeldoutError(f"{path} is split {manifest.digest}, but {digest} was planned; run snakemake again")
     return manifest
-
-
-def anomalies_trained_on(manifest: dict[str, Any]) -> int:
-    """Return how many of a manifest's training images are of an anomalous class."""
-    return sum(count for name, count in manifest["counts"]["train"].items() if name not in manifest["normal"])
 
 
 def content_sha256(images: np.ndarray, indices: list[int]) -> str:

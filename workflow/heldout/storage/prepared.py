@@ -1,14 +1,13 @@
 """Prepared arrays: the images of a dataset, uint8, read a part at a time."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from heldout.errors import HeldoutError
 from heldout.networks.shape import ImageShape
-from heldout.storage.manifests import content_sha256
+from heldout.storage.manifests import SplitManifest, content_sha256
 
 
 def image_shape(images_path: Path) -> ImageShape:
@@ -17,15 +16,15 @@ def image_shape(images_path: Path) -> ImageShape:
     return ImageShape(channels, side)
 
 
-def part_of(images_path: Path, manifest: dict[str, Any], part: str) -> torch.Tensor:
+def part_of(images_path: Path, manifest: SplitManifest, part: str) -> torch.Tensor:
     """Return the images of a part, uint8 `(N, C, H, W)`, after checking that they are what the split saw.
 
     Raises:
         HeldoutError: the prepared array has changed.
     """
     array = np.load(images_path, mmap_mode="r", allow_pickle=False)
-    if content_sha256(array, manifest[part]) != manifest["content"][part]:
+    if content_sha256(array, manifest.part(part)) != manifest.content[part]:
         raise HeldoutError(
             f"{images_path} no longer holds the {part} images of the split; delete it and the split, and run again"
         )
-    return torch.from_numpy(array[manifest[part]])
+    return torch.from_numpy(array[manifest.part(part)])

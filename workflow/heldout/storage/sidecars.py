@@ -7,6 +7,7 @@ from typing import Any
 from heldout.errors import HeldoutError
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
+from heldout.storage.manifests import SplitManifest
 from heldout.storage.specs import Spec
 
 SPEC, TIMING, HISTORY, LABELS = "spec.json", "timing.json", "history.csv", "labels.csv"
@@ -32,7 +33,7 @@ def write_spec(path: Path, written: Path, spec: Spec, **ran: Any) -> None:
     write_json(sidecar(path, SPEC), content)
 
 
-def checked_sha256(path: Path, manifest: dict[str, Any]) -> str:
+def checked_sha256(path: Path, manifest: SplitManifest) -> str:
     """Return the hash of a checkpoint or score, which must be the one recorded beside it, and of this split.
 
     Raises:
@@ -44,7 +45,7 @@ def checked_sha256(path: Path, manifest: dict[str, Any]) -> str:
         sha256 = file_sha256(path)
     except (OSError, ValueError) as error:
         raise HeldoutError(f"{beside} cannot be read ({error}); delete {path} and run again") from error
-    if recorded["manifest"] != manifest["sha256"]:
+    if recorded["manifest"] != manifest.sha256:
         raise HeldoutError(f"{path} was made from another split manifest; delete it and run again")
     if recorded["sha256"] != sha256:
         raise HeldoutError(f"{path} is damaged: {beside.name} describes another file; delete it and run again")
