@@ -228,7 +228,6 @@ REVIEWED = {
     ("heldout.stages.split:_parts", "getattr"): "of the spec, which the digest covers as well",
     ("heldout.networks.dcgan:initialise", "getattr"): "of a layer of PyTorch's",
     ("heldout.search.native.joint_search:search", "getattr"): "of the settings, whose class is reached",
-    ("heldout.methods.ganomaly:GANomaly", "hasattr"): "of a model, whose checkpoint's digest is in the spec",
 }
 
 
