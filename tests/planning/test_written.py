@@ -139,13 +139,21 @@ def digest(folder: Path, **changed: str) -> str:
     return digest_of([package(folder, **changed).definition("main:Root")])
 
 
+def runs(python: str | Path) -> bool:
+    return subprocess.run([python, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def pythons() -> list[str]:
     """Every Python of 3.11 to 3.13 at hand, one of each."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = []
     for minor in (11, 12, 13):
         there = [shutil.which(f"python3.{minor}"), *pyenv.glob(f"versions/3.{minor}.*/bin/python")]
-        runs = [str(path) for path in there if path and not subprocess.run([path, "-c", ""], check=False).returncode]
+        runs = [
+            str(path)
+            for path in there
+            if path and not subprocess.run([path, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode
+        ]
         found += runs[:1]
     return found
 

@@ -12,20 +12,26 @@ from heldout.planning.written import digest_of
 PACKAGE = Package(Path(__file__).resolve().parents[1])
 
 # The kind of plug-in that a step runs: what its file registers is a root, and so is the class of its parameters.
-PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "draw": "figure"}
-_FROM_A_CHECKPOINT = (
-    "numerics.training_steps:build",
-    "numerics.determinism:reproducible",
-    "storage.prepared:image_shape",
-    "storage.prepared:part_of",
-    "storage.checkpoints:restore",
-)
+PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "combine": "method", "draw": "figure"}
 # What a step goes through whatever its plug-in.
 ROOTS = {
     "prepare": ("stages.prepare:prepare",),
     "split": ("stages.split:split",),
-    "train": ("numerics.training_steps:Training", *_FROM_A_CHECKPOINT),
-    "score": ("numerics.scoring_steps:ready", "numerics.scoring_steps:score", *_FROM_A_CHECKPOINT),
+    "train": (
+        "numerics.training_steps:Training",
+        "numerics.determinism:reproducible",
+        "stages.train:_Job",
+        "storage.prepared:part_of",
+        "storage.checkpoints:write",
+    ),
+    "score": (
+        "numerics.scoring_steps:score",
+        "numerics.determinism:reproducible",
+        "stages.score:_prepared",
+        "storage.prepared:part_of",
+        "storage.score_files:write_scores",
+    ),
+    "combine": ("stages.combine:combine", "numerics.determinism:reproducible", "storage.score_files:write_scores"),
     "evaluate": ("evaluation.evaluate:evaluate",),
     "tables": ("evaluation.tables:write_tables",),
     "draw": ("figures._drawing:draw",),

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from heldout import registry
+from heldout import registry, shapes_no_number
 from heldout.errors import HeldoutError, NumericalFailure
 from heldout.methods import Known, Method
 from heldout.numerics import scoring_steps, training_steps
@@ -115,7 +115,7 @@ def score(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec.source, "score", spec.method)
+    check_source(spec.source, "combine" if spec.joins else "score", spec.method)
     device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec.split)
     job = _Job(spec, manifest, images_path, sources, device, save_every_s, memory_mib)
@@ -213,6 +213,7 @@ def _in_unit_range(job: _Job, part: str) -> Tensor:
     return to_unit_range(job.part(part).to(job.device))
 
 
+@shapes_no_number
 def _checked_weights(job: _Job) -> Path | None:
     folder = job.sources.weights
     for name, checksum in job.spec.weights.items():

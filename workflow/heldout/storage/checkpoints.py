@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 from heldout.storage.hashing import canonical, digest
 from heldout.storage.specs import TrainSpec
@@ -37,6 +38,7 @@ def write(path: Path, spec: TrainSpec, weights: dict[str, Tensor], failed: str |
     path.write_bytes(save({name: weight.cpu().contiguous() for name, weight in weights.items()}, metadata))
 
 
+@shapes_no_number
 def load(path: Path, expected: str) -> Checkpoint:
     """Read a checkpoint.
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
@@ -33,6 +34,7 @@ def write_spec(path: Path, written: Path, spec: Spec, **ran: Any) -> None:
     write_json(sidecar(path, SPEC), content)
 
 
+@shapes_no_number
 def checked_sha256(path: Path, manifest: SplitManifest) -> str:
     """Return the hash of a checkpoint or score, which must be the one recorded beside it, and of this split.
 
