@@ -69,8 +69,9 @@ def experiment(tmp_path, monkeypatch):
             checkpoint = tmp_path / f"gan-{held_out}-{seed}.safetensors"
             checkpoint.write_text(f"{held_out}{seed}")
             write_json(sidecar(checkpoint, SPEC), {"sha256": file_sha256(checkpoint)})
-            timing = {"wall_s": 10.0 + seed, "images_per_s": 100.0, "peak_memory_mib": 500.0}
-            write_json(sidecar(checkpoint, TIMING), timing)
+            shared = {"device": "cpu", "threads": 1, "failed": None}
+            training = {"wall_s": 10.0 + seed, "images_per_s": 100.0, "steps": 9, "peak_memory_mib": 500.0}
+            write_json(sidecar(checkpoint, TIMING), training | shared)
             scores = {}
             for name in METHODS:
                 values = rng.normal(size=COUNT) + is_anomalous
@@ -85,17 +86,8 @@ def experiment(tmp_path, monkeypatch):
                 }
                 write_scores(path, Scores(spec, columns, None))
                 write_json(sidecar(path, SPEC), {"checkpoint_sha256": file_sha256(checkpoint)})
-                write_json(
-                    sidecar(path, TIMING),
-                    {
-                        "fit_s": None,
-                        "ms_per_image": 2.0,
-                        "device": "cpu",
-                        "threads": 1,
-                        "peak_memory_mib": 600.0,
-                        "failed": None,
-                    },
-                )
+                scoring = {"fit_s": None, "ms_per_image": 2.0, "images": COUNT, "peak_memory_mib": 600.0}
+                write_json(sidecar(path, TIMING), scoring | shared)
                 scores[name] = str(path)
             runs.append(
                 {

@@ -12,7 +12,7 @@ from heldout.planning import work
 from tests.conftest import fresh, noise, score_spec, train_spec
 
 MODEL_STATEMENTS = ("updates", "networks", "width", "latent")
-METHOD_STATEMENTS = ("passes", "rows", "moves_weights", "compared")
+METHOD_STATEMENTS = ("passes", "moves_weights", "compared")
 
 
 @pytest.mark.parametrize("refit", [0.0, 0.25])
@@ -47,7 +47,7 @@ def test_the_batches_of_a_trimmed_training_are_larger():
 def test_a_search_passes_each_start_through_the_network_in_each_step():
     params = registry.load("method", "adgan").params(starts=4, steps=3, theta_lr=0).model_dump()
     found = work.of_scoring(score_spec("adgan", **params))
-    assert (found.passes, found.rows, found.moves_weights) == (1 + 4 * 3, 4, False)
+    assert (found.passes, found.moves_weights) == (1 + 4 * 3, False)
     in_turn = replace(score_spec("adgan"), params=params | {"update": "in_turn", "theta_lr": 1e-4})
     assert work.of_scoring(in_turn).passes > found.passes and work.of_scoring(in_turn).moves_weights
 

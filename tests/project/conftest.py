@@ -34,14 +34,17 @@ def make(step: Step, failed: str | None = None, wall_s: float = 20.0, ms_per_ima
     path.parent.mkdir(parents=True, exist_ok=True)
     if step.spec.step == "train":
         checkpoints.write(path, step.spec, {} if failed else {"weight": torch.arange(100.0)}, failed)
-        timing = {"wall_s": wall_s, "device": "cpu (toy)", "steps": step.spec.params["steps"]}
+        timing = {"wall_s": wall_s, "images_per_s": 9.0, "steps": step.spec.params["steps"]}
         write_text(sidecar(path, HISTORY), "epoch,step\n")
         made = {}
     else:
         write_scores(path, Scores(step.spec, {"index": [0], "part": ["test"], "score": [1.0]}, failed))
-        timing = {"fit_s": None, "device": "cpu (toy)", "ms_per_image": ms_per_image, "images": 50}
+        timing = {"fit_s": None, "ms_per_image": ms_per_image, "images": 50}
         made = {"checkpoint_sha256": None}
-    write_json(sidecar(path, TIMING), {**timing, "threads": step.spec.threads, "failed": failed})
+    write_json(
+        sidecar(path, TIMING),
+        {**timing, "device": "cpu (toy)", "peak_memory_mib": 9.0, "threads": step.spec.threads, "failed": failed},
+    )
     write_spec(path, path, step.spec, failed=failed, **made)
     return path
 

@@ -147,7 +147,6 @@ def method(
     offers: tuple[str, ...] = (),
     when: dict[str, dict[str, Any]] | None = None,
     passes: str = "1",
-    rows: str = "1",
     moves_weights: str = "False",
     compared: str = "0",
     shortened: str | None = None,
@@ -176,8 +175,7 @@ def method(
 
     Args:
         passes: forwards of the networks, with their backwards where there are any, for one image.
-        rows: rows of a block that one image takes.
-        moves_weights: whether each row has its own copy of the weights.
+        moves_weights: whether each row of a block has its own copy of the weights.
         compared: training images with which each image is compared.
         shortened: the parameter that a trial lowers, so that a long search takes seconds.
     """
@@ -185,7 +183,7 @@ def method(
     assert family in FAMILIES, family
     facts = {"paper": paper, "cost": cost, "cost_class": cost_class, "family": family, "default_model": default_model}
     facts |= {"components": list(components), "offers": list(offers)}
-    facts |= {"passes": passes, "rows": rows, "moves_weights": moves_weights, "compared": compared}
+    facts |= {"passes": passes, "moves_weights": moves_weights, "compared": compared}
     return _register("method", name, reads=list(reads), **facts, small=small, when=when or {}, shortened=shortened)
 
 

@@ -1,6 +1,5 @@
 """The tables to read: AUROC and AUPRC by class and method, runtime by method; and metrics.json, which DVC compares."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from heldout.evaluation.evaluate import FAILED
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.evaluation.metrics import METRICS
 from heldout.storage.files import write_json, write_text
-from heldout.storage.sidecars import TIMING, sidecar
+from heldout.storage.timings import ScoreTiming, TrainTiming
 
 TABLES = {"auroc": "auroc", "auprc": "average_precision"}
 SPREAD = ("train_s", "score_ms_per_image")  # the columns with a standard deviation over seeds
@@ -76,9 +75,9 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
     rows = []
     for run in inputs.runs:
         for name, entry in inputs.methods.items():
-            training = _timing(run.checkpoints[entry.model]) if entry.model else {}
-            scoring = _timing(run.scores[name])
-            if training.get("failed") or scoring["failed"]:
+            training = TrainTiming.beside(run.checkpoints[entry.model]) if entry.model else None
+            scoring = ScoreTiming.beside(run.scores[name])
+            if (training and training.failed) or scoring.failed:
                 continue  # it stopped early, so its time means nothing
             rows.append(
                 {
@@ -86,14 +85,14 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
                     "seed": run.seed,
                     "method": name,
                     "model": entry.model or "",
-                    "device": scoring["device"],
-                    "threads": scoring["threads"],
-                    "train_s": training.get("wall_s"),
-                    "train_images_per_s": training.get("images_per_s"),
-                    "train_peak_memory_mib": training.get("peak_memory_mib"),
-                    "fit_s": scoring["fit_s"],
-                    "score_ms_per_image": scoring["ms_per_image"],
-                    "score_peak_memory_mib": scoring["peak_memory_mib"],
+                    "device": scoring.device,
+                    "threads": scoring.threads,
+                    "train_s": training and training.wall_s,
+                    "train_images_per_s": training and training.images_per_s,
+                    "train_peak_memory_mib": training and training.peak_memory_mib,
+                    "fit_s": scoring.fit_s,
+                    "score_ms_per_image": scoring.ms_per_image,
+                    "score_peak_memory_mib": scoring.peak_memory_mib,
                 }
             )
     keys = ["dataset", "method", "model", "device", "threads"]
@@ -143,10 +142,6 @@ def _three_digits(value: float) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _timing(path: str) -> dict[str, Any]:
-    return json.loads(sidecar(path, TIMING).read_text(encoding="utf-8"))
 
 
 def _nested(metrics: pd.DataFrame) -> dict[str, Any]:

@@ -58,7 +58,6 @@ class Params(SearchParams):
     when={"begin=encoder": {"reads": ["encoder"]}},
     small={"starts": 3, "steps": 2, "block": 4},
     passes="1 + starts * steps * (2 if update == 'in_turn' else 1)",
-    rows="starts",
     moves_weights="theta_lr > 0",
     shortened="steps",
 )

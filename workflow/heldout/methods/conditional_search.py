@@ -49,7 +49,6 @@ class OfOneClass(nn.Module):
     offers=("rebuild",),
     small={"starts": 3, "steps": 2, "block": 4},
     passes="1 + normal_classes * starts * steps * (2 if update == 'in_turn' else 1)",
-    rows="starts",
     moves_weights="theta_lr > 0",
     shortened="steps",
 )

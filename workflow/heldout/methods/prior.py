@@ -29,7 +29,6 @@ class Params(SearchParams):
     default_model="wgan",
     small={"starts": 3, "steps": 2, "block": 4},
     passes="1 + starts * steps * (2 if update == 'in_turn' else 1)",
-    rows="starts",
     moves_weights="theta_lr > 0",
     shortened="steps",
 )

@@ -35,13 +35,11 @@ class ScoreWork:
 
     Attributes:
         passes: forwards of the networks, with their backwards, for one image.
-        rows: rows of a block that one image takes.
-        moves_weights: whether each row has its own copy of the weights.
+        moves_weights: whether each row of a block has its own copy of the weights.
         compared: training images with which each image is compared.
     """
 
     passes: int
-    rows: int
     moves_weights: bool
     compared: int
 
@@ -64,7 +62,7 @@ def of_scoring(spec: ScoreSpec, normal_classes: int = 1, images: int = 0) -> Sco
     """
     facts = schema.plugins("method")[spec.method]
     known = {**spec.params, "normal_classes": normal_classes, "images": images}
-    names = ("passes", "rows", "moves_weights", "compared")
+    names = ("passes", "moves_weights", "compared")
     return ScoreWork(*(evaluated(facts[name], known) for name in names))
 
 

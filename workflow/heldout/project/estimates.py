@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from heldout.errors import HeldoutError
 from heldout.planning.resources import images_of_parts
@@ -22,13 +22,15 @@ from heldout.planning.work import of_training
 from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
 from heldout.storage.manifests import read_manifest
-from heldout.storage.sidecars import SPEC, TIMING
+from heldout.storage.sidecars import SPEC, TIMING, sidecar
 from heldout.storage.specs import ScoreSpec, TrainSpec
+from heldout.storage.timings import ScoreTiming, TrainTiming
 
 if TYPE_CHECKING:  # it imports PyTorch, which takes seconds
     from heldout.project.trials import Trials
 
 S = TypeVar("S", TrainSpec, ScoreSpec)
+T = TypeVar("T", TrainTiming, ScoreTiming)
 
 
 class Timed(NamedTuple):
@@ -58,17 +60,17 @@ class Estimates:
         self._steps: dict[str, list[Timed]] = {}  # seconds per step
         self._scorings: dict[str, list[tuple[Timed, Timed]]] = {}  # seconds to fit, and per image
         models = {}
-        for spec, timing in _timings(TrainSpec, on_gpu):
-            device = timing["device"]
+        for spec, timing in _timings(TrainSpec, TrainTiming, on_gpu):
+            device = timing.device
             models[spec.digest] = spec
-            self._trainings.setdefault(_training_key(spec), []).append(Timed(timing["wall_s"], device))
-            per_step = Timed(timing["wall_s"] / of_training(spec).updates, device)
+            self._trainings.setdefault(_training_key(spec), []).append(Timed(timing.wall_s, device))
+            per_step = Timed(timing.wall_s / of_training(spec).updates, device)
             self._steps.setdefault(_step_key(spec), []).append(per_step)
-        for spec, timing in _timings(ScoreSpec, on_gpu):
-            device = timing["device"]
+        for spec, timing in _timings(ScoreSpec, ScoreTiming, on_gpu):
+            device = timing.device
             key = _scoring_key(spec, models.get(spec.checkpoint))
-            each = Timed(timing["ms_per_image"] / 1000, device)
-            self._scorings.setdefault(key, []).append((Timed(timing["fit_s"] or 0, device), each))
+            each = Timed((timing.ms_per_image or 0) / 1000, device)
+            self._scorings.setdefault(key, []).append((Timed(timing.fit_s or 0, device), each))
 
     def seconds(self, step: TrainStep | ScoreStep) -> float | None:
         """Return the estimate for a planned training or scoring, or None where it is unknown."""
@@ -119,18 +121,18 @@ class Estimates:
         return fmean(timed.seconds for timed in known)
 
 
-def _timings(kind: type[S], on_gpu: bool) -> Iterator[tuple[S, dict[str, Any]]]:
+def _timings(kind: type[S], timed: type[T], on_gpu: bool) -> Iterator[tuple[S, T]]:
     """Yield the spec and the timing of each finished training or scoring; a failed one stopped early."""
-    for path in sorted(Path(PLACES[kind.step][0]).rglob(f"*.{TIMING}")):
-        beside = path.with_name(path.name.replace(TIMING, SPEC))
+    folder, ending = PLACES[kind.step]
+    for path in sorted(Path(folder).rglob(f"*.{TIMING}")):
+        own = path.with_name(path.name.removesuffix(f".{TIMING}") + ending)
         try:
-            recorded, timing = (json.loads(file.read_text(encoding="utf-8")) for file in (beside, path))
-            spec = kind.of(recorded["spec"])
-            by_gpu = on_gpu and (isinstance(spec, TrainSpec) or uses_network(spec))
-            counts = not timing["failed"] and timing["device"].startswith("cpu") != by_gpu
+            spec = kind.of(json.loads(sidecar(own, SPEC).read_text(encoding="utf-8"))["spec"])
+            timing = timed.beside(own)
         except (HeldoutError, OSError, ValueError, KeyError, TypeError):
             continue  # an estimate does without it
-        if counts:
+        by_gpu = on_gpu and (isinstance(spec, TrainSpec) or uses_network(spec))
+        if not timing.failed and timing.device.startswith("cpu") != by_gpu:
             yield spec, timing
 
 

@@ -12,7 +12,6 @@ A job that failed has no benchmark file and shows as no job.
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from heldout.project import snakemake_runs
 from heldout.project.inventory import DIGEST_IN_NAME, PLACES, Experiment
 from heldout.project.text import aligned
 from heldout.storage.files import whole_file
-from heldout.storage.sidecars import TIMING, sidecar
+from heldout.storage.timings import ScoreTiming, TrainTiming
 
 BENCHMARKS = Path("results/benchmarks")
 SNAKEMAKE_LOGS = Path(".snakemake/log")
@@ -258,11 +257,11 @@ def _loop(step: str, name: Path) -> tuple[float, int]:
     folder, ending = PLACES[step]
     own = Path(folder, *name.parts[1:]).with_suffix(ending)
     try:
-        timing = json.loads(sidecar(own, TIMING).read_text(encoding="utf-8"))
         if step == "train":
-            return timing["wall_s"], timing["threads"]
-        images = pyarrow.parquet.read_metadata(own).num_rows
-        return (timing["fit_s"] or 0) + images * (timing["ms_per_image"] or 0) / 1000, timing["threads"]
+            training = TrainTiming.beside(own)
+            return training.wall_s, training.threads
+        scoring, images = ScoreTiming.beside(own), pyarrow.parquet.read_metadata(own).num_rows
+        return (scoring.fit_s or 0) + images * (scoring.ms_per_image or 0) / 1000, scoring.threads
     except FileNotFoundError:
         return 0.0, 1
 

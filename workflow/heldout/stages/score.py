@@ -30,13 +30,14 @@ from heldout.stages.progress import progress
 from heldout.stages.record import decides_bits, what_ran
 from heldout.stages.resume import Saves, stoppable
 from heldout.storage import checkpoints
-from heldout.storage.files import whole_file, write_json
+from heldout.storage.files import whole_file
 from heldout.storage.hashing import has_checksum
 from heldout.storage.manifests import SCORED_PARTS, SplitManifest, read_manifest
 from heldout.storage.prepared import image_shape, part_of
 from heldout.storage.score_files import Scores, write_scores
-from heldout.storage.sidecars import TIMING, checked_sha256, sidecar, write_spec
+from heldout.storage.sidecars import checked_sha256, write_spec
 from heldout.storage.specs import ScoreSpec
+from heldout.storage.timings import ScoreTiming
 
 Columns = dict[str, list[Any]]
 
@@ -264,15 +265,15 @@ def _of_blocks(
 
 
 def _write(path: Path, job: _Job, scores: Scores, record: Record) -> None:
-    timing = {
-        "fit_s": record.fit_s,
-        "ms_per_image": record.ms_per_image,
-        "images": record.images,
-        "peak_memory_mib": peak_memory_mib(job.device),
-        "device": describe(job.device),
-        "threads": job.spec.threads,
-        "failed": scores.failed,
-    }
+    timing = ScoreTiming(
+        fit_s=record.fit_s,
+        ms_per_image=record.ms_per_image,
+        images=record.images,
+        peak_memory_mib=peak_memory_mib(job.device),
+        device=describe(job.device),
+        threads=job.spec.threads,
+        failed=scores.failed,
+    )
     with whole_file(path) as temporary:
         write_scores(temporary, scores)
         write_spec(
@@ -285,4 +286,4 @@ def _write(path: Path, job: _Job, scores: Scores, record: Record) -> None:
             joined_sha256=record.joined_sha256,
             ran=what_ran(job.device) | {"backends": record.backends},
         )
-        write_json(sidecar(path, TIMING), timing)
+        timing.write_beside(path)

@@ -25,11 +25,12 @@ from heldout.stages.progress import progress
 from heldout.stages.record import decides_bits, what_ran
 from heldout.stages.resume import Saves, stoppable
 from heldout.storage import checkpoints
-from heldout.storage.files import whole_file, write_json
+from heldout.storage.files import whole_file
 from heldout.storage.manifests import SplitManifest, read_manifest
 from heldout.storage.prepared import image_shape, part_of
-from heldout.storage.sidecars import HISTORY, TIMING, checked_sha256, sidecar, write_spec
+from heldout.storage.sidecars import HISTORY, checked_sha256, sidecar, write_spec
 from heldout.storage.specs import TrainSpec
+from heldout.storage.timings import TrainTiming
 
 
 @dataclass(frozen=True)
@@ -157,17 +158,17 @@ def _run(training: training_steps.Training, history: History, saves: Saves, job:
 
 def _write(checkpoint: Path, job: _Job, weights: dict[str, torch.Tensor], history: History, failed: str | None) -> None:
     wall_s = history.spent_s - history.watching_s
-    timing = {
-        "wall_s": round(wall_s, 3),
-        "images_per_s": round(history.seen / wall_s, 1) if wall_s else 0.0,
-        "steps": job.spec.params["steps"],
-        "peak_memory_mib": peak_memory_mib(job.device),
-        "device": describe(job.device),
-        "threads": job.spec.threads,
-        "failed": failed,
-    }
+    timing = TrainTiming(
+        wall_s=round(wall_s, 3),
+        images_per_s=round(history.seen / wall_s, 1) if wall_s else 0.0,
+        steps=job.spec.params["steps"],
+        peak_memory_mib=peak_memory_mib(job.device),
+        device=describe(job.device),
+        threads=job.spec.threads,
+        failed=failed,
+    )
     with whole_file(checkpoint) as temporary:
         checkpoints.write(temporary, job.spec, weights, failed)
         write_spec(checkpoint, temporary, job.spec, failed=failed, **job.read, ran=what_ran(job.device))
-        write_json(sidecar(checkpoint, TIMING), timing)
+        timing.write_beside(checkpoint)
         history.write(sidecar(checkpoint, HISTORY))

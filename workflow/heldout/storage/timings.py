@@ -1,0 +1,75 @@
+"""Timing files: what a training or a scoring took, and on which device."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from heldout.errors import HeldoutError
+from heldout.storage.files import write_json
+from heldout.storage.sidecars import TIMING, sidecar
+from heldout.storage.specs import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Record):
+    """What both kinds of timings state.
+
+    Attributes:
+        peak_memory_mib: of the process; on a GPU, of the GPU's memory.
+        device: its name.
+        threads: CPU threads.
+        failed: why the step failed numerically; None: it did not.
+    """
+
+    peak_memory_mib: float
+    device: str
+    threads: int
+    failed: str | None
+
+    @classmethod
+    def beside(cls, path: Path | str) -> Self:
+        """Read the timing beside a checkpoint or a score file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            HeldoutError: it is damaged.
+        """
+        file = sidecar(path, TIMING)
+        try:
+            return cls.of(json.loads(file.read_text(encoding="utf-8")))
+        except (HeldoutError, ValueError) as error:
+            raise HeldoutError(f"{file} is no timing ({error}); delete {path} and run again") from error
+
+    def write_beside(self, path: Path) -> None:
+        write_json(sidecar(path, TIMING), asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTiming(Timing):
+    """Of a training.
+
+    Attributes:
+        wall_s: seconds in the loop, without what its history takes.
+        images_per_s: training images drawn.
+        steps: as its parameters state.
+    """
+
+    wall_s: float
+    images_per_s: float
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTiming(Timing):
+    """Of a scoring.
+
+    Attributes:
+        fit_s: seconds to fit the method to images; None: it is not fitted.
+        ms_per_image: after a warm-up; None: no image was scored.
+        images: number of images behind `ms_per_image`.
+    """
+
+    fit_s: float | None
+    ms_per_image: float | None
+    images: int
