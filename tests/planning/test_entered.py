@@ -40,8 +40,7 @@ UNNUMBERED = {
     "storage.checkpoints": "reads back what was written",
     "storage.files": "writes files whole",
     "storage.hashing": "hashes of files",
-    "storage.manifests:manifest_sha256": "a hash",
-    "storage.manifests:read_manifest": "reads back what was written",
+    "storage.manifests": "reads back what was written",
     "storage.sidecars": "what lies beside a file",
     "storage.specs": "what a file was planned with, its digest included",
 }

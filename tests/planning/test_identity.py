@@ -225,7 +225,6 @@ def test_the_roots_are_what_the_registry_loads():
 
 # What a definition looks up by name, which cannot be followed, and why no number is missed.
 REVIEWED = {
-    ("heldout.stages.split:_parts", "getattr"): "of the spec, which the digest covers as well",
     ("heldout.networks.dcgan:initialise", "getattr"): "of a layer of PyTorch's",
     ("heldout.search.native.joint_search:search", "getattr"): "of the settings, whose class is reached",
 }

@@ -4,14 +4,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from heldout.errors import HeldoutError
 from heldout.storage.files import write_text
 from heldout.storage.hashing import canonical
 from heldout.storage.specs import Record
+
+if TYPE_CHECKING:  # planning reads no array
+    import numpy as np
 
 SCORED_PARTS = ("calibration", "labelled_anomalies", "test")  # of a split, in the order of a score file
 PARTS = ("train", *SCORED_PARTS)
@@ -107,7 +108,7 @@ def read_manifest(path: Path, digest: str | None) -> SplitManifest:
     return manifest
 
 
-def content_sha256(images: np.ndarray, indices: list[int]) -> str:
+def content_sha256(images: "np.ndarray", indices: list[int]) -> str:
     """Return the hash of the chosen images' pixels, in order."""
     sha256 = hashlib.sha256()
     for index in indices:
