@@ -57,7 +57,7 @@ def backends_of(name: str) -> list[str]:
 
 
 @pytest.fixture(
-    params=[(name, backend) for name in registry.names("method") if name != "combine" for backend in backends_of(name)],
+    params=[(name, backend) for name in registry.names("method") for backend in backends_of(name)],
     ids=lambda param: "-".join(param).removesuffix("-auto"),
 )
 def name(request, monkeypatch):

@@ -79,16 +79,21 @@ def definition_at(path: Path, line: int) -> Definition:
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory):
-    """A plan with every model and every method, and noise in place of its images."""
+    """A plan with every model, method and combination, and noise in place of its images."""
     models = {name: registry.small("model", name) | {"trim": 0.25, "refit": 0.25} for name in registry.names("model")}
     methods = {name: registry.small("method", name) for name in registry.names("method")}
-    methods["combine"] = methods["combine"] | {"of": ["mean_image", "discriminator"]}
+    combine = {"method": "combine", "of": ["mean_image", "discriminator"]}
+    methods |= {
+        f"combine-{name}": registry.small("combination", name) | combine | {"by": name}
+        for name in registry.names("combination")
+    }
     experiment = {
         "experiment": "every",
         "datasets": {"mnist5k": {}},
         "protocol": "leave_one_out",
         "held_out": [3],
         "calibration": 0.002,
+        "labelled_anomalies": 4,
         "train_items": 50,
         "test_items": 4,
         "models": models,
@@ -126,7 +131,8 @@ def test_every_function_that_a_job_enters_is_covered_or_shapes_no_number(every):
     for step in sorted(run.scorings.values(), key=lambda step: len(step.joined)):
         trained = step.checkpoint and step.checkpoint.spec  # its digest is in the scoring's spec
         sources = Sources(trained and Path(step.checkpoint.path), [Path(other.path) for other in step.joined])
-        with covered("combine" if step.joined else "score", step.spec.method, trained, trained and trained.parent):
+        made_by = ("combine", step.spec.params["by"]) if step.joined else ("score", step.spec.method)
+        with covered(*made_by, trained, trained and trained.parent):
             assert score(step.spec, images, manifest, sources, Path(step.path), "cpu") is None
     assert not missed
 

@@ -143,11 +143,11 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ),
         (
             {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "by": "fixed", "weights": [1, 2]}}},
-            "methods.combine.weights: 2 weights for 1 of `of`. See: heldout methods combine",
+            "methods.combine.weights: 2 weights for 1 of `of`. See: heldout combinations fixed",
         ),
         (
             {"methods": {"adgan": {}, "combine": {"of": ["adgan"], "weights": [1]}}, "calibration": 0.1},
-            "methods.combine.weights: weights are for `by: fixed`",
+            "methods.combine: no parameter of zscore 'weights'; there are: block, pool",
         ),
         ({"methods": {"combine": {"of": ["x"]}, "x": {"method": ["adgan"]}}}, "methods.x: no method"),
         (

@@ -132,7 +132,7 @@ def test_the_evaluation_asks_for_its_resamples_and_a_figure_for_what_it_searches
 def test_every_plugin_asks_for_something(name):
     everything = {
         "models": {other: {} for other in registry.names("model")},
-        "methods": {other: {} for other in registry.names("method") if other != "combine"},
+        "methods": {other: {} for other in registry.names("method")},
         "labelled_anomalies": 10,
         "figures": [],
     }

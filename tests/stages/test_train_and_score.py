@@ -341,6 +341,16 @@ def test_a_failed_part_fails_what_joins_it_and_a_component_that_is_not_there_is_
         task.score("both")
 
 
+def test_a_component_that_says_nothing_is_a_failure(task, monkeypatch):
+    task.train()
+    alike = {"score": torch.ones(8)}
+    monkeypatch.setattr("heldout.methods.mean_image.MeanImage.score", lambda method, mean, images, keys: alike)
+    for name in ("discriminator", "mean_image"):
+        task.score(name)
+    failed, combined = task.score("both")
+    assert failed == "a component is the same for all calibration images" and combined.columns["score"] == []
+
+
 def test_labels_of_anomalies_reach_only_what_is_called_supervised(task, monkeypatch):
     seen = {}
 

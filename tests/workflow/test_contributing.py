@@ -16,7 +16,9 @@ CONTRIBUTED = {
     "dataset": {"datasets": {"my_dataset": {}}},
     "model": {"models": {"my_model": {"steps": 2, "batch": 8, "latent": 8, "width": 4}}},
     "method": {"methods": {"my_method": {}, "loss": {"method": "reconstruction", "model": "my_model"}}},
-    "combination": {"methods": {"both": {"method": "my_combination", "of": ["mean_image", "my_method"]}}},
+    "combination": {
+        "methods": {"both": {"method": "combine", "by": "my_combination", "of": ["mean_image", "my_method"]}}
+    },
     "figure": {"figures": ["roc", "my_figure"]},
 }
 TEMPLATES = sorted(path.parent.name.removesuffix("s") for path in registry.PACKAGE.glob("*/_template.py"))

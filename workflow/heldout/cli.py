@@ -63,6 +63,12 @@ def methods(entry: Entry = None) -> None:
 
 
 @app.command(rich_help_panel=PLUGINS)
+def combinations(entry: Entry = None) -> None:
+    """List the rules that combine scores, or the parameters of one."""
+    _describe("combination", entry)
+
+
+@app.command(rich_help_panel=PLUGINS)
 def schema() -> None:
     """Renew what is generated from the plug-ins' files."""
     from heldout.planning.schema import PATH

@@ -26,11 +26,12 @@ KINDS = {
     "weight": "heldout.weights",
     "model": "heldout.models",
     "method": "heldout.methods",
+    "combination": "heldout.combinations",
     "figure": "heldout.figures",
 }
 
 
-COST_CLASSES = ("fit", "forward", "search", "joint search", "join")
+COST_CLASSES = ("fit", "forward", "search", "joint search")
 # Families of methods, each with a hue in figures: floors, detectors without a trained network, searches through a
 # generator, GANs with an encoder, autoencoders, a network's output for the image, combinations of scores.
 FAMILIES = ("floor", "shallow", "search", "encoder", "autoencoder", "output", "combination")
@@ -157,14 +158,14 @@ def method(
         name: the entry's name.
         paper: as of a model.
         reads: the parts of a model; or `images` alone when the method has no checkpoint and is fitted to the training
-            images in the score step; or `scores` alone when it joins the scores of other methods.
+            images in the score step.
         cost: how the time per image grows, in words.
-        cost_class: one of COST_CLASSES: fitted without a network, a few forwards of networks, a search over z, a search
-            over z and weights, or a joining of scores that are there.
+        cost_class: one of COST_CLASSES: fitted without a network, a few forwards of networks, a search over z, or a
+            search over z and weights.
         family: one of FAMILIES, from which figures take its colour.
         small: parameters for a scoring of seconds.
         default_model: the model it reads where an experiment names none, as in its paper.
-        components: what it gives beside its score, for each image; `combine` can join them.
+        components: what it gives beside its score, for each image; a combination can use them.
         offers: what it has for figures beside `score`: `rebuild`, `path`, or both (`methods/__init__.py`).
         when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
             fetched file of weights), `network` (one that a GPU makes faster) or `supervision` (a word for every table,
@@ -185,6 +186,30 @@ def method(
     facts |= {"components": list(components), "offers": list(offers)}
     facts |= {"passes": passes, "moves_weights": moves_weights, "compared": compared}
     return _register("method", name, reads=list(reads), **facts, small=small, when=when or {}, shortened=shortened)
+
+
+@shapes_no_number
+def combination(
+    name: str,
+    *,
+    paper: str,
+    small: dict[str, Any],
+    is_fitted: bool = True,
+    supervision: str = "",
+    per_component: tuple[str, ...] = (),
+) -> Callable:
+    """Register a rule that combines the scores of methods.
+
+    Args:
+        name: the entry's name; an experiment names it by `by`.
+        paper: as of a model.
+        small: parameters for the conformance tests.
+        is_fitted: whether it is fitted to calibration images, which the experiment must then have.
+        supervision: a word for every table, where labelled anomalies are used.
+        per_component: parameters that list a value for each component.
+    """
+    facts = {"paper": paper, "is_fitted": is_fitted, "supervision": supervision, "per_component": list(per_component)}
+    return _register("combination", name, **facts, family="combination", offers=[], small=small)
 
 
 @shapes_no_number

@@ -13,6 +13,7 @@ from heldout.numerics.blocks import blocks, in_blocks
 from heldout.numerics.pixels import to_unit_range
 
 if TYPE_CHECKING:
+    from heldout.combinations import Combination
     from heldout.methods import Method
 
 
@@ -38,6 +39,11 @@ def score_images(method: "Method", prepared: Any, images: Tensor, keys: Tensor) 
     """Return the same of images that are float32 in [-1, 1], with a key each."""
     found = [method.score(prepared, *block) for block in blocks(images, keys, size=_size(method, images))]
     return {name: torch.cat([part[name].cpu() for part in found])[: len(images)] for name in found[0]}
+
+
+def combined(rule: "Combination", fitted: Any, components: Tensor) -> Tensor:
+    """Return the combined scores `(N,)` of components `(N, k)` by a registered rule that is fitted."""
+    return in_blocks(lambda rows: rule.score(fitted, rows), components, size=rule.params.block)[0]
 
 
 def rebuild(method: "Method", prepared: Any, images: Tensor, keys: Tensor) -> Tensor:

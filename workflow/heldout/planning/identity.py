@@ -12,7 +12,7 @@ from heldout.planning.written import digest_of
 PACKAGE = Package(Path(__file__).resolve().parents[1])
 
 # The kind of plug-in that a step runs: what its file registers is a root, and so is the class of its parameters.
-PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "combine": "method", "draw": "figure"}
+PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "combine": "combination", "draw": "figure"}
 # What a step goes through whatever its plug-in.
 ROOTS = {
     "prepare": ("stages.prepare:prepare",),

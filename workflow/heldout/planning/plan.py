@@ -178,7 +178,7 @@ class Plan:
             joins=tuple(Join(digest=scorings[name].digest, column=column) for name, column in entry.joins),
             supervision=entry.supervision,
             weights=schema.plugins("weight")[entry.weights]["files"] if entry.weights else {},
-            source=source_digest("combine" if entry.joins else "score", entry.plugin),
+            source=source_digest(*(("combine", entry.params["by"]) if entry.joins else ("score", entry.plugin))),
         )
         joined = tuple(scorings[name] for name, _ in entry.joins)
         path = f"results/scores/{place}/{entry.plugin}-{spec.digest}.parquet"

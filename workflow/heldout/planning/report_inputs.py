@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from heldout.planning import schema
 from heldout.planning.identity import source_digest
 from heldout.planning.plan import Plan
+from heldout.planning.resolve import facts_of
 from heldout.planning.steps import Run
 from heldout.storage.files import SCRATCH, write_text
 from heldout.storage.hashing import digest
@@ -43,7 +43,6 @@ def write(plan: Plan) -> Written:
 
 def report_inputs(plan: Plan) -> ReportInputs:
     """Return the content of `inputs.json`."""
-    methods = schema.plugins("method")
     floor_first = sorted(plan.experiment.methods.values(), key=lambda entry: entry.plugin != "mean_image")
     labels = {entry.name: entry.label for entry in floor_first}
     figures = [path for paths in plan.figures.values() for path in paths]
@@ -58,7 +57,7 @@ def report_inputs(plan: Plan) -> ReportInputs:
             entry.label: MethodEntry(
                 method=entry.plugin,
                 model=entry.model,
-                family=methods[entry.plugin]["family"],
+                family=facts_of(entry)["family"],
                 supervision=entry.supervision,
             )
             for entry in floor_first

@@ -23,10 +23,10 @@ class Entry:
 
     Attributes:
         name: the entry's name in the experiment.
-        plugin: the registered name.
+        plugin: the registered name; of a combination `combine`, whose parameter `by` is the rule's name.
         params: every parameter, defaults filled in.
         model: for a method that reads a checkpoint, or a model that is trained on another, the entry of `models`.
-        joins: for a method that joins the scores of others, their entries of `methods`, each with a column.
+        joins: for a combination, the entries of `methods` that it combines, each with a column.
         supervision: how a method uses labelled anomalies, in a word for every table; empty where it does not.
         weights: the published weights that its parameters ask for, if any.
     """
@@ -101,10 +101,14 @@ def resolve(config: dict[str, Any], where: str) -> Resolved:
     alone = {name: _entry("model", name, given, where) for name, given in settings.models.items()}
     models = {name: _with_model(entry, settings.models[name], alone, where) for name, entry in alone.items()}
     splits = [dataset.split for dataset in datasets.values()]
-    found = {name: _method(name, settings, splits, models, where) for name in settings.methods}
-    others = {name: entry for name, entry in found.items() if not _joins(entry)}
+    alone = {
+        name: _method(name, settings, splits, models, where)
+        for name, given in settings.methods.items()
+        if given.get("method", name) != schema.COMBINE
+    }
     methods = {
-        name: _join(entry, others, settings, splits, where) if _joins(entry) else entry for name, entry in found.items()
+        name: alone[name] if name in alone else _combination(name, settings, alone, splits, where)
+        for name in settings.methods
     }
     held_out = {name: _classes(settings, entry, where) for name, entry in datasets.items()}
     figures = {kind: _shown_in(kind, models, methods, where) for kind in settings.figures}
@@ -199,14 +203,8 @@ def _method(name: str, settings: Settings, splits: list[SplitSettings], models: 
     given = settings.methods[name]
     entry = _entry("method", name, given, where)
     facts = schema.facts("method", entry.plugin, entry.params)
-    if facts["supervision"] and not all(split.calibration and split.labelled_anomalies for split in splits):
-        raise HeldoutError(
-            f"{where}, methods.{name}: it learns from labelled anomalies ({facts['supervision']}); set "
-            "labelled_anomalies: 50 or so, and calibration: 0.1"
-        )
+    _refuse_without_labels(facts["supervision"], splits, f"{where}, methods.{name}")
     entry = replace(entry, supervision=facts["supervision"], weights=facts["weights"])
-    if facts["reads"] == ["scores"]:
-        return entry
     if facts["reads"] == ["images"]:
         if "model" in given:
             raise HeldoutError(
@@ -216,27 +214,30 @@ def _method(name: str, settings: Settings, splits: list[SplitSettings], models: 
     return _with_model(entry, given, models, where, kind="method")
 
 
-def _joins(entry: Entry) -> bool:
-    return schema.plugins("method")[entry.plugin]["reads"] == ["scores"]
-
-
-def _join(
-    entry: Entry, methods: dict[str, Entry], settings: Settings, splits: list[SplitSettings], where: str
+def _combination(
+    name: str, settings: Settings, methods: dict[str, Entry], splits: list[SplitSettings], where: str
 ) -> Entry:
-    """Return an entry with the entries and columns that its `of` names, told labels as the most told of them.
+    """Return an entry that combines the scores of others; it inherits the strongest supervision of its inputs.
 
-    `anogan` is that entry's score, `anogan:residual` one of its components.
+    In `of`, `anogan` is that entry's score, `anogan:residual` one of its components.
     """
-    where = f"{where}, methods.{entry.name}"
-    named = settings.methods[entry.name].get("of")
+    where, given = f"{where}, methods.{name}", settings.methods[name]
+    rule, named = given.get("by", schema.DEFAULT_RULE), given.get("of")
+    rules = schema.plugins("combination")
+    if not isinstance(rule, str) or rule not in rules:
+        raise unknown(f"{where}.by", "combination", rule, rules, see="heldout combinations")
+    own = {key: value for key, value in given.items() if key not in ("method", "by", "of")}
+    params, facts = complete(own, "combination", rule, where), rules[rule]
     if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
         raise HeldoutError(f"{where}: it joins scores of other methods; name them, as in of: [adgan, discriminator]")
-    weights, is_fixed = entry.params["weights"], entry.params["by"] == "fixed"
-    if weights is not None and (not is_fixed or len(weights) != len(named)):
-        problem = f"{len(weights)} weights for {len(named)} of `of`" if is_fixed else "weights are for `by: fixed`"
-        raise HeldoutError(f"{where}.weights: {problem}. See: heldout methods {entry.plugin}")
-    if not is_fixed and not all(split.calibration for split in splits):
+    for key in facts["per_component"]:
+        if params[key] is not None and len(params[key]) != len(named):
+            raise HeldoutError(
+                f"{where}.{key}: {len(params[key])} {key} for {len(named)} of `of`. See: heldout combinations {rule}"
+            )
+    if facts["is_fitted"] and not all(split.calibration for split in splits):
         raise HeldoutError(f"{where}: it is fitted to the scores of calibration images; set calibration: 0.1 or so")
+    _refuse_without_labels(facts["supervision"], splits, where)
     joins = tuple((other, column or "score") for other, _, column in (each.partition(":") for each in named))
     for other, column in joins:
         if other not in methods:
@@ -244,8 +245,21 @@ def _join(
         columns = ["score", *schema.plugins("method")[methods[other].plugin]["components"]]
         if column not in columns:
             raise unknown(f"{where}.of", f"component of {other}", column, columns)
-    told = {entry.supervision, *(methods[other].supervision for other, _ in joins)} - {""}
-    return replace(entry, joins=joins, supervision=", ".join(sorted(told)))
+    told = {facts["supervision"], *(methods[other].supervision for other, _ in joins)} - {""}
+    return Entry(name, schema.COMBINE, {"by": rule, **params}, joins=joins, supervision=", ".join(sorted(told)))
+
+
+def facts_of(entry: Entry) -> dict[str, Any]:
+    """Return what is registered of an entry of `methods`."""
+    return schema.plugins("combination")[entry.params["by"]] if entry.joins else schema.plugins("method")[entry.plugin]
+
+
+def _refuse_without_labels(supervision: str, splits: list[SplitSettings], where: str) -> None:
+    if supervision and not all(split.calibration and split.labelled_anomalies for split in splits):
+        raise HeldoutError(
+            f"{where}: it learns from labelled anomalies ({supervision}); set labelled_anomalies: 50 or so, and "
+            "calibration: 0.1"
+        )
 
 
 def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], where: str) -> list[str]:
@@ -254,15 +268,14 @@ def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], wh
     if kind not in figures:
         raise unknown(f"{where}, figures", "figure", kind, figures)
     shows, latent = figures[kind]["shows"], figures[kind]["latent"]
-    offered = schema.plugins("method")
     found = [
         name
         for name, entry in methods.items()
-        if (shows is None or shows in offered[entry.plugin]["offers"])
+        if (shows is None or shows in facts_of(entry)["offers"])
         and (latent is None or _latent(entry, models) == latent)
     ]
     if shows and not found:
-        able = [name for name, facts in offered.items() if shows in facts["offers"]]
+        able = [name for name, facts in schema.plugins("method").items() if shows in facts["offers"]]
         wanted = " or ".join(able) + (f" on a model with latent: {latent}" if latent else "")
         raise HeldoutError(f"{where}, figures: {kind} needs {wanted}, and there is none; add one, or leave {kind} out")
     return found

@@ -171,9 +171,9 @@ def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
     """Return what scoring this many images asks for; if no number is given, all that the split wants scored."""
     trained_on, scored = _images(step.split)
     scored = images or scored
-    work = of_scoring(step.spec, len(step.split.spec.normal), trained_on)
     if step.joined:
         return _needs(0, 0)
+    work = of_scoring(step.spec, len(step.split.spec.normal), trained_on)
     if step.checkpoint is None:
         uses_network = schema.facts("method", step.spec.method, step.spec.params)["network"]
         features = PER_FEATURES * (trained_on + scored) if uses_network else 0.0

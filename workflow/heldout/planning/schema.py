@@ -18,9 +18,10 @@ from heldout.planning.split_settings import SplitSettings
 
 PATH = Path(__file__).with_suffix(".json")
 RENEW = "heldout schema"
+COMBINE, DEFAULT_RULE = "combine", "zscore"  # `method: combine` names a combination by `by`
 PLUGINS = "x-plugins"
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
-STRUCTURE = ("model", "of", "parent")  # keys of an entry that name other entries
+STRUCTURE = ("model", "by", "of", "parent")  # keys of an entry that name other entries
 
 
 class Description(NamedTuple):
@@ -84,16 +85,15 @@ def describe(kind: str, name: str) -> Description:
 def _entry(kind: str, name: str, params: type[registry.Params], facts: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of an entry of `datasets`, `models` or `methods` that this plug-in is behind."""
     schema = params.model_json_schema()
-    properties = {**schema["properties"], kind: {"const": name}}
+    by = {"const": name, "description": "the rule that combines"}
+    named = {"method": {"const": COMBINE}, "by": by} if kind == "combination" else {kind: {"const": name}}
+    properties = {**schema["properties"], **named}
     reads = facts.get("reads", [])
     if kind == "dataset":
         properties |= SplitSettings.model_json_schema()["properties"]
-    if reads == ["scores"]:
-        properties["of"] = {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "entries whose scores it joins",
-        }
+    if kind == "combination":
+        listed = {"type": "array", "items": {"type": "string"}}
+        properties["of"] = listed | {"description": "entries whose scores it combines, or `entry:component`"}
     elif kind == "method":
         properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
     elif kind == "model" and reads:

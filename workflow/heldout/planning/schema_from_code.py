@@ -25,9 +25,20 @@ def generate() -> dict[str, Any]:
         names = section.pop("patternProperties")  # a pattern would exempt an entry from `additionalProperties`
         section["propertyNames"] = {"pattern": next(iter(names))}
         section.update(_variants(kind, list(plugins[kind])))
+    _add_combinations(whole["properties"]["methods"], list(plugins["combination"]))
     whole["properties"]["figures"]["items"]["enum"] = list(plugins["figure"])
     whole[schema.PLUGINS] = plugins
     return whole
+
+
+def _add_combinations(methods: dict[str, Any], names: list[str]) -> None:
+    """Let an entry of `methods` be a combination; the default rule needs no `by`."""
+    needed: dict[str, list[str]] = {name: [] if name == schema.DEFAULT_RULE else ["by"] for name in names}
+    variants = [(name, {"allOf": [{"$ref": f"#/$defs/combination.{name}"}]}) for name in names]
+    methods["properties"][schema.COMBINE] = {"oneOf": [each | {"required": needed[name]} for name, each in variants]}
+    methods["additionalProperties"]["oneOf"] += [
+        each | {"required": ["method", *needed[name]]} for name, each in variants
+    ]
 
 
 def text() -> str:

@@ -154,6 +154,8 @@ def wanted_gpus(device: str) -> int:
 
 def uses_network(spec: ScoreSpec) -> bool:
     """Whether a network takes part in the scoring of this spec."""
+    if spec.joins:
+        return False
     return spec.checkpoint is not None or schema.facts("method", spec.method, spec.params)["network"]
 
 

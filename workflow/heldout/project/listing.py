@@ -8,7 +8,7 @@ from heldout import registry
 from heldout.planning import schema
 
 PAGE = registry.PACKAGE.parent.parent / "docs" / "methods.md"
-LISTED = ("model", "method")  # the kinds whose tables are in it
+LISTED = ("model", "method", "combination")  # the kinds whose tables are in it
 
 
 def text(kind: str) -> str:
@@ -22,7 +22,7 @@ def markdown(kind: str) -> str:
 
 
 def renewed(page: str) -> str:
-    """Return the page's text with both tables as of now, between the comments that mark their places."""
+    """Return the page's text with its tables as of now, between the comments that mark their places."""
     for kind in LISTED:
         begin, end = f"<!-- {kind}s, by: heldout schema -->\n", f"\n<!-- end of {kind}s -->"
         before, _, rest = page.partition(begin)
@@ -42,6 +42,8 @@ def _table(kind: str) -> list[dict[str, str]]:
     rows = []
     for name, facts in schema.plugins(kind).items():
         cells = {}
+        if kind == "combination":
+            cells = {"uses labels": facts["supervision"] or "no", "paper": facts["paper"]}
         if kind == "model":
             cells = {"trained on": facts["default_model"] or "images", "paper": facts["paper"]}
         if kind == "method":

@@ -9,6 +9,7 @@ import torch
 
 from heldout import registry
 from heldout.errors import HeldoutError, NumericalFailure, unknown
+from heldout.numerics import scoring_steps
 from heldout.storage.manifests import SCORED_PARTS, SplitManifest
 from heldout.storage.score_files import read_scores
 from heldout.storage.specs import ScoreSpec
@@ -32,15 +33,20 @@ def combine(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> Comb
         HeldoutError: a score file or one of its columns is missing.
         NumericalFailure: one of the methods has failed, or a score is not finite.
     """
-    method = registry.create("method", spec.method, spec.params)
+    rule = spec.params["by"]
+    facts = registry.load("combination", rule).facts
+    combination = registry.create("combination", rule, {key: spec.params[key] for key in spec.params if key != "by"})
     components = _components(spec, manifest, paths)
     parts = dict(zip(SCORED_PARTS, components.split([len(manifest.part(part)) for part in SCORED_PARTS]), strict=True))
     began = time.perf_counter()
-    labelled = parts["labelled_anomalies"] if spec.supervision else None
-    fitted = method.fit(parts["calibration"], labelled, spec.seed)
+    normal = parts["calibration"]
+    if facts["is_fitted"] and not (normal.std(dim=0) > 0).all():
+        raise NumericalFailure("a component is the same for all calibration images")
+    labelled = parts["labelled_anomalies"] if facts["supervision"] else None
+    fitted = combination.fit(normal, labelled, spec.seed)
     fit_s = round(time.perf_counter() - began, 3)
     began = time.perf_counter()
-    score = method.score(fitted, components).tolist()
+    score = scoring_steps.combined(combination, fitted, components).tolist()
     wall_s = time.perf_counter() - began
     if not all(map(math.isfinite, score)):
         raise NumericalFailure("a joined score is not finite")

@@ -116,7 +116,7 @@ def score(
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
     """
-    check_source(spec.source, "combine" if spec.joins else "score", spec.method)
+    check_source(spec.source, *(("combine", spec.params["by"]) if spec.joins else ("score", spec.method)))
     device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec.split)
     job = _Job(spec, manifest, images_path, sources, device, save_every_s, memory_mib)

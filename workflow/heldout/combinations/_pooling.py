@@ -1,0 +1,17 @@
+"""What the rules share that standardise each component by itself."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from heldout.combinations import CombinationParams
+
+
+class PooledParams(CombinationParams):
+    pool: Literal["mean", "max"] = Field("mean", description="over the components")
+
+
+def pooled(standardised: Tensor, params: PooledParams) -> Tensor:
+    """Return the mean or the largest of an image's components, `(N, k)` -> `(N,)`."""
+    return standardised.mean(dim=1) if params.pool == "mean" else standardised.amax(dim=1)

@@ -1,0 +1,27 @@
+"""An SVM between calibration images and labelled anomalies, on the standardised components.
+
+    score = the decision of an SVM on (r_1, ..., r_k)
+
+Source: the review (SIGKDD Explorations 2024), obstacle 2, names SVMs as a remedy; scikit-learn's SVC.
+Deviations: it learns from labels of anomalies, taken from outside the test part; every table calls it semi-supervised.
+"""
+
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+from torch import Tensor
+
+from heldout import registry
+from heldout.combinations import Combination, CombinationParams
+from heldout.combinations._classifying import BALANCED, SUPERVISION, decision, fitted
+
+
+@registry.combination("svm", paper="SIGKDD Explorations 2024", supervision=SUPERVISION, small={"block": 4})
+class SVM(Combination):
+    def __init__(self, params: CombinationParams) -> None:
+        self.params = params
+
+    def fit(self, normal: Tensor, anomalous: Tensor | None, seed: int) -> Pipeline:
+        return fitted(SVC(class_weight=BALANCED), normal, anomalous)
+
+    def score(self, classifier: Pipeline, components: Tensor) -> Tensor:
+        return decision(classifier, components)
