@@ -43,6 +43,7 @@ UNNUMBERED = {
     "storage.manifests": "reads back what was written",
     "storage.sidecars": "what lies beside a file",
     "storage.specs": "what a file was planned with, its digest included",
+    "storage.timings": "how long it took",
 }
 
 
