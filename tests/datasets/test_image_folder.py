@@ -23,6 +23,7 @@ from heldout.planning.identity import source_digest
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.tasks import slug
+from heldout.planning.wiring import Wiring
 from heldout.stages.prepare import prepare
 from heldout.storage import folders
 from heldout.storage.labels import read_labels
@@ -375,7 +376,7 @@ def test_an_images_folder_that_is_needed_and_missing_is_one_line(folder):
     pin = folders.md5_of(folder)
     folder.rename(folder.parent / "moved")
     with pytest.raises(HeldoutError, match=r"data/parts is not there.*or bring it: dvc pull data/parts"):
-        plan(md5=pin).require_folders()
+        Wiring(plan(md5=pin)).require_folders()
     with pytest.raises(HeldoutError, match="data/parts is not there, and without its `md5`"):
         plan()
 
@@ -386,7 +387,7 @@ def test_an_archive_is_no_folder(folder):
         with pytest.raises(
             HeldoutError, match=r"parts.zip is a file; unpack it if it is an archive, and name the fold"
         ):
-            plan(**entry).require_folders()
+            Wiring(plan(**entry)).require_folders()
     assert archive.endswith("data/parts.zip")
 
 
