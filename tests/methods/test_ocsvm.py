@@ -63,7 +63,7 @@ def test_gamma_of_many_images_comes_from_a_part_of_them_drawn_by_the_seed():
 
 
 def test_images_that_are_mostly_equal_are_a_numerical_failure():
-    with pytest.raises(NumericalFailure, match="most training images are equal"):
+    with pytest.raises(NumericalFailure, match="most training images are identical"):
         evangelista_gamma(np.concatenate([np.zeros((20, 4)), np.ones((1, 4))]))
 
 

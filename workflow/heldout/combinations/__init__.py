@@ -1,13 +1,13 @@
 """Rules that combine the scores of several methods, one file each. `Combination` is the contract; copy `_template.py`.
 
-In an experiment `by` names the rule: `{method: combine, by: zscore, of: [adgan, "anogan:residual"]}`. The columns that
-`of` names are its components.
+An experiment names the rule in `by` and its components in `of`:
+`{method: combine, by: zscore, of: [adgan, "anogan:residual"]}`.
 
     fitted = rule.fit(normal, anomalous, seed)      # once
     rule.score(fitted, components)                  # for every block of images
 
-Source: SIGKDD Explorations 2024 (the review, Anomaly Detection using GANs), obstacle 2, improved scores: it names the
-grid-searched weight of AnoGAN as the weakness, and SVMs and latent differences as remedies.
+Source: SIGKDD Explorations 2024 (the review, Anomaly Detection using GANs), obstacle 2, improved scores. It names
+AnoGAN's grid-searched weight as the weakness, and SVMs and latent differences as remedies.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:  # parameters are described without PyTorch
 
 
 class CombinationParams(Params):
-    """The parameters that every rule has."""
+    """Parameters of every rule."""
 
     block: int = Field(64, ge=1, description="images combined at a time; part of the score's identity")
 
 
 class Combination(Protocol):
-    """A rule. It keeps nothing but its parameters, so every call with the same arguments gives the same bits."""
+    """A rule. It has no state but its parameters: the same arguments give the same bits."""
 
     params: CombinationParams
 
     def fit(self, normal: Tensor, anomalous: Tensor | None, seed: int) -> Any:
-        """Learn from images that are not tested.
+        """Fit to images outside the test part.
 
         Args:
-            normal: `(n, k)` float64, the k components of the calibration images, which are normal and held out of
-                training. Every component varies among them, unless the rule is registered with `is_fitted=False`.
-            anomalous: `(m, k)` float64, those of the labelled anomalies, which are outside the test part; None unless
-                the rule is registered with `supervision`.
-            seed: the run's, for everything that is drawn.
+            normal: `(n, k)` float64, the k components of the calibration images (normal, held out of training). No
+                component is constant, unless the rule is registered with `is_fitted=False`.
+            anomalous: `(m, k)` float64, the components of the labelled anomalies; None unless the rule is registered
+                with `supervision`.
+            seed: the run's seed, for all random draws.
 
         Returns:
             What `score` needs.
@@ -52,7 +52,7 @@ class Combination(Protocol):
         """Return the combined scores `(N,)` float64 of one block of images; a higher score is more anomalous.
 
         Args:
-            fitted: what `fit` returned; comes back unchanged.
-            components: `(N, k)` float64. N is `params.block`: the last block is filled up with copies of its last row.
+            fitted: the return value of `fit`; not modified.
+            components: `(N, k)` float64. N is `params.block`: copies of the last row fill the last block.
         """
         ...

@@ -1,4 +1,4 @@
-"""What the rules share that standardise each component by itself."""
+"""Shared by the rules that standardise each component separately."""
 
 from typing import Literal
 
@@ -13,5 +13,5 @@ class PooledParams(CombinationParams):
 
 
 def pooled(standardised: Tensor, params: PooledParams) -> Tensor:
-    """Return the mean or the largest of an image's components, `(N, k)` -> `(N,)`."""
+    """Return the mean or maximum of each image's components, `(N, k)` -> `(N,)`."""
     return standardised.mean(dim=1) if params.pool == "mean" else standardised.amax(dim=1)

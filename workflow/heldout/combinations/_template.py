@@ -3,7 +3,7 @@
     score = sum_i |r_i - median_i|^power
 
 Source: authors, venue and year; the section or equation.
-Deviations: everything that differs from the source, and why. Here: this is no paper's rule.
+Deviations: everything that differs from the source, and why. Here: this rule is not from a paper.
 """
 
 from pydantic import Field
@@ -14,16 +14,16 @@ from heldout.combinations import Combination, CombinationParams
 
 
 class Params(CombinationParams):
-    """What an experiment may set, besides `block`: the source's values as defaults."""
+    """Parameters besides `block`; the defaults are the source's values."""
 
     power: float = Field(1.0, gt=0, description="exponent of the distances (where the value is from)")
 
 
 @registry.combination(
-    "my_combination",  # the name of this file, and what `by` names in an experiment
+    "my_combination",  # the name of this file and the value of `by` in an experiment
     paper="ours",  # authors, venue and year, for the documentation and the terminal
     small={"block": 4},  # parameters for the conformance tests
-    # supervision="semi-supervised" where `fit` uses labelled anomalies; is_fitted=False where it uses no image at all
+    # supervision="semi-supervised" if `fit` uses labelled anomalies; is_fitted=False if it uses no images
 )
 class MyCombination(Combination):
     def __init__(self, params: Params) -> None:

@@ -1,4 +1,4 @@
-"""The fraction of calibration images whose component is at most this image's, averaged or the largest of them.
+"""Empirical distribution function of each component among the calibration images, averaged or the maximum.
 
     score = mean or max over i of #{calibration images with r_i at most this one's} / n
 

@@ -1,8 +1,8 @@
-"""A weighted sum of the components, with weights that are not learnt.
+"""Weighted sum of the components with given weights.
 
     score = sum_i weight_i r_i
 
-Source: the form of AnoGAN's score (Schlegl et al., IPMI 2017), whose weight the review criticises.
+Source: the form of AnoGAN's score (Schlegl et al., IPMI 2017); the review criticises its weight.
 Deviations: none.
 """
 

@@ -1,6 +1,6 @@
-"""A one-class SVM on the standardised components.
+"""One-class SVM on the standardised components.
 
-    score = minus the decision of a one-class SVM on (r_1, ..., r_k)
+    score = -decision function of a one-class SVM on (r_1, ..., r_k)
 
 Source: the review (SIGKDD Explorations 2024), obstacle 2, names SVMs as a remedy; scikit-learn's OneClassSVM.
 Deviations: none.
@@ -18,7 +18,7 @@ from heldout.combinations import Combination, CombinationParams
 
 
 class Params(CombinationParams):
-    nu: float = Field(0.1, gt=0, le=1, description="at most this fraction of calibration images lies outside")
+    nu: float = Field(0.1, gt=0, le=1, description="largest fraction of calibration images outside")
 
 
 @registry.combination("ocsvm", paper="SIGKDD Explorations 2024", small={"block": 4})
@@ -30,4 +30,4 @@ class OCSVM(Combination):
         return make_pipeline(StandardScaler(), OneClassSVM(nu=self.params.nu)).fit(normal.numpy())
 
     def score(self, machine: Pipeline, components: Tensor) -> Tensor:
-        return torch.from_numpy(-machine.decision_function(components.numpy()))  # it decides for normal
+        return torch.from_numpy(-machine.decision_function(components.numpy()))  # positive = normal

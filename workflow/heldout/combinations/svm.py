@@ -1,9 +1,9 @@
-"""An SVM between calibration images and labelled anomalies, on the standardised components.
+"""SVM of labelled anomalies against calibration images, on the standardised components.
 
-    score = the decision of an SVM on (r_1, ..., r_k)
+    score = decision function of an SVM on (r_1, ..., r_k)
 
 Source: the review (SIGKDD Explorations 2024), obstacle 2, names SVMs as a remedy; scikit-learn's SVC.
-Deviations: it learns from labels of anomalies, taken from outside the test part; every table calls it semi-supervised.
+Deviations: it uses labelled anomalies from outside the test part; every table calls it semi-supervised.
 """
 
 from sklearn.pipeline import Pipeline

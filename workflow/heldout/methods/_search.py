@@ -1,4 +1,4 @@
-"""What the methods that search a generator's latent space share: parameters, and how they become a search."""
+"""Parameters of the methods that search a generator's latent space, and their conversion to search settings."""
 
 from typing import ClassVar, Literal
 
@@ -9,16 +9,16 @@ from heldout.search.latent import LatentSearch, Settings
 
 
 class LatentParams(MethodParams):
-    """Where a search may take z; the papers' own searches do not restrict it."""
+    """Restrictions of z in a search; the papers use none."""
 
-    penalty: float = Field(0.0, ge=0, description="weight beta of ||z||^2 / 2 in what the search lowers")
+    penalty: float = Field(0.0, ge=0, description="weight beta of the penalty ||z||^2 / 2 in the objective")
     restriction: Literal["none", "shell", "clip"] = Field(
-        "none", description="after each step: z as it is, put to length sqrt(latent), or clipped to [-bound, bound]"
+        "none", description="after each step: none; shell: scale z to norm sqrt(latent); clip z to [-bound, bound]"
     )
-    bound: float = Field(3.0, gt=0, description="of every dimension of z, for `restriction: clip`")
+    bound: float = Field(3.0, gt=0, description="largest |z_d| of each dimension d, for `restriction: clip`")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="of the steps, where z alone moves: bfloat16 takes half the time; all after the last is float32",
+        description="of the steps in a search of z alone; bfloat16 takes half the time; the result is read in float32",
     )
 
 
@@ -33,12 +33,12 @@ class SearchParams(LatentParams):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (footnote 5)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (footnote 5)")
     update: Literal["together", "in_turn"] = Field(
-        "together", description="z and the weights in one step, or z first and then the weights; the paper is silent"
+        "together", description="update z and the weights in one step, or z first; the paper does not say which"
     )
-    block: int = Field(8, ge=1, description="starting points in one forward; 64 suits a GPU better, and theta_lr 0")
+    block: int = Field(8, ge=1, description="starting points in one forward; 64 is better on a GPU or with theta_lr 0")
     backend: Literal["auto", "native", "compiled", "torch"] = Field(
         "auto",
-        description="of the joint search: a C++ kernel, PyTorch compiled or not; auto: the kernel, on a GPU compiled",
+        description="joint search by the C++ kernel or PyTorch; auto: the kernel on a CPU, compiled PyTorch on a GPU",
     )
 
     @property
@@ -47,10 +47,10 @@ class SearchParams(LatentParams):
 
 
 def settings(params: LatentParams, **others: float) -> Settings:
-    """Return how to search by these parameters, and by `others` for what they lack."""
+    """Return search settings from these parameters, and from `others` for settings that are not parameters."""
     return Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)), **others)
 
 
 def backends(search: LatentSearch) -> dict[str, Backend]:
-    """Return what `Method.backends` wants to know of a search."""
+    """Return `Method.backends` for a search."""
     return {} if search.backend is None else {"joint search": Backend(search.backend, search.why)}

@@ -5,7 +5,7 @@
 This first line is shown by `heldout methods`; the formula above is the score, in the source's notation.
 
 Source: authors, venue and year; the section or equation, and the code where the paper's values are incomplete.
-Deviations: everything that differs from the source, and why. Here: this is no paper's score.
+Deviations: everything that differs from the source, and why. Here: this score is not from a paper.
 """
 
 from pydantic import Field
@@ -16,7 +16,7 @@ from heldout.methods import Known, Method, MethodParams
 
 
 class Params(MethodParams):
-    """What an experiment may set, besides `block`: the source's values as defaults."""
+    """Parameters besides `block`; the defaults are the source's values."""
 
     power: float = Field(1.0, gt=0, description="exponent of the differences (where the value is from)")
 
@@ -24,12 +24,12 @@ class Params(MethodParams):
 @registry.method(
     "my_method",  # the name of this file
     paper="ours",  # authors, venue and year, for the documentation and the terminal
-    reads=("images",),  # it is fitted to the training images; else parts of a model, such as ("generator",)
-    cost="one subtraction",  # how the time per image grows, in words
+    reads=("images",),  # fitted to the training images; or parts of a model, such as ("generator",)
+    cost="one subtraction",  # the time per image, in words
     cost_class="fit",  # registry.COST_CLASSES; `forward` for a method that calls a model's networks
-    family="shallow",  # registry.FAMILIES: which hue it has in figures
+    family="shallow",  # registry.FAMILIES: sets its hue in figures
     components=("largest",),  # columns beside the score, if any
-    small={"block": 4},  # parameters for a scoring of seconds, for the conformance tests
+    small={"block": 4},  # parameters of a fast scoring, for the conformance tests
 )
 class MyMethod(Method):
     def __init__(self, params: Params) -> None:
@@ -37,16 +37,16 @@ class MyMethod(Method):
 
     def fit(self, known: Known) -> Tensor:
         """Return the median image, `(C, H, W)`."""
-        # Never random by itself: `known.seed` is the seed of everything that is drawn here.
+        # Seed every random draw with `known.seed`.
         return known.images.median(dim=0).values
 
-    # A method that reads a model has no `fit`. It is given the model as `prepared`; `default_model` above names the
-    # model of its paper, and `prepare` does once what would otherwise be repeated for every block: see adgan.py.
+    # A method that reads a model has no `fit`: `prepared` is the model. `default_model` in the registration names the
+    # model of its paper. `prepare` does work that would otherwise be repeated for every block: see adgan.py.
 
     def score(self, prepared: Tensor, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Return the score, and the largest difference of a pixel."""
         differences = (images - prepared).abs().flatten(1)  # (N, C * H * W)
-        # Sums over an image's own numbers only; draws, if any, from `keys`: see elbo.py. Higher = more anomalous.
+        # Use only the image's own values; seed draws with `keys`: see elbo.py. Higher = more anomalous.
         return {"score": differences.pow(self.params.power).sum(1), "largest": differences.amax(1)}
 
     # With `offers=("rebuild",)` a method also has `rebuild`, its reconstructions for figures: see reconstruction.py.

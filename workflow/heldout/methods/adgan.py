@@ -1,14 +1,14 @@
-"""ADGAN: how much of an image the generator still misses after a short search.
+"""ADGAN: mean reconstruction error after a short search over z and a private copy of the generator's weights.
 
-From `starts` points z_j ~ N(0, I), take `steps` Adam steps on z_j and on a private copy theta_j of the generator's
-weights, lowering l_j = ||x - g(z_j; theta_j)||^2. The score is the mean of the last l_j: a normal image is reached
-within a few steps, an anomalous one is not.
+From each of `starts` points z_j ~ N(0, I), `steps` Adam steps on z_j and on a private copy theta_j of the weights
+minimise l_j = ||x - g(z_j; theta_j)||^2. The score is the mean of the final l_j: a few steps suffice to reconstruct a
+normal image, but not an anomalous one.
 
 Source: Deecke, Vandermeulen, Ruff, Mandt, Kloft, ECML-PKDD 2018, Algorithm 1; values of section 4.2 and footnote 5.
-The options that its conclusion proposes: `begin: encoder` begins at E(x), as in ALI, with noise for all starts but the
-first; `loss: laplacian_pyramid` takes Lap1 (`laplacian.py`) in place of the squared error.
-Deviations: none. Its n_seed is `starts` here: a seed, in this project, is always the run's. Where the paper is silent,
-a parameter says so (`update`, `read_loss`, `reduction`); batch normalisation stays in eval mode while theta moves.
+Two options come from its conclusion: `begin: encoder` starts at E(x), as in ALI, with noise on all starts but the
+first; `loss: laplacian_pyramid` replaces the squared error by Lap1 (`laplacian.py`).
+Deviations: none. The paper's n_seed is called `starts`, since a seed is always the run's here. The choices that the
+paper leaves open are parameters (`update`, `read_loss`, `reduction`); batch normalisation stays in eval mode.
 """
 
 from typing import Literal
@@ -24,25 +24,27 @@ from heldout.numerics.randomness import starting_points
 from heldout.search.laplacian import laplacian_distance
 from heldout.search.latent import Found, LatentSearch, mean_squared_error, squared_error
 
-Prepared = tuple[LatentSearch, nn.Module | None]  # the search, and the encoder where starts lie around its code
+Prepared = tuple[LatentSearch, nn.Module | None]  # the search; the encoder for `begin: encoder`
 
 
 class Params(SearchParams):
     read_loss: Literal["after_last_step", "at_last_step"] = Field(
         "after_last_step",
-        description="the loss after k updates, or the one before the last; the paper does not say which",
+        description="the loss after the last update, or the loss before it; the paper does not say which",
     )
     reduction: Literal["sum", "mean"] = Field(
-        "sum", description="over the pixels of the squared error; Adam all but ignores the factor"
+        "sum", description="squared error summed or averaged over pixels; Adam nearly ignores this factor"
     )
     loss: Literal["squared_error", "laplacian_pyramid"] = Field(
-        "squared_error", description="between image and made image (Algorithm 1; the conclusion's alternative)"
+        "squared_error", description="distance of image and generated image (Algorithm 1; the conclusion)"
     )
     begin: Literal["prior", "encoder"] = Field(
-        "prior", description="where starts lie: draws from N(0, I), or the encoder's code (the conclusion)"
+        "prior", description="starting points: draws from N(0, I), or around the encoder's code (conclusion)"
     )
     noise: float = Field(
-        0.25, ge=0, description="deviation of the noise on all encoder's starts but the first; ours: one step of z"
+        0.25,
+        ge=0,
+        description="standard deviation of the noise of `begin: encoder`, not on the first start (ours: z_lr)",
     )
 
 
@@ -78,11 +80,11 @@ class ADGAN(Method):
 
     def score(self, prepared: Prepared, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Return the loss over C*H*W pixels, averaged over the starts."""
-        # On the CPU, since a GPU adds up in an order that depends on how many images there are.
+        # On the CPU: on a GPU the order of summation depends on the number of images.
         return {"score": self._find(prepared, images, keys).loss.cpu().mean(dim=1)}  # (N, starts) -> (N,)
 
     def rebuild(self, prepared: Prepared, images: Tensor, keys: Tensor) -> Tensor:
-        """Return what the closest start makes of each image, by its private weights."""
+        """Return each image's reconstruction from the start with the lowest loss, by its private weights."""
         return self._find(prepared, images, keys).closest
 
     def path(self, prepared: Prepared, images: Tensor, keys: Tensor) -> Tensor:

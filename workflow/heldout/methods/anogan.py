@@ -1,14 +1,14 @@
-"""AnoGAN: the best reconstruction that a long search over z finds, by pixels and by the discriminator's eyes.
+"""AnoGAN: error of the reconstruction found by a long search over z, in pixels and discriminator features.
 
     L(z) = (1 - weight) L_R + weight L_D,  L_R = sum |x - G(z)|,  L_D = sum |f(x) - f(G(z))|
 
-`steps` Adam steps on z lower L; f is the discriminator's last feature map. The score is L at the final z; `residual`
-and `feature` keep its two parts.
+`steps` Adam steps on z minimise L; f is the discriminator's last feature map. The score is L at the final z; the
+components `residual` and `feature` are L_R and L_D.
 
 Source: Schlegl, Seebock, Waldstein, Schmidt-Erfurth, Langs, IPMI 2017; its equations as the survey restates them
-(eqs. 4 to 7). Weight 0.1 and 500 steps agree with the public codes; the paper's step size is not known to us, so
-`z_lr` is that of Efficient-GAN-Anomaly-Detection (gan/), 0.01, without its decay at steps 200 and 300.
-Deviations: none known. One start per image; z, Adam's state and batch normalisation (eval mode) are fresh for each.
+(eqs. 4 to 7). Weight 0.1 and 500 steps agree with the public codes. The paper's step size is unknown to us; `z_lr` 0.01
+is that of Efficient-GAN-Anomaly-Detection (gan/), without its decay at steps 200 and 300.
+Deviations: none known. Each image has one start with its own z and Adam state; batch normalisation is in eval mode.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from heldout.methods._search import LatentParams, settings
 from heldout.search.fixing import fixed
 from heldout.search.latent import Found, LatentSearch
 
-Features = Callable[[Tensor], Tensor]  # images -> f's map
+Features = Callable[[Tensor], Tensor]  # images -> f(images)
 
 
 class Params(LatentParams):
     steps: int = Field(500, ge=0, description="Adam steps on z (Gamma)")
-    weight: float = Field(0.1, ge=0, le=1, description="share of the feature loss (lambda)")
+    weight: float = Field(0.1, ge=0, le=1, description="weight of the feature loss L_D (lambda)")
     z_lr: float = Field(0.01, gt=0, description="Adam's step size on z")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -66,7 +66,7 @@ class AnoGAN(Method):
         return Prepared(LatentSearch(model.generator, loss, settings(self.params, starts=1, theta_lr=0.0)), features)
 
     def score(self, prepared: Prepared, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Return L, L_R and L_D, sums over pixels and features."""
+        """Return L, L_R and L_D, summed over pixels and features."""
         wanted = prepared.features(images)
         made = prepared.search.find((images, wanted), keys).made.squeeze(1)
         residual, feature = _parts(prepared.features, made, images, wanted)
@@ -87,7 +87,7 @@ class AnoGAN(Method):
 
 
 def _parts(features: Features, made: Tensor, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L_R and L_D of made images, by the images and their features."""
+    """Return L_R and L_D of generated images against the images and their features."""
     return _distance(made, images), _distance(features(made), wanted)
 
 

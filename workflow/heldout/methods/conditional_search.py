@@ -1,11 +1,11 @@
-"""The latent search on a conditional GAN: through every normal class, and the class that comes closest counts.
+"""Latent search with a conditional GAN: the error of the normal class that reconstructs the image best.
 
     score = min_y mean_j ||x - G(z_j, y)||^2
 
-For each normal class y, ADGAN's search from the same `starts` points; by default z alone moves.
+Each normal class y has an ADGAN search from the same `starts` points; by default it updates z alone.
 
-Source: ours; the survey (section 2.2) presents conditional GANs and leaves open how they score. The search is that of
-Deecke et al., ECML-PKDD 2018.
+Source: ours; the survey (section 2.2) presents conditional GANs without a score. The search is that of Deecke et al.,
+ECML-PKDD 2018.
 Deviations: none.
 """
 
@@ -24,11 +24,11 @@ from heldout.search.latent import Found, LatentSearch, squared_error
 class Params(SearchParams):
     steps: int = Field(20, ge=0, description="Adam steps from each starting point")
     theta_lr: float = Field(0, ge=0, description="Adam's step size on the weights; 0 searches z alone")
-    block: int = Field(64, ge=1, description="starting points in one forward; 8 where the weights move, on a CPU")
+    block: int = Field(64, ge=1, description="starting points in one forward; 8 is better on a CPU with theta_lr > 0")
 
 
 class OfOneClass(nn.Module):
-    """A conditional generator that draws one class, as the generator that a search reads."""
+    """A conditional generator restricted to one class, with the interface of a `generator`."""
 
     def __init__(self, conditional_generator: nn.Module, number: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class ConditionalSearch(Method):
         self.params = params
 
     def prepare(self, model: nn.Module) -> list[LatentSearch]:
-        """Return a search for each normal class."""
+        """Return one search for each normal class."""
         generator = model.conditional_generator
         return [
             LatentSearch(OfOneClass(generator, number), squared_error, settings(self.params))
@@ -68,19 +68,19 @@ class ConditionalSearch(Method):
         return backends(searches[0])
 
     def score(self, searches: list[LatentSearch], images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Return the mean over starts of the squared error, for the class where it is least."""
-        # Means on the CPU, since a GPU adds up in an order that depends on how many images there are.
+        """Return the mean squared error over starts, for the class with the lowest."""
+        # Means on the CPU: on a GPU the order of summation depends on the number of images.
         of_classes = [found.loss.cpu().mean(dim=1) for found in _found(searches, images, keys)]
         return {"score": torch.stack(of_classes).amin(dim=0)}
 
     def rebuild(self, searches: list[LatentSearch], images: Tensor, keys: Tensor) -> Tensor:
-        """Return what the closest start of the class with the least error makes of each image."""
-        # One by one, so that a start always has the same place in its block: where z and class have few dimensions,
-        # the last bit of the gradient depends on that place, and an image shows what a loss mostly rounds away.
+        """Return each image's reconstruction from the best start of the class with the lowest error."""
+        # One image at a time, so that a start always has the same position in its block: for small z and few classes,
+        # the last bit of the gradient depends on it. A loss mostly rounds this away, but a reconstruction does not.
         alone = zip(images.split(1), keys.split(1), strict=True)
         return torch.cat([min(_found(searches, *each), key=lambda found: found.loss.mean()).closest for each in alone])
 
 
 def _found(searches: list[LatentSearch], images: Tensor, keys: Tensor) -> Iterator[Found]:
-    """Search one class after another, so that the results of all need not be held at once."""
+    """Search lazily, class by class, so that only one result is in memory."""
     return (search.find((images,), keys) for search in searches)

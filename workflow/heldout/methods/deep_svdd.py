@@ -1,9 +1,9 @@
-"""How far from the centre of the training images the embedding of an image lies.
+"""Squared distance of an image's embedding to the centre of the training images.
 
     score = ||phi(x) - c||^2
 
 Source: Ruff, Vandermeulen, Goernitz, Deecke et al., ICML 2018, eq. 5, for the one-class objective.
-Deviations: none; those of phi and c are the model's.
+Deviations: none; the model documents those of phi and c.
 """
 
 from torch import Tensor, nn

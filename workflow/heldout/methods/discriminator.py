@@ -1,10 +1,11 @@
-"""How little the GAN's discriminator takes an image for a real one.
+"""Negative output of the GAN's discriminator.
 
     score = -D(x)
 
-Source: Deecke et al., ECML-PKDD 2018, section 3.2, where it is the alternative that fails: a trained discriminator
-tells real from made, not normal from anomalous; section 4.3 reports mean AUROC 0.625 on MNIST, 0.513 on CIFAR-10.
-Deviations: none. D's output before any sigmoid, which would not change the order of the images.
+Source: Deecke et al., ECML-PKDD 2018, section 3.2, where it is the alternative that fails: a discriminator is trained
+to separate real from generated images, not normal from anomalous ones. Section 4.3 reports a mean AUROC of 0.625 on
+MNIST and 0.513 on CIFAR-10.
+Deviations: none. D is the output before the sigmoid, which would not change the ranking.
 """
 
 from torch import Tensor, nn

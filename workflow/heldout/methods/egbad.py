@@ -1,18 +1,17 @@
-"""EGBAD: one encoding and one reconstruction by a BiGAN, judged by pixels and by its discriminator.
+"""EGBAD: reconstruction error of a BiGAN, in pixels and by its discriminator.
 
     score = (1 - weight) L_G + weight L_D,  L_G = sum |x - G(E(x))|
     L_D = sum |f(x, E(x)) - f(G(E(x)), E(x))|   or   -log D(pair)
 
-f is the joint discriminator's layer before its decision. `residual` and `discrimination` keep L_G and L_D.
+f is the last hidden layer of the joint discriminator. The components `residual` and `discrimination` are L_G and L_D.
 
 Source: Zenati, Foo, Lecouat, Manek, Chandrasekhar, arXiv 2018, and its code
 (houssamzenati/Efficient-GAN-Anomaly-Detection, bigan/run_mnist.py). Weight 0.1 on L_D is the paper's alpha 0.9 on L_G.
-Both forms of L_D are theirs; which is the better one differs by data set, and the code's README reproduces the paper
-with feature matching. The cross-entropy of the code is that of the reconstructed pair, the paper's (as we remember it)
-that of the image's own: `pair`.
-Deviations: none known. The sums grow with the image (784 pixels and 1024 features in the paper, 1024 and 1024 at 32
-pixels and width 64), so the same weight means another mixture at another size; `reduction: mean` has a mean in place
-of each sum, which mixes alike at every size.
+Both forms of L_D are from the paper; the better one differs by data set. The code's README reproduces the paper with
+feature matching. The code takes the cross-entropy of the reconstructed pair, the paper (from memory) that of the image
+and its code: `pair`.
+Deviations: none known. The sums grow with the image (784 pixels and 1024 features in the paper; 1024 and 1024 at 32
+pixels and width 64), so the effect of `weight` depends on the size; with `reduction: mean` it does not.
 """
 
 from typing import Literal
@@ -26,14 +25,14 @@ from heldout.methods import Method, MethodParams
 
 
 class Params(MethodParams):
-    weight: float = Field(0.1, ge=0, le=1, description="share of L_D (w in the code, 1 - alpha in the paper)")
+    weight: float = Field(0.1, ge=0, le=1, description="weight of L_D (w in the code, 1 - alpha in the paper)")
     discrimination: Literal["feature_matching", "cross_entropy"] = Field(
-        "feature_matching", description="L_D: by D's features, or by its decision"
+        "feature_matching", description="L_D: distance of D's features, or cross-entropy of its output"
     )
     pair: Literal["reconstruction", "image"] = Field(
-        "reconstruction", description="whose cross-entropy: D(G(E(x)), E(x)) as in the code, or D(x, E(x))"
+        "reconstruction", description="cross-entropy of D(G(E(x)), E(x)), as in the code, or of D(x, E(x))"
     )
-    reduction: Literal["sum", "mean"] = Field("sum", description="over pixels and features; the code's is the sum")
+    reduction: Literal["sum", "mean"] = Field("sum", description="over pixels and features; the code uses the sum")
 
 
 @registry.method(

@@ -1,11 +1,12 @@
-"""Evidence lower bound: how improbable a VAE finds an image, at most.
+"""Negative evidence lower bound of a VAE, an upper bound of -log p(x).
 
     score = -ELBO(x) = -E_{z ~ q(z|x)} log p(x|z) + KL(q(z|x) || N(0, I))  >=  -log p(x)
 
-The expectation is a mean over `draws`, the KL is exact; `reconstruction` and `kl` keep the two parts, in nats.
+The expectation is a mean over `draws` samples; the KL divergence is exact. The components `reconstruction` and `kl` are
+the two terms, in nats.
 
-Source: Kingma, Welling, ICLR 2014, eqs. 3 and 10; the ADGAN paper's score of VAEs (section 4.2), "much better" than the
-other two that it tried, `vae_prior` and `vae_variance`. Eight draws as in its first author's code (ldeecke/vae-torch).
+Source: Kingma, Welling, ICLR 2014, eqs. 3 and 10. The ADGAN paper scores VAEs with it (section 4.2) and finds it "much
+better" than `vae_prior` and `vae_variance`. Eight draws as in its first author's code (ldeecke/vae-torch).
 Deviations: none.
 """
 
@@ -19,7 +20,7 @@ from heldout.numerics.randomness import posterior_noise
 
 
 class Params(MethodParams):
-    draws: int = Field(8, ge=1, description="z per image that the expectation is averaged over (ldeecke/vae-torch)")
+    draws: int = Field(8, ge=1, description="samples of z per image in the expectation (ldeecke/vae-torch)")
 
 
 @registry.method(
@@ -39,7 +40,7 @@ class ELBO(Method):
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Return -ELBO and its two parts, in nats."""
+        """Return -ELBO and its two terms, in nats."""
         mean, log_variance = model.posterior(images)
         noise = posterior_noise(keys, self.params.draws, mean.shape[1]).to(mean.device)  # (N, draws, latent)
         drawn = [moved(one, mean, log_variance) for one in noise.unbind(1)]

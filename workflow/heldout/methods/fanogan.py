@@ -1,9 +1,9 @@
-"""f-AnoGAN: the reconstruction error through a trained encoder, in pixels and in the discriminator's features.
+"""f-AnoGAN: reconstruction error of a trained encoder, in pixels and discriminator features.
 
     score = mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2
 
-f is the discriminator's last map before its decision. `latent` keeps the distance mean (E(x) - E(G(E(x))))^2, which the
-paper looks at beside the score.
+f is the discriminator's last feature map. The component `latent` is mean (E(x) - E(G(E(x))))^2, which the paper reports
+beside the score.
 
 Source: Schlegl, Seebock, Waldstein, Langs, Schmidt-Erfurth, Medical Image Analysis 2019, section 2.3; kappa 1 and means
 as in the authors' code (tSchlegl/f-AnoGAN).
@@ -18,7 +18,7 @@ from heldout.methods import Method, MethodParams
 
 
 class Params(MethodParams):
-    kappa: float = Field(1.0, ge=0, description="weight of the features")
+    kappa: float = Field(1.0, ge=0, description="weight of the feature error")
 
 
 @registry.method(
@@ -38,7 +38,7 @@ class FAnoGAN(Method):
         self.params = params
 
     def score(self, model: nn.Module, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """Return the score and its parts, means over pixels, features and dimensions."""
+        """Return the score and its components, means over pixels, features and dimensions."""
         z = model.encoder(images)
         made = model.generator(z)
         features = model.discriminator.features

@@ -1,19 +1,19 @@
-"""GANomaly's score: how far the code of an image is from the code of its reconstruction.
+"""GANomaly: distance between the code of an image and the code of its reconstruction.
 
     z = E1(x),  x' = decoder(z),  z' = E2(x')
-    latent = d(z, z'),   contextual = sum |x - x'|,   score = either
+    latent = d(z, z'),   contextual = sum |x - x'|,   score = latent or contextual
     scaled = (latent - min) / (max - min)
 
-min and max are those of `latent` among the training images, kept in the model after its last training step.
+min and max are the extremes of `latent` over the training images; the model stores them after its last training step.
 
 Source: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018. d is the mean of squares in the authors' code
-(samet-akcay/ganomaly, lib/model.py), which is our default because it is what their figures were made with; the l2 norm
-in the survey (eq. 12), and the l1 norm in the paper as far as we know. `scaled` is the survey's eq. 13 with its sign
-put right: it prints s + min, which would not begin at 0.
-Deviations: min and max come from the training images, where paper and code take those of the test set, so that an
-image's scaled score is its own; it may lie outside [0, 1], and for an anomaly it should. Where all training images have
-the same distance there is no `scaled`. The code scores in training mode (batch statistics of the test set); here in
-eval mode.eval mode.
+(samet-akcay/ganomaly, lib/model.py); it is the default because it gave their figures. The survey has the l2 norm (eq.
+12), and the paper, as far as we know, the l1 norm. `scaled` is the survey's eq. 13 with a corrected sign: the survey
+prints s + min, which would not start at 0.
+Deviations: min and max come from the training images, not from the test set as in paper and code, so that a scaled
+score does not depend on other test images; it may lie outside [0, 1], and should for an anomaly. If all training images
+have the same distance, `scaled` is missing. The code scores in training mode (batch statistics of the test set), we in
+eval mode.
 """
 
 from typing import Literal
@@ -28,10 +28,10 @@ from heldout.numerics.latent_distance import DISTANCES
 
 class Params(MethodParams):
     distance: Literal["mean_squared", "l1", "l2"] = Field(
-        "mean_squared", description="between the two codes: of the code, the paper, the survey (eq. 12)"
+        "mean_squared", description="between the two codes: authors' code, paper, survey (eq. 12)"
     )
     error: Literal["latent", "contextual"] = Field(
-        "latent", description="what the score is: the distance of the codes, or the L1 distance of the images"
+        "latent", description="the score: distance of the codes, or L1 distance of the images"
     )
 
 

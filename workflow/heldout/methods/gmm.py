@@ -1,17 +1,17 @@
-"""Gaussian mixture: how improbable an image is under a few Gaussians fitted to the training images.
+"""Gaussian mixture: negative log-likelihood under a mixture fitted to the training images.
 
     score = -log sum_k pi_k N(v; mu_k, Sigma_k),  v: the image's vector
 
-The number of Gaussians, 2 to 20, is the one with the lowest Bayesian information criterion,
--2 log L + (free parameters) log n, on the n training images.
+The number of Gaussians, 2 to 20, minimises the Bayesian information criterion, -2 log L + (free parameters) log n, on
+the n training images.
 
 Source: Deecke et al., ECML-PKDD 2018, section 4.2: "We allowed the number of components to vary over {2, 3, ..., 20}
 and selected suitable hyperparameters by evaluating the Bayesian information criterion", after PCA; scikit-learn's
-GaussianMixture, whose tolerance and start (k-means, drawn by the run's seed) are ours.
-Deviations: the number of principal components follows from the training images (`pca: variance`), where the paper takes
-the best on a holdout set (`pca: oracle`). The paper names no kind of covariance; `full` is the mixture that its words
-mean without further ones, and the criterion pays for the parameters. Of n images at most n/2 Gaussians are fitted; a
-size that does not converge, or whose covariances become singular, is left out.
+GaussianMixture with its default tolerance and initialisation (k-means, seeded with the run's seed).
+Deviations: the number of principal components follows from the training images (`pca: variance`); the paper takes the
+best on a holdout set (`pca: oracle`). The paper does not name the type of covariance; `full` is the general mixture,
+and the criterion penalises its parameters. At most n/2 Gaussians are fitted; a mixture that does not converge, or that
+has singular covariances, is skipped.
 """
 
 import warnings
@@ -30,12 +30,12 @@ FEWEST, MOST = 2, 20  # Gaussians
 
 class Params(FeatureParams):
     covariance: Literal["full", "tied", "diag", "spherical"] = Field(
-        "full", description="a covariance each, one for all, variances each, or one variance each (not in the paper)"
+        "full", description="as in scikit-learn: own, shared, diagonal or spherical covariances (not in the paper)"
     )
     floor: float = Field(
-        1e-6, ge=0, description="added to every variance, so that none is 0 (scikit-learn's reg_covar)"
+        1e-6, ge=0, description="added to every variance to keep it positive (scikit-learn's reg_covar)"
     )
-    iterations: int = Field(1000, ge=1, description="most steps of expectation maximisation for each number (ours)")
+    iterations: int = Field(1000, ge=1, description="maximum number of EM steps for each number of Gaussians (ours)")
 
 
 @registry.method(
@@ -58,10 +58,10 @@ class GMM(Detector):
         return lambda vectors: -mixture.score_samples(vectors)
 
     def best(self, vectors: Vectors, seed: int) -> GaussianMixture:
-        """Return the mixture with the lowest criterion among the sizes that converged.
+        """Return the mixture with the lowest criterion among those that converged.
 
         Raises:
-            NumericalFailure: no size converged with covariances that can be inverted.
+            NumericalFailure: no mixture converged with invertible covariances.
         """
         most = max(FEWEST, min(MOST, len(vectors) // 2))
         fitted = [self._mixture(vectors, components, seed) for components in range(FEWEST, most + 1)]
@@ -69,9 +69,9 @@ class GMM(Detector):
         if not converged:
             raise NumericalFailure(
                 f"no Gaussian mixture of {FEWEST} to {most} converged within {self.params.iterations} iterations "
-                "with covariances that can be inverted"
+                "with invertible covariances"
             )
-        return min(converged, key=lambda mixture: mixture.bic(vectors))  # of equals the smallest
+        return min(converged, key=lambda mixture: mixture.bic(vectors))  # the smallest of equals
 
     def _mixture(self, vectors: Vectors, components: int, seed: int) -> GaussianMixture | None:
         mixture = GaussianMixture(
@@ -82,7 +82,7 @@ class GMM(Detector):
             random_state=seed,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # `converged_` says it, too
+            warnings.simplefilter("ignore", ConvergenceWarning)  # `converged_` tells the same
             try:
                 mixture.fit(vectors)
             except ValueError as error:

@@ -1,10 +1,10 @@
-"""Isolation forest: how few random cuts separate an image from the training images.
+"""Isolation forest: an image that few random splits isolate from the training images is anomalous.
 
     score = 2^(-E[path length] / c(samples)),  in (0, 1)
 
-Source: Liu, Ting, Zhou, ICDM 2008, with their 100 trees of 256 images; scikit-learn's implementation. A baseline of
-the ADGAN paper (section 4.2), which finds it "largely stable to changes in its parametrization".
-Deviations: raw pixels in [-1, 1], where the ADGAN paper reduces them by PCA first: `pca: oracle` is its way.
+Source: Liu, Ting, Zhou, ICDM 2008, with their 100 trees of 256 images; scikit-learn's implementation. It is a baseline
+of the ADGAN paper (section 4.2), which finds it "largely stable to changes in its parametrization".
+Deviations: the input is raw pixels in [-1, 1]; the ADGAN paper applies PCA first (`pca: oracle`).
 """
 
 from pydantic import Field

@@ -1,8 +1,8 @@
-"""The floor: squared distance to the mean training image. Below it, a method has learnt nothing of use.
+"""Squared distance to the mean training image: the floor, which a useful method must exceed.
 
     score = ||x - mean of the training images||^2
 
-Source: ours; every table shows it first.
+Source: ours; the first row of every table.
 """
 
 from torch import Tensor

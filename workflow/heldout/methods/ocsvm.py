@@ -1,27 +1,27 @@
-"""One-class support vector machine: how far outside the training images' region an image lies.
+"""One-class support vector machine: negative decision function of an SVM around the training images.
 
     score = rho - sum_i alpha_i k(v_i, v),  k(a, b) = exp(-gamma ||a - b||^2)
 
-Far from all training images every score is rho.
+Far from all training images, the score is rho.
 
-`gamma: evangelista` makes the entries of the kernel matrix differ, those of the diagonal left out: it climbs
-variance / mean from wide kernels to narrow ones, gamma = 2^(j/4) / (median squared distance) for j = -32, -31, ..., to
-the first maximum. A higher one may follow, at widths where only near duplicates are alike: every image of its own kind.
+`gamma: evangelista` maximises variance / mean of the kernel matrix without its diagonal. It goes from wide to narrow
+kernels, gamma = 2^(j/4) / (median squared distance) for j = -32, -31, ..., and stops at the first maximum: a later,
+higher maximum can occur at widths where only near duplicates are similar.
 
-The time of the exact machine grows at least quadratically with the training images. `solver: nystroem` grows linearly.
-It replaces k(a, b) by phi(a)^T phi(b), phi(v) = K^(-1/2) (k(l_1, v), ..., k(l_m, v)): the landmarks l are m of the
-training images, drawn by the run's seed, and K is the kernel matrix among them. Stochastic gradient descent gives
+The time of the exact solver grows at least quadratically with the training images, that of `solver: nystroem` linearly.
+It replaces k(a, b) by phi(a)^T phi(b), phi(v) = K^(-1/2) (k(l_1, v), ..., k(l_m, v)). The landmarks l are m training
+images, drawn with the run's seed, and K is their kernel matrix. Stochastic gradient descent gives
 
     score = rho - w^T phi(v)
 
 Source: Deecke et al., ECML-PKDD 2018, section 4.2: Gaussian kernel, nu = 0.1, inverse length scale by the "automated
-tuning" of Evangelista, Embrechts, Szymanski, ICANN 2007, after PCA; scikit-learn's OneClassSVM. The machine:
+tuning" of Evangelista, Embrechts, Szymanski, ICANN 2007, after PCA; scikit-learn's OneClassSVM. One-class SVM:
 Schoelkopf et al., Neural Computation 2001. Nystroem: Williams, Seeger, NIPS 2000; scikit-learn's Nystroem and
-SGDOneClassSVM, with the tolerance of its own comparison of the two machines.
-Deviations: the number of principal components follows from the training images (`pca: variance`), where the paper takes
-the best on a holdout set (`pca: oracle`). Evangelista's criterion as others restate it; a grid stands for the hill
-climbing, and at most `pairs_from` images, drawn by the run's seed, give the matrix. `nystroem` is not in the paper, and
-is another detector: docs/performance.md has its AUROC, and the time, beside the exact one's.
+SGDOneClassSVM, with the tolerance of scikit-learn's comparison of the two.
+Deviations: the number of principal components follows from the training images (`pca: variance`); the paper takes the
+best on a holdout set (`pca: oracle`). Evangelista's criterion follows later descriptions of it; a grid replaces the
+hill climbing, and the matrix uses at most `pairs_from` images, drawn with the run's seed. `nystroem` is not in the
+paper and gives different scores: docs/performance.md compares its AUROC and time with those of the exact solver.
 """
 
 from typing import Annotated, Literal
@@ -42,20 +42,20 @@ EXPONENTS = [quarter / 4 for quarter in range(-32, 33)]  # of 2, times 1 / (medi
 
 
 class Params(FeatureParams):
-    nu: float = Field(0.1, gt=0, le=1, description="most of the training images left outside (ADGAN section 4.2)")
+    nu: float = Field(0.1, gt=0, le=1, description="largest fraction of training images outside (ADGAN section 4.2)")
     gamma: Annotated[float, Field(gt=0)] | Literal["evangelista", "scale"] = Field(
         "evangelista",
-        description="inverse squared width of the kernel: a number; `evangelista`, by the training images' distances; "
-        "`scale`, scikit-learn's 1 / (numbers * variance)",
+        description="inverse squared width of the kernel: a number; `evangelista`: from distances of training images; "
+        "`scale`: scikit-learn's 1 / (numbers * variance)",
     )
-    pairs_from: int = Field(2000, ge=2, description="training images whose pairs give gamma (ours)")
+    pairs_from: int = Field(2000, ge=2, description="number of training images for `gamma: evangelista` (ours)")
     solver: Literal["exact", "nystroem"] = Field(
         "exact",
-        description="the machine itself; or a linear one on Nystroem's features, another detector, which is faster for "
-        "more than 5,000 to 15,000 training images (ours)",
+        description="exact SVM; or (ours) a linear SVM on Nystroem features, whose scores differ; faster for more than "
+        "5,000 to 15,000 training images",
     )
     landmarks: int = Field(
-        1000, ge=1, description="for nystroem: training images, drawn by the run's seed, whose kernels are the features"
+        1000, ge=1, description="number of landmarks for nystroem: training images, drawn with the run's seed"
     )
 
 
@@ -95,15 +95,15 @@ class OCSVM(Detector):
 
 
 def evangelista_gamma(vectors: Vectors) -> float:
-    """Return the gamma of the first maximum of the kernel matrix's variance / mean, the diagonal left out.
+    """Return the gamma of the first maximum of variance / mean of the kernel matrix without its diagonal.
 
     Raises:
-        NumericalFailure: most training images are equal, so no width follows from their distances.
+        NumericalFailure: most training images are identical, so their distances determine no width.
     """
     squared = pdist(vectors, "sqeuclidean")
     median = np.median(squared)
     if median == 0:
-        raise NumericalFailure("most training images are equal: no width of the kernel follows from their distances")
+        raise NumericalFailure("most training images are identical: their distances determine no kernel width")
     best, highest = 0.0, -np.inf
     for gamma in 2.0 ** np.array(EXPONENTS) / median:
         kernel = np.exp(-gamma * squared)

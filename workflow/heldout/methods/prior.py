@@ -1,10 +1,10 @@
-"""How unlikely under the prior the latent vectors are at which ADGAN's search ends.
+"""Negative log-density, under the prior, of the latent vectors that ADGAN's search finds.
 
     score = mean_j -log p(z_j) = mean_j ||z_j||^2 / 2,  without the constant (latent / 2) log(2 pi)
 
 Source: Deecke et al., ECML-PKDD 2018, section 3.2; section 4.3 reports that it works only slightly better than the
 discriminator (mean AUROC 0.721 on MNIST, 0.554 on CIFAR-10).
-Deviations: none. The search is ADGAN's own, with its parameters and, for the same image, its starts.
+Deviations: none. The search, its parameters and the starts of each image are those of `adgan`.
 """
 
 from torch import Tensor, nn
@@ -44,6 +44,6 @@ class Prior(Method):
 
     def score(self, search: LatentSearch, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Return half the squared norm of the final z, averaged over the starts."""
-        # On the CPU, since a GPU adds up in an order that depends on how many images there are.
+        # On the CPU: on a GPU the order of summation depends on the number of images.
         z = search.find((images,), keys).z.cpu()  # (N, starts, latent)
         return {"score": z.square().sum(dim=2).mean(dim=1) / 2}

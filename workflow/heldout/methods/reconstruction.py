@@ -1,9 +1,9 @@
-"""What an autoencoder loses of an image.
+"""Reconstruction error of an autoencoder.
 
     score = sum_pixels (x - d(e(x)))^2,  or of absolute differences
 
-Source: Deecke et al., ECML-PKDD 2018, section 4.2, which scores its DCAE "according to reconstruction losses"; squared
-is the loss of the autoencoders of Ruff et al., ICML 2018 (lukasruff/Deep-SVDD-PyTorch).
+Source: Deecke et al., ECML-PKDD 2018, section 4.2, which scores its DCAE "according to reconstruction losses". The
+squared error is the loss of the autoencoders of Ruff et al., ICML 2018 (lukasruff/Deep-SVDD-PyTorch).
 Deviations: none.
 """
 
@@ -18,7 +18,7 @@ from heldout.methods import Method, MethodParams
 
 class Params(MethodParams):
     norm: Literal["squared", "absolute"] = Field(
-        "squared", description="of the differences that are summed; the ADGAN paper is silent, Deep SVDD's are squared"
+        "squared", description="squared, as in Deep SVDD, or absolute differences; the ADGAN paper does not say which"
     )
 
 

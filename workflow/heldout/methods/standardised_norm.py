@@ -1,13 +1,12 @@
-"""The second floor: the squared norm of an image whose pixels are standardised by the training images.
+"""Squared norm of an image after standardising each pixel on the training images: the second floor.
 
     score = sum_p ((x_p - mean_p) / max(deviation_p, floor))^2
 
-It is the Mahalanobis distance to the training images as if no pixel knew of another: what brightness alone tells. A
-method below it has learnt nothing of how pixels hang together.
+It is the Mahalanobis distance to the training images with a diagonal covariance. A method below this floor has learnt
+nothing about dependencies between pixels.
 
-Source: ours; a floor beside `mean_image`, which weighs all pixels alike.
-Deviations: none. A pixel that hardly ever changes, such as one of the border, would otherwise decide alone; its
-deviation counts as one grey level.
+Source: ours; a floor beside `mean_image`, which weights all pixels equally.
+Deviations: none. `floor` keeps a nearly constant pixel, such as one of the border, from dominating the score.
 """
 
 from pydantic import Field

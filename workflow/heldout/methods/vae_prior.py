@@ -1,10 +1,10 @@
-"""How unlikely under the prior the z is that a VAE's encoder expects behind an image.
+"""Negative log-density, under the prior, of the mean code of a VAE's encoder.
 
     score = -log p(mean(x)) = ||mean(x)||^2 / 2,  without the constant (latent / 2) log(2 pi)
 
 Source: Deecke et al., ECML-PKDD 2018, section 4.2: "thresholding directly via the prior likelihood in the latent
-space", there found to be much worse than the ELBO.
-Deviations: none known. The paper does not say at which z; ours is the mean of q(z|x), since nothing is drawn for it.
+space", which the paper finds much worse than the ELBO.
+Deviations: none known. The paper does not say which z it uses; ours is the mean of q(z|x), which needs no random draw.
 """
 
 from torch import Tensor, nn

@@ -1,12 +1,12 @@
-"""How unsure a VAE's encoder is of the z behind an image.
+"""Total variance of the code of a VAE's encoder.
 
     score = sum_d variance_d(x),  the trace of the covariance of q(z|x) = N(mean(x), diag variance(x))
 
 Source: Deecke et al., ECML-PKDD 2018, section 4.2: "more exotic approaches, such as scoring from the variance of the
-inference network", there found to be much worse than the ELBO.
-Deviations: none known. The paper gives no formula and no sign; ours takes a high variance for anomalous, since for an
-image unlike those of the training the encoder has not learnt to tell one z from another. On digits it is mostly the
-other way round (AUROC below 0.5); the sign stays, as labels must not choose it.
+inference network", which the paper finds much worse than the ELBO.
+Deviations: none known. The paper gives no formula and no sign. We expect a high variance for anomalies, since the
+encoder has not learnt to code images unlike the training images. On digits the opposite is mostly true (AUROC below
+0.5); the sign stays, since test labels must not choose it.
 """
 
 from torch import Tensor, nn
