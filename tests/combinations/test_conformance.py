@@ -58,9 +58,9 @@ def test_a_combination_is_documented_for_the_command_line(name):
 def test_a_copy_of_the_template_combines_by_its_formula(monkeypatch):
     path = Path(combinations.__file__).with_name("_template.py")
     spec = importlib.util.spec_from_file_location("heldout.combinations.my_combination", path)
-    monkeypatch.setitem(registry.ENTRIES, "combination", {})
+    monkeypatch.setitem(registry.REGISTERED, "combination", {})
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    rule = module.MyCombination(module.Params(**registry.ENTRIES["combination"]["my_combination"].facts["small"]))
+    rule = module.MyCombination(module.Params(**registry.REGISTERED["combination"]["my_combination"].facts["small"]))
     found = combined(rule, rule.fit(NORMAL[:29], None, 0), ROWS)
     expected = np.abs(ROWS.numpy() - np.median(NORMAL[:29].numpy(), axis=0)).sum(1)
     np.testing.assert_allclose(found, expected, rtol=1e-12)

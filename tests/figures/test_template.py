@@ -16,10 +16,10 @@ from heldout.storage.report_inputs import Subject
 def test_a_copy_of_the_template_draws_what_its_table_says(inputs, monkeypatch):
     path = Path(figures.__file__).with_name("_template.py")
     spec = importlib.util.spec_from_file_location("heldout.figures.my_figure", path)
-    monkeypatch.setitem(registry.ENTRIES, "figure", {})
+    monkeypatch.setitem(registry.REGISTERED, "figure", {})
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     evaluate(inputs.path)
-    draws = registry.ENTRIES["figure"]["my_figure"].plugin
+    draws = registry.REGISTERED["figure"]["my_figure"].plugin
     figure = draws(inputs, Subject(stem="my_figure-cat", dataset="toys", held_out="cat"))
     (ax,) = figure.axes
     table = pd.read_csv("results/trial/tables/metrics.csv")

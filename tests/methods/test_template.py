@@ -17,9 +17,9 @@ def test_a_copy_of_the_template_scores_by_its_formula(monkeypatch):
     spec = importlib.util.spec_from_file_location(
         "heldout.methods.my_method", Path(methods.__file__).with_name("_template.py")
     )
-    monkeypatch.setitem(registry.ENTRIES, "method", {})
+    monkeypatch.setitem(registry.REGISTERED, "method", {})
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    entry = registry.ENTRIES["method"]["my_method"]
+    entry = registry.REGISTERED["method"]["my_method"]
     method = module.MyMethod(module.Params(**entry.facts["small"], power=2))
     train, unseen = to_unit_range(noise(21, 3, 8)), to_unit_range(noise(6, 3, 8, seed=1))  # an odd number has a middle
     found = score_images(method, method.fit(Known(train, seed=0)), unseen, torch.arange(6))

@@ -13,12 +13,12 @@ from tests.conftest import noise
 
 
 def test_a_copy_of_the_template_learns_to_reconstruct(monkeypatch):
-    monkeypatch.setitem(registry.ENTRIES, "model", dict(registry.ENTRIES["model"]))
+    monkeypatch.setitem(registry.REGISTERED, "model", dict(registry.REGISTERED["model"]))
     found = importlib.util.spec_from_file_location(
         "heldout.models.my_model", Path(models.__file__).with_name("_template.py")
     )
     found.loader.exec_module(importlib.util.module_from_spec(found))
-    entry = registry.ENTRIES["model"]["my_model"]
+    entry = registry.REGISTERED["model"]["my_model"]
     params = entry.params(**{**entry.facts["small"], "learning_rate": 0.01})
     model = entry.plugin(params, ImageShape(1, 16), randomness.generator(0, "weights"))
     images = noise(4, 1, 16)

@@ -110,9 +110,9 @@ def test_seeds_may_come_as_strings_from_the_command_line():
             "trial.yaml, held_out: no class of cifar10 'airplan'; did you mean 'airplane'?",
         ),
         ({"datasets": {"cifar10": {}}, "held_out": [0, "airplane"]}, "by its name and by its number; keep one"),
-        ({"held_out": []}, "trial.yaml, held_out: the list is empty, or names a value twice (it is [])"),
+        ({"held_out": []}, "trial.yaml, held_out: the list is empty or contains a value twice (it is [])"),
         ({"held_out": 8}, "trial.yaml, held_out: `all`, or a list such as [8] (it is 8)"),
-        ({"experiment": "scores"}, "results/scores is a folder that experiments share; choose another name"),
+        ({"experiment": "scores"}, "all experiments share the folder results/scores; choose another name"),
         ({"datasets": {"mnist5": {}}}, "trial.yaml, datasets.mnist5: no dataset 'mnist5'; did you mean 'mnist5k'?"),
         ({"seeds": [-1]}, "trial.yaml, seeds.0: Input should be greater than or equal to 0 (it is -1)"),
         ({"seeds": [0, 0]}, "trial.yaml, seeds: "),
@@ -130,7 +130,7 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ({"methods": {"adgan": {"begin": "encoder"}}}, "methods.adgan: adgan reads encoder, which wgan lacks"),
         (
             {"methods": {"combine": {}}},
-            "methods.combine: it joins scores of other methods; name them, as in of:",
+            "methods.combine: a combination needs other methods' scores, as in of:",
         ),
         (
             {"methods": {"adgan": {}, "combine": {"of": ["adgn"]}}, "calibration": 0.1},
@@ -156,7 +156,7 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ),
         (
             {"protocol": "folders", "held_out": "all"},
-            "trial.yaml, datasets.mnist5k: mnist5k does not say what is normal; choose one_class or leave_one_out",
+            "trial.yaml, datasets.mnist5k: mnist5k has no option `normal`; choose one_class or leave_one_out",
         ),
         (
             {"protocol": "folders", "held_out": "all", "datasets": {"shoes": FOLDER | {"normal": ["old", "new"]}}},
@@ -168,7 +168,7 @@ def test_seeds_may_come_as_strings_from_the_command_line():
         ),
         (
             {"protocol": "folders", "datasets": {"shoes": FOLDER | {"normal": ["old"]}}},
-            "trial.yaml, held_out: the protocol folders singles no class out; leave it out",
+            "trial.yaml, held_out: the protocol folders has no held-out class; remove this key",
         ),
         ({"protocol": "leave_one"}, "trial.yaml, protocol: Input should be 'one_class', 'leave_one_out' or 'folders'"),
         ({"figures": ["galery"]}, "trial.yaml, figures: no figure 'galery'; did you mean 'gallery'?"),

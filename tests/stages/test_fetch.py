@@ -19,7 +19,7 @@ from heldout.stages import fetch
 def change_source(monkeypatch, kind, name, **changes):
     """Register the entry with another source for the length of a test."""
     entry = registry.load(kind, name)
-    monkeypatch.setitem(registry.ENTRIES[kind], name, replace(entry, source=replace(entry.source, **changes)))
+    monkeypatch.setitem(registry.REGISTERED[kind], name, replace(entry, source=replace(entry.source, **changes)))
 
 
 def test_mnist5k_comes_from_an_installed_package(tmp_path):

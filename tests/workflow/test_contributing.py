@@ -46,7 +46,7 @@ def copy_template(folder: Path, kind: str) -> str:
 
 def test_every_kind_of_plugin_has_a_template_and_a_row_in_contributing():
     text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for kind in registry.KINDS.keys() - {"weight"}:  # weights are files of a paper, asked for by a method
+    for kind in {*registry.KINDS} - {"weight"}:  # weights are files of a paper, asked for by a method
         assert kind in TEMPLATES
         assert f"| {kind} | `workflow/heldout/{kind}s/_template.py` |" in text
 

@@ -413,15 +413,15 @@ def test_a_score_made_anew_is_not_called_damaged(first):
         path.unlink()
     clone.snakemake("--until", "score")
     printed = clone.heldout("verify")
-    assert "0 damaged" in printed and printed.count("made anew, and not saved") >= 1
+    assert "0 damaged" in printed and printed.count("was made again and is not saved") >= 1
     clone.heldout("save")
-    assert "made anew" not in clone.heldout("verify")
+    assert "made again" not in clone.heldout("verify")
 
 
 def test_saving_after_a_partial_pull_forgets_nothing(first):
     clone = first.clone("partial")
     clone.dvc("pull", "results/scores")
-    assert re.search(r"brought \d+ recorded files", clone.heldout("save"))
+    assert re.search(r"fetched \d+ recorded files", clone.heldout("save"))
     assert clone.kept() == first.kept() and clone.git("status", "--short") == ""
 
 

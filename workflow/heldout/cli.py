@@ -1,6 +1,6 @@
 """Train GANs on normal images, score test images, and compare the methods.
 
-`snakemake --cores all` runs a whole experiment by these commands; each of them also works by hand.
+`snakemake --cores all` runs a whole experiment with these commands; you can also type them by hand.
 """
 
 import json
@@ -15,8 +15,8 @@ from heldout.errors import HeldoutError
 from heldout.planning.experiment import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.storage.specs import PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
 
-# What OpenMP, the libraries behind NumPy and scikit-learn, and PyTorch's compiler read when they are loaded; Snakemake
-# sets all but the last.
+# OpenMP, the libraries of NumPy and scikit-learn, and PyTorch's compiler read these variables when they are loaded.
+# Snakemake sets all but the last.
 THREADS_VARIABLES = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",
@@ -34,43 +34,43 @@ STEPS = "Steps of the workflow, as Snakemake calls them"
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 S = TypeVar("S", TrainSpec, ScoreSpec)
-Spec = Annotated[str, typer.Option(help="what determines the file, as JSON; `snakemake -n -p` prints it")]
+Spec = Annotated[str, typer.Option(help="the spec of the output file, as JSON; `snakemake -n -p` prints it")]
 File = Annotated[Path, typer.Option()]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-JobsPerGpu = Annotated[int, typer.Option(help="how many trainings and scorings may share a GPU; others wait", min=1)]
+JobsPerGpu = Annotated[int, typer.Option(help="maximum number of trainings and scorings on a GPU; others wait", min=1)]
 SaveEvery = Annotated[int, typer.Option(help="seconds between saves of unfinished work")]
-Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address that holds the files")]
-Entry = Annotated[str | None, typer.Argument(help="the name of one, to show its parameters")]
+Mirror = Annotated[str, typer.Option(envvar=MIRROR_VARIABLE, help="folder or address with the files")]
+Name = Annotated[str | None, typer.Argument(help="show the parameters of this one")]
 Experiments = Annotated[list[Path] | None, typer.Argument(help="experiment files outside the project's folders")]
 
 
 @app.command(rich_help_panel=PLUGINS)
-def datasets(entry: Entry = None) -> None:
+def datasets(name: Name = None) -> None:
     """List the datasets, or the classes and options of one."""
-    _describe("dataset", entry)
+    _describe("dataset", name)
 
 
 @app.command(rich_help_panel=PLUGINS)
-def models(entry: Entry = None) -> None:
+def models(name: Name = None) -> None:
     """List the models, or the parameters of one."""
-    _describe("model", entry)
+    _describe("model", name)
 
 
 @app.command(rich_help_panel=PLUGINS)
-def methods(entry: Entry = None) -> None:
+def methods(name: Name = None) -> None:
     """List the methods, or the parameters of one."""
-    _describe("method", entry)
+    _describe("method", name)
 
 
 @app.command(rich_help_panel=PLUGINS)
-def combinations(entry: Entry = None) -> None:
+def combinations(name: Name = None) -> None:
     """List the rules that combine scores, or the parameters of one."""
-    _describe("combination", entry)
+    _describe("combination", name)
 
 
 @app.command(rich_help_panel=PLUGINS)
 def schema() -> None:
-    """Renew what is generated from the plug-ins' files."""
+    """Renew the schema and the tables of plug-ins."""
     from heldout.planning.schema import PATH
     from heldout.planning.schema_from_code import text
     from heldout.project import listing
@@ -78,16 +78,16 @@ def schema() -> None:
 
     write_text(PATH, text())
     print(f"wrote {PATH}")
-    if listing.PAGE.is_file():  # not where the package is installed from a wheel
+    if listing.PAGE.is_file():  # a wheel does not contain it
         write_text(listing.PAGE, listing.renewed(listing.PAGE.read_text(encoding="utf-8")))
         print(f"wrote the tables in {listing.PAGE}")
 
 
 @app.command(rich_help_panel=RESULTS)
 def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
-    """Estimate how much an experiment runs, and how long it takes.
+    """Estimate the number and time of an experiment's steps.
 
-    Estimates come from earlier timings on this machine; where there are none, from a trial of a few steps.
+    Estimates use earlier timings on this machine or, if there are none, a trial of a few steps.
     """
     from heldout.project import inventory
     from heldout.project.cost import cost
@@ -106,7 +106,7 @@ def status(experiments: Experiments = None) -> None:
 
 @app.command(rich_help_panel=RESULTS)
 def timeline(experiment: Annotated[Path, typer.Argument(help="an experiment file")] = Path("config.yaml")) -> None:
-    """Draw what each core did in an experiment's last run."""
+    """Draw the activity of each core in an experiment's last run."""
     from heldout.project import inventory
     from heldout.project.timeline import timeline
 
@@ -117,7 +117,7 @@ def timeline(experiment: Annotated[Path, typer.Argument(help="an experiment file
 def splits(
     manifests: Annotated[list[Path] | None, typer.Argument(help="split manifests; none: all in data/splits")] = None,
 ) -> None:
-    """List the splits that were made, or compare two of them."""
+    """List the split manifests, or compare two of them."""
     from heldout.project import splits
 
     found = splits.manifests(manifests or [])
@@ -138,23 +138,23 @@ def verify() -> None:
         recorded = dvc_records.recorded()
     except HeldoutError as error:
         recorded = {}
-        print(f"left out, DVC's records: {error}", file=sys.stderr)
+        print(f"DVC's records are not checked: {error}", file=sys.stderr)
     result = verify(recorded)
     for path in result.unsaved:
-        print(f"{path}: not as {dvc_records.LOCK} records it; made anew, and not saved")
+        print(f"{path}: differs from {dvc_records.LOCK}; it was made again and is not saved")
     for path, problem in result.damaged.items():
         print(f"{path}: {problem}")
     print(f"{len(result.checked)} files checked, {len(recorded)} recorded by DVC, {len(result.damaged)} damaged")
     if result.damaged:
         rm = "; ".join(dict.fromkeys(map(remedy, result.damaged)))
-        raise HeldoutError(f"delete what is damaged, then `dvc pull` or run snakemake again: {rm}")
+        raise HeldoutError(f"delete the damaged files, then `dvc pull` or run snakemake again: {rm}")
 
 
 @app.command(rich_help_panel=RESULTS)
 def prune(
     experiments: Experiments = None,
-    yes: Annotated[bool, typer.Option("--yes", help="delete the files; without it they are only listed")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead; a run tries them again")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete the files; without it, only list them")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="recorded failures instead, to repeat them")] = False,
 ) -> None:
     """List the files that no experiment needs; --yes deletes them."""
     from heldout.project import inventory
@@ -162,7 +162,7 @@ def prune(
     from heldout.project.text import readable
 
     if failed and experiments:
-        raise HeldoutError("--failed is about every recorded failure here; leave out the experiment files")
+        raise HeldoutError("--failed applies to all recorded failures; leave out the experiment files")
     entries = failures() if failed else superfluous(inventory.experiments(experiments or []))
     files = [path for entry in entries for path in entry.files]
     size = readable(sum(entry.size for entry in entries))
@@ -172,7 +172,7 @@ def prune(
         print(f"{len(files)} files, {size}" + ("; nothing was deleted: add --yes" if files else ""))
         return
     pruned = delete(entries)
-    print(f"{pruned.deleted} files deleted, {size}; {pruned.recorded} of them stay in earlier commits of DVC's records")
+    print(f"{pruned.deleted} files deleted, {size}; {pruned.recorded} of them remain in DVC's earlier commits")
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -183,26 +183,22 @@ def save() -> None:
 
     saved = save()
     if saved.brought:
-        print(f"brought {saved.brought} recorded files that were not here")
-    print(f"dvc.lock records all that is here, {saved.added} files for the first time")
+        print(f"fetched {saved.brought} recorded files that were missing here")
+    print(f"dvc.lock records all files that are here, {saved.added} of them for the first time")
     if saved.unmerged:
-        print(f"deleted, since git could not merge them: {', '.join(saved.unmerged)}. Run snakemake, and save again")
+        print(f"deleted because git could not merge them: {', '.join(saved.unmerged)}. Run snakemake and save again")
         return
     git = "git commit -a -m 'Save results' && dvc push && git push" if saved.staged else "dvc push"
     print(f"To share them: {git}")
     if missing := inventory.unfinished():
         print(
-            f"{inventory.QUICKSTART} is not finished: {missing} of its trainings and scorings are missing, though "
-            "`dvc repro` now takes it for done. Run snakemake --cores all, and save again."
+            f"{inventory.QUICKSTART} is not finished: {missing} of its trainings and scorings are missing, but "
+            "`dvc repro` now considers it finished. Run snakemake --cores all and save again."
         )
 
 
 @app.command(rich_help_panel=STEPS)
-def fetch(
-    dataset: str,
-    folder: File,
-    mirror: Mirror = "",
-) -> None:
+def fetch(dataset: str, folder: File, mirror: Mirror = "") -> None:
     """Fetch the official files of a dataset and check them."""
     from heldout.stages.fetch import fetch
 
@@ -219,7 +215,7 @@ def prepare(spec: Spec, raw: File, images: File, labels: File) -> None:
 
 @app.command(rich_help_panel=STEPS)
 def split(spec: Spec, images: File, labels: File, manifest: File) -> None:
-    """Write which images are for training and which for testing."""
+    """Assign images to training, calibration and testing."""
     from heldout.stages.split import split
 
     split(SplitSpec.parse(spec), images, labels, manifest)
@@ -231,7 +227,7 @@ def train(
     images: File,
     split: File,
     checkpoint: File,
-    parent: Annotated[Path | None, typer.Option(help="the checkpoint of the model it is trained on")] = None,
+    parent: Annotated[Path | None, typer.Option(help="the checkpoint of the parent model")] = None,
     device: Device = "auto",
     jobs_per_gpu: JobsPerGpu = JOBS_PER_GPU,
     save_every: SaveEvery = SAVE_EVERY_S,
@@ -298,8 +294,8 @@ def manifest(inputs: File) -> None:
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one line and exit status 1."""
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch's tensors on huge pages; it asks once, at the first
+    """Run the command; an error of the user ends in one line and exit status 1."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages for tensors; PyTorch reads it at the first one
     try:
         app()
     except HeldoutError as error:
@@ -309,7 +305,7 @@ def main() -> None:
 
 
 def _on_its_threads(planned: S) -> S:
-    """Return a training's or scoring's spec, after telling the libraries that are loaded from here on its threads."""
+    """Set the number of threads of all libraries that are loaded later; return the spec."""
     os.environ.update(dict.fromkeys(THREADS_VARIABLES, str(planned.threads)))
     return planned
 
@@ -319,31 +315,33 @@ def _report_failure(failed: str | None) -> None:
         print(f"recorded as failed: {failed}", file=sys.stderr)
 
 
-def _describe(kind: str, entry: str | None) -> None:
+def _describe(kind: str, name: str | None) -> None:
     from heldout.errors import unknown
     from heldout.planning import schema
     from heldout.project.listing import documentation, text
 
     plugins = schema.plugins(kind)
-    if entry is None:
+    if name is None:
         print(text(kind))
         return
-    if entry not in plugins:
-        raise unknown(f"heldout {kind}s", kind, entry, plugins)
-    facts = plugins[entry]
-    print(documentation(kind, entry), end="\n\n")
+    if name not in plugins:
+        raise unknown(f"heldout {kind}s", kind, name, plugins)
+    facts = plugins[name]
+    print(documentation(kind, name), end="\n\n")
     for fact in ("classes", "provides", "reads", "default_model", "cost_class", "cost"):
         if facts.get(fact):
-            name = fact.replace("_", " ")
-            print(f"{name}: {', '.join(facts[fact]) if isinstance(facts[fact], list) else facts[fact]}")
+            print(f"{fact.replace('_', ' ')}: {_listed(facts[fact])}")
     for condition, more in facts.get("when", {}).items():
-        asked = ", ".join(f"{key} {', '.join(what) if isinstance(what, list) else what}" for key, what in more.items())
-        print(f"with {condition}: {asked}")
-    for name, rule in schema.structure(kind, entry).items():
-        print(f"  {name}  {rule['description']}")
-    for name, rule in schema.parameters(kind, entry).items():
+        print(f"with {condition}: {', '.join(f'{key} {_listed(value)}' for key, value in more.items())}")
+    for key, rule in schema.structure(kind, name).items():
+        print(f"  {key}  {rule['description']}")
+    for key, rule in schema.parameters(kind, name).items():
         default = f"= {json.dumps(rule['default'])}" if "default" in rule else "is required"
-        print(f"  {name} {default}  ({_range(rule)}) {rule.get('description', '')}")
+        print(f"  {key} {default}  ({_range(rule)}) {rule.get('description', '')}")
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _range(rule: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a user is told when something is wrong: one line with the place, the cause and the next thing to do."""
+"""Errors for the user: one line with the place, the cause and the remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,16 +8,16 @@ from heldout import shapes_no_number
 
 @shapes_no_number
 class HeldoutError(Exception):
-    """A mistake that a user can mend. The command line prints it without a traceback and exits with 1."""
+    """An error that a user can correct. The command line prints it without a traceback and exits with status 1."""
 
 
 @shapes_no_number
 class NotThere(HeldoutError):
-    """A folder that an experiment needs is missing: nothing is wrong with the experiment itself."""
+    """A folder that an experiment needs is missing; the experiment itself is correct."""
 
 
 class NumericalFailure(Exception):
-    """A result that is not finite. Training or scoring again would give it again, so it is recorded, not raised."""
+    """A result is not finite. A repetition would give the same result, so the failure is recorded as the result."""
 
 
 @shapes_no_number
@@ -26,10 +26,10 @@ def unknown(where: str, kind: str, word: object, known: Iterable[str], see: str 
 
     Args:
         where: file and key, such as `config.yaml, methods.adgan`.
-        kind: what the word should have named, such as `parameter`.
-        word: what the user wrote.
-        known: every name that would have been right.
-        see: a command that lists more.
+        kind: the kind of name that was expected, such as `parameter`.
+        word: the name that the user wrote.
+        known: all valid names.
+        see: a command that lists them.
     """
     known = [str(name) for name in known]
     near = get_close_matches(str(word), known, n=1)

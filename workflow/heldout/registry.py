@@ -1,7 +1,7 @@
-"""Registration of plug-ins: one file in its kind's folder each, whose name is the entry's name.
+"""Registration of plug-ins. A plug-in is one file in the folder of its kind; the file's name is the plug-in's name.
 
-A file whose name begins with `_` is no entry. What a plug-in must have is written in its folder's `__init__.py`; the
-decorators here take what must be known of it without importing it. Nothing heavy is imported.
+Files whose names begin with `_` are not plug-ins. The `__init__.py` of the folder documents the contract. The arguments
+of the decorators are facts that planning needs without importing the plug-in. Imports neither PyTorch nor a plug-in.
 """
 
 import importlib
@@ -21,38 +21,29 @@ if typing.TYPE_CHECKING:
     from heldout.datasets import Download, Source
 
 PACKAGE = Path(__file__).resolve().parent
-KINDS = {
-    "dataset": "heldout.datasets",
-    "weight": "heldout.weights",
-    "model": "heldout.models",
-    "method": "heldout.methods",
-    "combination": "heldout.combinations",
-    "figure": "heldout.figures",
-}
-
-
+KINDS = ("dataset", "weight", "model", "method", "combination", "figure")  # each in the folder of its plural
 COST_CLASSES = ("fit", "forward", "search", "joint search")
-# Families of methods, each with a hue in figures: floors, detectors without a trained network, searches through a
-# generator, GANs with an encoder, autoencoders, a network's output for the image, combinations of scores.
+# Families of methods, each with its own hue in figures: baselines, detectors without a trained network, searches in a
+# generator's latent space, GANs with an encoder, autoencoders, outputs of a network, combinations of scores.
 FAMILIES = ("floor", "shallow", "search", "encoder", "autoencoder", "output", "combination")
 
 
 class Params(BaseModel):
-    """The parameters of one plug-in: names, ranges, defaults and meanings; unknown names are refused."""
+    """The parameters of one plug-in: names, ranges, defaults and descriptions; unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
-class Entry:
+class Registration:
     """One registered plug-in.
 
     Attributes:
         name: the file's name.
         plugin: the registered class or function.
-        params: the class of its parameters, by the annotation of `params` in `__init__`; None: it has none.
-        facts: what is known of it without importing it; JSON values only.
-        source: where the files of a dataset or of weights come from; None for the other kinds.
+        params: the class of its parameters, from the annotation of `params` in `__init__`; None: it has none.
+        facts: the arguments of its registration, as JSON values.
+        source: the origin of the files of a dataset or of weights; None for the other kinds.
     """
 
     name: str
@@ -62,7 +53,7 @@ class Entry:
     source: Any = None
 
 
-ENTRIES: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+REGISTERED: dict[str, dict[str, Registration]] = {kind: {} for kind in KINDS}
 
 
 @shapes_no_number
@@ -74,14 +65,14 @@ def dataset(
     shape: tuple[int, int] | None = None,
     counts: tuple[int, int] | None = None,
 ) -> Callable:
-    """Register labelled images; `datasets/__init__.py` says what the class must have.
+    """Register a dataset; `datasets/__init__.py` documents the contract.
 
     Args:
         name: the file's name; a mirror has a folder of this name.
-        source: where the files come from: `Installed`, `Download` or `OwnFolder`.
-        classes: `[a-z0-9_]+` each, in the order of their numbers; none: the option `classes` names them.
-        shape: channels and side of an image; None: options decide. Like `counts`, for estimates of memory and time.
-        counts: images in the official training and test part; None: it depends on the user's folder.
+        source: the origin of the files: `Installed`, `Download` or `OwnFolder`.
+        classes: `[a-z0-9_]+` each, in the order of their numbers; empty: the option `classes` names them.
+        shape: channels and side of an image, for estimates of memory and time; None: options decide.
+        counts: numbers of images in the official training and test part; None: they depend on the user's folder.
     """
     facts = {"shape": shape and list(shape), "counts": counts and list(counts)}
     return _register("dataset", name, source, classes=list(classes), files=source.files, **facts)
@@ -89,7 +80,7 @@ def dataset(
 
 @shapes_no_number
 def weights(name: str, *, source: "Download") -> Callable:
-    """Register published weights of a network, which are fetched as a dataset's files are."""
+    """Register published weights of a network; they are fetched like a dataset's files."""
     return _register("weight", name, source, files=source.files)
 
 
@@ -108,25 +99,24 @@ def model(
     width: str = "width",
     latent: str = "latent",
 ) -> Callable:
-    """Register something trained.
+    """Register a model; `models/__init__.py` documents the contract.
+
+    The last four arguments state the model's work as arithmetic expressions of its parameters, for estimates of time
+    and memory.
 
     Args:
-        name: the entry's name.
-        paper: authors, venue and year in a few words, for README and the terminal; `ours` where there is none. The
-            module's docstring has the whole source.
-        provides: its parts that methods may read; the table in `models/__init__.py` says what each is.
-        reads: the parts of another model, its parent, on which it is trained; the parent itself stays as it is.
+        name: the file's name.
+        paper: authors, venue and year, for tables of models; `ours` without a paper. The module's docstring has the
+            full reference.
+        provides: the parts that methods may read; `models/__init__.py` describes each.
+        reads: the parts of another model, the parent, that its training reads; the parent does not change.
         small: parameters for a training of seconds.
-        default_parent: the parent where an experiment names none.
-        conditional: whether it is told which normal class a training image belongs to.
-
-    The rest is the model's work, as arithmetic over its own parameters; estimates of time and memory evaluate it.
-
-    Args:
-        updates: calls of `step` in a training.
-        networks: networks that one call updates, counted as often as they are updated.
-        width: channels of its largest network next to the image.
-        latent: dimensions of the code that network starts from.
+        default_parent: the parent if an experiment names none.
+        conditional: whether it is given the normal class of each training image.
+        updates: number of calls of `step` in a training.
+        networks: number of updates of networks in one call.
+        width: channels of the layer next to the image in its largest network.
+        latent: dimension of that network's code.
     """
     facts = {"paper": paper, "provides": list(provides), "reads": list(reads), "default_model": default_parent}
     facts |= {"updates": updates, "networks": networks, "width": width, "latent": latent}
@@ -152,32 +142,30 @@ def method(
     compared: str = "0",
     shortened: str | None = None,
 ) -> Callable:
-    """Register something that scores images.
+    """Register a method; `methods/__init__.py` documents the contract.
+
+    `passes`, `moves_weights` and `compared` state the method's work as arithmetic expressions of its parameters,
+    `images` (the number of training images) and `normal_classes`, for estimates of time and memory.
 
     Args:
-        name: the entry's name.
-        paper: as of a model.
-        reads: the parts of a model; or `images` alone when the method has no checkpoint and is fitted to the training
-            images in the score step.
+        name: the file's name.
+        paper: as for a model.
+        reads: the parts of a model; or only `images`, if the method has no checkpoint and its scoring fits it to the
+            training images.
         cost: how the time per image grows, in words.
-        cost_class: one of COST_CLASSES: fitted without a network, a few forwards of networks, a search over z, or a
-            search over z and weights.
-        family: one of FAMILIES, from which figures take its colour.
+        cost_class: one of COST_CLASSES: fitted without a network, a few forward passes, a search over z, or a search
+            over z and weights.
+        family: one of FAMILIES, which gives its colour in figures.
         small: parameters for a scoring of seconds.
-        default_model: the model it reads where an experiment names none, as in its paper.
-        components: what it gives beside its score, for each image; a combination can use them.
-        offers: what it has for figures beside `score`: `rebuild`, `path`, or both (`methods/__init__.py`).
-        when: what a parameter's value asks for in addition, by `parameter=value`: `reads` (more parts), `weights` (a
-            fetched file of weights), `network` (one that a GPU makes faster) or `supervision` (a word for every table,
-            where anomalies' labels are used).
-
-    The rest is the method's work, as arithmetic over its own parameters, `images` (the training images) and
-    `normal_classes`; estimates of time and memory evaluate it.
-
-    Args:
-        passes: forwards of the networks, with their backwards where there are any, for one image.
+        default_model: the model that it reads if an experiment names none, as in its paper.
+        components: names of further results for each image, for use in combinations.
+        offers: its optional functions for figures: `rebuild`, `path`, or both.
+        when: additional facts by `parameter=value`: `reads` (more parts), `weights` (a fetched file of weights),
+            `network` (one that a GPU makes faster) or `supervision` (the word by which tables say that it uses
+            labelled anomalies).
+        passes: forward passes of the networks for one image, including their backward passes.
         moves_weights: whether each row of a block has its own copy of the weights.
-        compared: training images with which each image is compared.
+        compared: number of training images with which each image is compared.
         shortened: the parameter that a trial lowers, so that a long search takes seconds.
     """
     assert cost_class in COST_CLASSES, cost_class
@@ -201,11 +189,11 @@ def combination(
     """Register a rule that combines the scores of methods.
 
     Args:
-        name: the entry's name; an experiment names it by `by`.
-        paper: as of a model.
+        name: the file's name; an experiment selects the rule with `by`.
+        paper: as for a model.
         small: parameters for the conformance tests.
-        is_fitted: whether it is fitted to calibration images, which the experiment must then have.
-        supervision: a word for every table, where labelled anomalies are used.
+        is_fitted: whether it is fitted to calibration images; the experiment must then have some.
+        supervision: the word by which tables say that it uses labelled anomalies; empty if it uses none.
         per_component: parameters that list a value for each component.
     """
     facts = {"paper": paper, "is_fitted": is_fitted, "supervision": supervision, "per_component": list(per_component)}
@@ -219,11 +207,11 @@ def figure(
     """Register a figure.
 
     Args:
-        name: the entry's name, and the beginning of its files' names.
-        one_per: what it is drawn for: each `held_out` class, each `held_out_and_mean`, or each `model`.
-        reads: what it is made from: the evaluation's `tables`, the `checkpoints`, the `scores`, the test `labels`.
-        shows: what a method must offer to be shown in it; none: it shows all methods, or none.
-        latent: the dimensions of z that a method's model must have for that as well.
+        name: the file's name, and the first part of the figures' file names.
+        one_per: its subjects: each `held_out` class, each `held_out_and_mean`, or each `model`.
+        reads: its inputs: the evaluation's `tables`, the `checkpoints`, the `scores`, the test `labels`.
+        shows: what a method must offer to appear in it; None: it shows all methods, or none.
+        latent: the required dimension of z of those methods' models; None: any.
     """
     return _register("figure", name, one_per=one_per, reads=list(reads), shows=shows, latent=latent)
 
@@ -231,9 +219,9 @@ def figure(
 def _register(kind: str, name: str, source: Any = None, **facts: Any) -> Callable:
     def decorate(plugin: Any) -> Any:
         stem = plugin.__module__.rpartition(".")[2]
-        assert stem == name, f"{kind} {name!r} stands in {stem}.py: the file's name is the entry's name"
+        assert stem == name, f"{kind} {name!r} is registered in {stem}.py; its name must be the file's name"
         hints = typing.get_type_hints(plugin.__init__) if inspect.isclass(plugin) else {}
-        ENTRIES[kind][name] = Entry(name, plugin, hints.get("params"), facts, source)
+        REGISTERED[kind][name] = Registration(name, plugin, hints.get("params"), facts, source)
         return plugin
 
     return decorate
@@ -241,30 +229,29 @@ def _register(kind: str, name: str, source: Any = None, **facts: Any) -> Callabl
 
 @shapes_no_number
 def names(kind: str) -> list[str]:
-    """Return the entries of a kind by the files in its folder; imports nothing."""
-    folder = PACKAGE / KINDS[kind].rpartition(".")[2]
-    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    """Return the names of a kind's plug-ins from the files in its folder; imports nothing."""
+    return sorted(path.stem for path in (PACKAGE / f"{kind}s").glob("*.py") if not path.stem.startswith("_"))
 
 
 @shapes_no_number
-def load(kind: str, name: str) -> Entry:
-    """Import the one file that registers `name`.
+def load(kind: str, name: str) -> Registration:
+    """Import the file that registers `name`.
 
     Raises:
-        HeldoutError: there is no such entry.
+        HeldoutError: there is no such plug-in.
     """
     if name not in names(kind):
         raise unknown("registry", kind, name, names(kind))
-    importlib.import_module(f"{KINDS[kind]}.{name}")
-    return ENTRIES[kind][name]
+    importlib.import_module(f"heldout.{kind}s.{name}")
+    return REGISTERED[kind][name]
 
 
 def create(kind: str, name: str, params: dict[str, Any], *arguments: Any) -> Any:
-    """Create a plug-in's class from the given parameters and the defaults of the others."""
+    """Create an instance of a plug-in from the given parameters and defaults."""
     entry = load(kind, name)
     return entry.plugin(entry.params(**params), *arguments)
 
 
 def small(kind: str, name: str) -> dict[str, Any]:
-    """Return parameters for a trial of seconds, the plug-in's own choice."""
+    """Return the plug-in's parameters for a run of seconds."""
     return load(kind, name).facts["small"]

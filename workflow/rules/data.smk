@@ -1,4 +1,4 @@
-# fetch -> prepare -> split. All inputs are ancient(): a file that exists is valid by the digest in its name.
+# fetch -> prepare -> split. All inputs are ancient(): the digest in a file's name states its content.
 rule fetch:
     output:
         "data/raw/{dataset}/fetched.json",

@@ -1,4 +1,4 @@
-# What the tables are made from. The list changes with the experiment; where it has not, the copy is as good as new.
+# The list of the tables' inputs. It is ancient() unless the experiment has changed it.
 rule inputs:
     input:
         INPUTS.path if INPUTS.is_new else ancient(INPUTS.path),
@@ -14,12 +14,12 @@ rule inputs:
         mem_mb=100,
         runtime=1,
     message:
-        "List what the tables are made from"
+        "List the inputs of the tables"
     shell:
         "cp {input:q} {output:q} 2> {log:q}"
 
 
-# The first rule that joins labels to test images. It is cheap, so it follows the modification times of its inputs.
+# The first rule that reads test labels. It is cheap, so it depends on the modification times of its inputs.
 rule evaluate:
     input:
         inputs=PLAN.inputs,

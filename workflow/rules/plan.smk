@@ -1,4 +1,4 @@
-# Checks the experiment and names every file. The package does the work; a mistake is one line, without a traceback.
+# Checks the experiment and plans every file. A mistake in it ends in one line, without a traceback.
 import shlex
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from heldout.storage.files import VERSIONED, make_folder
 
 
 def is_forced():
-    """Whether this run makes files anew that are there. The attribute is not documented; without it, none are."""
+    """Whether this run makes existing files again. Snakemake does not document `dag_settings`, so it may be missing."""
     settings = getattr(workflow, "dag_settings", None)
     forces = ("forceall", "forcerun", "forcetargets", "force_incomplete")
     return any(getattr(settings, force, False) for force in forces)
@@ -24,15 +24,15 @@ try:
     places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
     PLAN = Plan(resolve(config, where=" with ".join(places)), without_folders=True)
     WIRING = Wiring(PLAN, is_forced)
-    INPUTS = report_inputs.write(PLAN)  # before any job, so that an unwritable folder is one line
+    INPUTS = report_inputs.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
     for folder in VERSIONED:
-        make_folder(Path(folder))  # DVC wants every output of its stage, even where an experiment puts nothing there
+        make_folder(Path(folder))  # DVC requires all outputs of its stage, even empty ones
 except HeldoutError as error:
     sys.exit(f"heldout: error: {error}")
 
 
 if "--nolock" not in sys.argv and (other_run := already_running()):
-    print(f"heldout: {other_run}", file=sys.stderr)  # before Snakemake says that it cannot lock the folder
+    print(f"heldout: {other_run}", file=sys.stderr)  # before Snakemake fails to lock the folder
 
 
 wildcard_constraints:

@@ -42,7 +42,7 @@ for kind, files in PLAN.figures.items():
         benchmark:
             f"results/benchmarks/{PLAN.settings.experiment}/figure-{kind}.tsv"
         group:
-            "report"  # of jobs on a cluster; a profile cannot name the rule of a figure that it does not know
+            "report"  # on a cluster; a profile cannot name the rules of figures, which depend on the experiment
         conda:
             "../../envs/report.yaml"
         threads: 1

@@ -2,8 +2,8 @@ rule score:
     input:
         images=ancient(WIRING.input("images")),
         split=ancient(WIRING.input("split")),
-        checkpoint=ancient(WIRING.input("checkpoint")),  # nothing for a method that is fitted to the training images
-        joined=ancient(WIRING.joined),  # the scores that a combination is made of
+        checkpoint=ancient(WIRING.input("checkpoint")),  # [] for a method that is fitted to the training images
+        joined=ancient(WIRING.joined),  # the score files that a combination reads
         weights=ancient(WIRING.input("weights")),
     output:
         scores="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.parquet",

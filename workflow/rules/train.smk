@@ -2,7 +2,7 @@ rule train:
     input:
         images=ancient(WIRING.input("images")),
         split=ancient(WIRING.input("split")),
-        parent=ancient(WIRING.input("parent")),  # nothing for a model that is not trained on another
+        parent=ancient(WIRING.input("parent")),  # [] for a model without a parent
     output:
         checkpoint="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.safetensors",
         spec="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.spec.json",
@@ -12,12 +12,12 @@ rule train:
         "results/logs/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.log",
     benchmark:
         "results/benchmarks/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.tsv"
-    priority: 1  # what a training holds up can only start after it
+    priority: 1  # scorings wait for trainings
     conda:
         "../../envs/train.yaml"
-    threads: PLAN.settings.threads  # one by default: two one-thread trainings side by side beat one on two threads
+    threads: PLAN.settings.threads  # 1 by default: two trainings with one thread each are faster than one with two
     resources:
-        gpu=WIRING.gpus,  # 0 on the CPU: a job that asks for a GPU there would queue for ever
+        gpu=WIRING.gpus,  # 0 on the CPU, where a request for a GPU would never be met
         mem_mb=WIRING.mem_mb,
         runtime=WIRING.runtime,  # minutes
     params:

@@ -1,1 +1,1 @@
-"""From an experiment file to the files, digests and resources of every job. Imports nothing heavy."""
+"""Plans an experiment: the files, digests and resources of every job. Imports neither PyTorch nor a plug-in."""

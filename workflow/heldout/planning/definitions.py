@@ -1,8 +1,7 @@
-"""Where the names of the package lead to, read from its files without importing them.
+"""Resolves names of the package to their definitions by parsing its files, without importing them.
 
-A definition is what a top-level name of a module is bound to, by every statement that binds it. Names that one
-statement binds together, such as `FEWEST, MOST = 2, 20`, are one definition.
-Imports the standard library alone.
+A definition consists of all top-level statements that bind a name. Names that one statement binds together, such as
+`FEWEST, MOST = 2, 20`, share a definition. Imports only the standard library.
 """
 
 import ast
@@ -12,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 MARKER = "shapes_no_number"
-# What a name is where it is bound, if not Imported.
+# How a name is bound, unless it is Imported.
 LOCAL, ARGUMENT, GLOBAL, NONLOCAL = "a local", "an argument", "a global", "a nonlocal"
 
 
 class Imported(str):
-    """The dotted name of what a name is imported from."""
+    """The dotted name of the object that an import binds."""
 
 
 class Package:
-    """The modules below a folder, each parsed when a name leads to it."""
+    """The modules of a package, each parsed when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.top = folder, folder.name
         self._modules: dict[str, Module | None] = {}
 
     def module(self, name: str) -> "Module | None":
-        """Return a module of the package by its dotted name; None where there is no such file."""
+        """Return a module by its dotted name, or None if the package has no such file."""
         if name not in self._modules:
             top, *parts = name.split(".")
             path = self.folder.joinpath(*parts)
@@ -37,10 +36,11 @@ class Package:
         return self._modules[name]
 
     def find(self, dotted: list[str]) -> "tuple[Definition | Module | None, list[str]]":
-        """Return what a dotted name leads to, and the rest of it.
+        """Resolve a dotted name.
 
-        A definition, with its own name and attributes of it; a module, where the name ends there; or None, with the
-        whole name, where that is another package's or nothing's.
+        Returns:
+            A definition, with its name and the attributes after it; a module, with the whole name; or None, with the
+            whole name, if it belongs to another package or does not exist.
         """
         module = self.module(dotted[0])
         for place, name in enumerate(dotted[1:], 1):
@@ -52,7 +52,7 @@ class Package:
         return module, dotted
 
     def definition(self, name: str) -> "Definition":
-        """Return the definition that `module:name` names, the module without the package's own name."""
+        """Return the definition `module:name`; the module is relative to the package."""
         found, _ = self.find([self.top, *name.replace(":", ".").split(".")])
         assert isinstance(found, Definition), f"{name} is not defined"
         return found
@@ -70,7 +70,7 @@ class Module:
 
     @cached_property
     def bound(self) -> "dict[str, Definition | Imported]":
-        """Every top-level name: its definition, or what it is imported from."""
+        """The definition of each top-level name, or the object that it imports."""
         binding: dict[str, list[ast.stmt]] = {}
         meaning: dict[str, str] = {}
         for statement in self.tree.body:
@@ -93,20 +93,20 @@ class Module:
         return found
 
     def find(self, dotted: list[str]) -> "tuple[Definition | Module | None, list[str]]":
-        """Return what a dotted expression leads to at the top level of this module; as `Package.find`."""
+        """Resolve a dotted name at the top level of this module, as `Package.find` does."""
         bound = self.bound.get(dotted[0])
         if isinstance(bound, Imported):
             return self.package.find([*bound.split("."), *dotted[1:]])
         return bound, dotted
 
     def definition(self, node: ast.expr | None) -> "Definition | None":
-        """Return the definition that an expression of the top level, or the call of one, leads to."""
+        """Return the definition that a top-level expression, or the function that it calls, refers to."""
         words = dotted_name(node.func if isinstance(node, ast.Call) else node)
         found = self.find(words)[0] if words else None
         return found if isinstance(found, Definition) else None
 
     def decorators(self, statement: ast.stmt) -> "dict[Definition, ast.expr]":
-        """Return the package's decorators of a statement, by what they lead to."""
+        """Return a statement's decorators that the package defines, by definition."""
         found = {self.definition(node): node for node in getattr(statement, "decorator_list", ())}
         return {definition: node for definition, node in found.items() if definition}
 
@@ -114,7 +114,7 @@ class Module:
         return any(definition.is_marker for definition in self.decorators(statement))
 
     def loose(self) -> list[int]:
-        """Return the lines of top-level statements that may change what others define."""
+        """Return the lines of star imports and of other statements that bind no name: they may change definitions."""
         found = []
         for statement in self.tree.body:
             names = names_in([statement])
@@ -125,7 +125,7 @@ class Module:
 
 
 class Definition:
-    """What some names of a module are bound to: all statements that bind one of them."""
+    """All top-level statements of a module that bind one of some names."""
 
     def __init__(self, module: Module, names: list[str], statements: list[ast.stmt]) -> None:
         self.module, self.names, self.statements = module, names, statements
@@ -139,12 +139,12 @@ class Definition:
 
     @cached_property
     def is_marked(self) -> bool:
-        """Whether it is said to shape no number."""
+        """Whether `@shapes_no_number` decorates it."""
         return self.is_marker or any(self.module.is_marked(statement) for statement in self.statements)
 
 
 def names_in(body: list[Any]) -> dict[str, str]:
-    """Return the names that a body binds, and what they are; an import only where nothing else binds the name."""
+    """Return how a body binds each of its names; an import counts only if nothing else binds the name."""
     names: dict[str, str] = {}
     for name, how in (binding for part in body for binding in _bindings(part)):
         before = names.get(name, how)
@@ -156,7 +156,7 @@ def names_in(body: list[Any]) -> dict[str, str]:
 
 
 def _bindings(node: ast.AST, in_comprehension: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield each name that a node binds in the scope where it stands."""
+    """Yield each name that a node binds in its scope, and how."""
     match node:
         case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
             yield name, LOCAL
@@ -180,7 +180,7 @@ def _bindings(node: ast.AST, in_comprehension: bool = False) -> Iterator[tuple[s
         case ast.Name(name, ast.Store() | ast.Del()):
             if not in_comprehension:
                 yield name, LOCAL
-        case ast.NamedExpr(ast.Name(name)):  # which binds outside a comprehension as well
+        case ast.NamedExpr(ast.Name(name)):  # binds the name outside a comprehension, too
             yield name, LOCAL
         case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(str(name)):
             yield name, LOCAL
@@ -193,7 +193,7 @@ def _bindings(node: ast.AST, in_comprehension: bool = False) -> Iterator[tuple[s
 
 
 def dotted_name(node: ast.expr | None) -> list[str]:
-    """Return the words of a name with attributes; none for any other expression."""
+    """Return a name and its attributes; an empty list for any other expression."""
     words: list[str] = []
     while isinstance(node, ast.Attribute):
         words.insert(0, node.attr)

@@ -1,4 +1,4 @@
-"""The settings of an experiment file: names, types, ranges and defaults. `resolve.py` checks its entries."""
+"""The settings of an experiment file: names, types, ranges and defaults; `resolve.py` checks its entries."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,34 +19,32 @@ Entries = dict[Name, dict[str, Any]]
 
 
 class Settings(SplitSettings):
-    """Everything an experiment file may state; unknown keys are refused."""
+    """All keys of an experiment file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="heldout experiment")
 
     experiment: Name = Field(description="names the folder below results/")
-    datasets: Entries = Field(min_length=1, description="what to train and test on; `heldout datasets` lists them")
+    datasets: Entries = Field(min_length=1, description="datasets to train and test on; `heldout datasets` lists them")
     protocol: Literal["one_class", "leave_one_out", "folders"] = Field(
-        "one_class", description="how a class makes a task; `folders`: as the dataset's own `normal` says"
+        "one_class", description="which classes are normal; `folders`: those in the dataset's option `normal`"
     )
-    held_out: Literal["all"] | list[str | int] = Field("all", description="the classes singled out, names or numbers")
+    held_out: Literal["all"] | list[str | int] = Field("all", description="held-out classes, by name or number")
     seeds: list[Seed] = Field([0], min_length=1, description="one training per seed")
-    models: Entries = Field({}, description="what is trained; `heldout models` lists them")
-    methods: Entries = Field(min_length=1, description="what scores the test images; `heldout methods` lists them")
+    models: Entries = Field({}, description="models to train; `heldout models` lists them")
+    methods: Entries = Field(min_length=1, description="methods that score images; `heldout methods` lists them")
     device: Device = Field("auto", description="auto, cpu, cuda or cuda:N")
     jobs_per_gpu: int = Field(
-        JOBS_PER_GPU, ge=1, description="trainings and scorings that share a GPU; further ones wait"
+        JOBS_PER_GPU, ge=1, description="maximum number of trainings and scorings on a GPU; others wait"
     )
-    memory: int | None = Field(None, ge=1, description="MiB that a scoring may hold; none: no limit")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the trainings")
-    threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of their identity")
+    memory: int | None = Field(None, ge=1, description="memory limit of a scoring in MiB; none: no limit")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="floating-point type of trainings")
+    threads: int = Field(1, ge=1, description="CPU threads of a training or scoring; part of its digest")
     save_every: int = Field(
         SAVE_EVERY_S, ge=1, description="seconds between saves of unfinished trainings and scorings"
     )
     mirror: str | None = Field(None, description="folder or address with the datasets' files; see HELDOUT_MIRROR")
-    bootstrap: int = Field(1000, ge=100, description="resamples of the test images behind each interval")
-    figures: list[str] = Field(
-        ["roc", "scores", "samples"], description="kinds of figures to draw: files in heldout/figures/"
-    )
+    bootstrap: int = Field(1000, ge=100, description="number of bootstrap resamples of the test images")
+    figures: list[str] = Field(["roc", "scores", "samples"], description="figures to draw: files in heldout/figures/")
 
     @field_validator("datasets", "models", "methods", mode="before")
     @classmethod
@@ -60,13 +58,13 @@ class Settings(SplitSettings):
     @classmethod
     def _not_a_shared_folder(cls, name: str) -> str:
         if name in SHARED_FOLDERS:
-            raise ValueError(f"results/{name} is a folder that experiments share; choose another name")
+            raise ValueError(f"all experiments share the folder results/{name}; choose another name")
         return name
 
     @field_validator("seeds", "threads", "jobs_per_gpu", "memory", "save_every", "bootstrap", mode="before")
     @classmethod
     def _integers(cls, values: Any) -> Any:
-        """`--config bootstrap=5e3` comes as a string."""
+        """Convert strings: Snakemake reads `--config bootstrap=5e3` as one."""
         rule = {"type": "integer"}
         return [as_number(each, rule) for each in values] if isinstance(values, list) else as_number(values, rule)
 
@@ -81,16 +79,16 @@ class Settings(SplitSettings):
     @classmethod
     def _not_empty_and_distinct(cls, values: Any) -> Any:
         if isinstance(values, list) and (not values or len(set(map(str, values))) < len(values)):
-            raise ValueError("the list is empty, or names a value twice")
+            raise ValueError("the list is empty or contains a value twice")
         return values
 
 
 def explained(error: ValidationError, where: str) -> HeldoutError:
-    """Return the error of a failed validation in one line."""
+    """Return a failed validation as an error of one line."""
     errors = error.errors()
-    misspelt = [each for each in errors if each["type"] == "extra_forbidden"]  # which often is why another is missing
+    misspelt = [each for each in errors if each["type"] == "extra_forbidden"]  # often why another key is missing
     first = (misspelt or errors)[0]
-    internal = ("literal[", "list[", "constrained")  # pydantic names the alternatives of a type that it tried
+    internal = ("literal[", "list[", "constrained")  # pydantic adds the alternatives of a union to the path
     place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(internal))
     if first["type"] == "extra_forbidden":
         return unknown(where, "key", first["loc"][-1], Settings.model_fields)

@@ -1,4 +1,4 @@
-"""The figures of each kind: one for each class, or for each model, of each data set."""
+"""The subjects of each kind of figure: the classes or the models of each dataset."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ GENERATORS = {"generator", "conditional_generator"}
 
 
 def subjects(experiment: Resolved) -> dict[str, list[Subject]]:
-    """Return the figures of each kind that has any."""
+    """Return the subjects by kind of figure; a kind without subjects is left out."""
     several = len(experiment.datasets) > 1
     drawn: dict[str, list[Subject]] = {}
     for kind, names in experiment.figures.items():
@@ -23,7 +23,7 @@ def subjects(experiment: Resolved) -> dict[str, list[Subject]]:
                 models = _generators(experiment)
                 found = [Subject(stem=f"{prefix}-{model}", dataset=name, model=model) for model in models]
             else:
-                by_row = "tables" in facts["reads"]  # else by run: of several groups of anomalies there is one run
+                by_row = "tables" in facts["reads"]  # else by run: one run covers several groups of anomalies
                 classes = _rows(experiment, dataset) if by_row else experiment.held_out[name]
                 found = [Subject(stem=f"{prefix}-{each}", dataset=name, held_out=each) for each in classes]
                 if facts["one_per"] == "held_out_and_mean" and experiment.settings.protocol != "folders":
@@ -39,6 +39,6 @@ def _rows(experiment: Resolved, dataset: DatasetEntry) -> list[str]:
 
 
 def _generators(experiment: Resolved) -> list[str]:
-    """The entries of `models` that can draw images."""
+    """Return the entries of `models` that have a generator."""
     plugins = schema.plugins("model")
     return [entry.name for entry in experiment.models.values() if GENERATORS & {*plugins[entry.plugin]["provides"]}]

@@ -1,7 +1,7 @@
-"""From an experiment to every file that it needs: runs, preparations, splits, trainings and scorings.
+"""The plan of an experiment: its runs, preparations, splits, trainings and scorings.
 
-Nothing here needs the data or imports a plug-in: data sets are known by their published checksums, parameters by the
-stored schema, source code by its text. So planning takes about as long as Snakemake itself.
+Planning needs no data and imports no plug-in: it uses the datasets' published checksums, the stored schema of
+parameters, and the text of the source code. Therefore it takes about as long as Snakemake itself.
 """
 
 from collections.abc import Iterable
@@ -13,16 +13,16 @@ from heldout.planning import schema
 from heldout.planning.figure_subjects import subjects
 from heldout.planning.identity import source_digest
 from heldout.planning.resolve import DatasetEntry, Entry, Resolved
-from heldout.planning.steps import PrepareStep, Run, ScoreStep, Source, SplitStep, Step, TrainStep
+from heldout.planning.steps import External, PrepareStep, Run, ScoreStep, SplitStep, Step, TrainStep
 from heldout.planning.tasks import normal_classes
 from heldout.storage.folders import FETCHED, known_md5_of, require
 from heldout.storage.report_inputs import Subject
 from heldout.storage.sidecars import TIMING, sidecar
 from heldout.storage.specs import Join, Parent, PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
 
-UNKNOWN_MD5 = "0" * 32  # of a folder that is neither pinned nor there
+UNKNOWN_MD5 = "0" * 32  # of a folder that is missing and has no `md5` in the experiment
 FIGURE_FORMATS = ("svg", "png")
-EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # from which the other tables and the figures are made
+EVALUATED = ("metrics.csv", "roc.csv", "histograms.csv")  # the inputs of the other tables and of the figures
 WRITTEN = (
     *(f"{table}.{form}" for table in ("auroc", "auprc") for form in ("csv", "md", "tex")),
     *(f"runtime.{form}" for form in ("csv", "md")),
@@ -34,16 +34,16 @@ class Plan:
 
     Args:
         experiment: a checked experiment.
-        without_folders: whether to plan although an image folder that is not pinned is missing. Then the steps are
-            known, but their digests are not.
+        without_folders: whether to plan even if an image folder without `md5` is missing; the digests of its steps are
+            then placeholders.
 
     Attributes:
         runs: one per data set, class and seed.
         steps: every step, by its digest.
-        evaluated, written: the tables that the evaluation makes, and those that are made from them.
+        evaluated, written: the tables that `evaluate` writes, and those that `tables` derives from them.
 
     Raises:
-        NotThere: an image folder is missing without which there is no plan.
+        NotThere: an image folder without `md5` is missing.
     """
 
     def __init__(self, experiment: Resolved, without_folders: bool = False) -> None:
@@ -134,7 +134,7 @@ class Plan:
             parent = trainings[entry.model] if entry.model else None
             trainings[entry.name] = self._training(entry, task, place, split, parent)
         scorings: dict[str, ScoreStep] = {}
-        for entry in sorted(methods, key=lambda entry: bool(entry.joins)):  # what others join first
+        for entry in sorted(methods, key=lambda entry: bool(entry.joins)):  # combinations last
             scorings[entry.name] = self._scoring(entry, task, place, split, trainings, scorings)
         trainings = {entry.name: trainings[entry.name] for entry in models}  # in the order of the experiment again
         scorings = {entry.name: scorings[entry.name] for entry in methods}
@@ -169,7 +169,7 @@ class Plan:
         scorings: dict[str, ScoreStep],
     ) -> ScoreStep:
         checkpoint = trainings[entry.model] if entry.model else None
-        weights = Source(f"data/raw/{entry.weights}/{FETCHED}") if entry.weights else None
+        weights = External(f"data/raw/{entry.weights}/{FETCHED}") if entry.weights else None
         spec = ScoreSpec(
             **task,
             method=entry.plugin,
@@ -187,8 +187,8 @@ class Plan:
 
 def _preparation(dataset: DatasetEntry, without_folder: bool) -> PrepareStep:
     options = dict(dataset.params)
-    folder = options.pop("folder", None)  # where images lie is no part of their identity; what they are is
-    options.pop("normal", None)  # which classes are normal shapes the split, not the images
+    folder = options.pop("folder", None)  # the digest covers the folder's content, not its path
+    options.pop("normal", None)  # affects the split, not the images
     if folder is not None:
         if not options["md5"] and not (without_folder and not Path(folder).exists()):
             require(Path(folder), dataset.plugin, ", and without its `md5` the experiment cannot be planned")
@@ -200,9 +200,9 @@ def _preparation(dataset: DatasetEntry, without_folder: bool) -> PrepareStep:
         files=schema.plugins("dataset")[dataset.plugin]["files"],
         source=source_digest("prepare", dataset.plugin),
     )
-    raw = Source(str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")))
+    raw = External(str(Path(folder or f"data/raw/{dataset.plugin}/{FETCHED}")))
     return PrepareStep(spec, f"data/prepared/{dataset.plugin}-{spec.digest}.npy", raw)
 
 
 def _paths(steps: Iterable[Step]) -> list[str]:
-    return list(dict.fromkeys(step.path for step in steps))  # two entries may share a file
+    return list(dict.fromkeys(step.path for step in steps))  # entries with equal parameters share a file

@@ -1,8 +1,8 @@
-"""What an experiment's tables and figures are made from: the content of `inputs.json`.
+"""Writes `inputs.json`: the inputs of an experiment's tables and figures.
 
-Snakemake compares modification times, so it would not notice that an experiment names other scores than before.
-Therefore the list is written while planning, beside the experiment's folder, and a rule copies it there where it has
-changed. A dry run, or one that finds the folder locked, changes nothing in the experiment's folder.
+Snakemake compares modification times, so it would not notice that an experiment now names other scores. Therefore
+planning writes the list outside the experiment's folder, and a rule copies it there if it has changed. So a dry run, or
+a run that Snakemake refuses because the folder is locked, changes nothing in the experiment's folder.
 """
 
 import json
@@ -19,15 +19,15 @@ from heldout.storage.hashing import digest
 from heldout.storage.report_inputs import MethodEntry, ReportInputs, RunFiles
 
 
-class Written(NamedTuple):
-    """Where the list lies for the rule to copy, and whether it differs from the experiment's."""
+class InputsFile(NamedTuple):
+    """The file for the rule to copy, and whether it differs from the experiment's `inputs.json`."""
 
     path: str
     is_new: bool
 
 
-def write(plan: Plan) -> Written:
-    """Write the list, unless it is there.
+def write(plan: Plan) -> InputsFile:
+    """Write the list, unless the same list exists.
 
     Raises:
         HeldoutError: the folder cannot be written to.
@@ -38,7 +38,7 @@ def write(plan: Plan) -> Written:
     is_new = not present.is_file() or present.read_text(encoding="utf-8") != text
     if is_new or not written.is_file():
         write_text(written, text)
-    return Written(str(written), is_new)
+    return InputsFile(str(written), is_new)
 
 
 def report_inputs(plan: Plan) -> ReportInputs:
@@ -46,7 +46,7 @@ def report_inputs(plan: Plan) -> ReportInputs:
     floor_first = sorted(plan.experiment.methods.values(), key=lambda entry: entry.plugin != "mean_image")
     labels = {entry.name: entry.label for entry in floor_first}
     figures = [path for paths in plan.figures.values() for path in paths]
-    # When the source that turns scores into tables and figures changes, they are made again.
+    # With the digests of the source, a change of the code makes tables and figures again.
     sources = {step: source_digest(step) for step in ("evaluate", "tables")}
     sources |= {f"figures.{kind}": source_digest("draw", kind) for kind in plan.subjects}
     return ReportInputs(

@@ -1,6 +1,6 @@
-"""An experiment's entries: parameters completed and checked, references to other entries resolved.
+"""Checks an experiment's entries, fills in default parameters, and resolves references between entries.
 
-Parameters of datasets, models and methods are checked against the stored schema, so no plug-in is imported.
+Parameters are checked against the stored schema, so no plug-in is imported.
 """
 
 import math
@@ -23,12 +23,12 @@ class Entry:
 
     Attributes:
         name: the entry's name in the experiment.
-        plugin: the registered name; of a combination `combine`, whose parameter `by` is the rule's name.
-        params: every parameter, defaults filled in.
-        model: for a method that reads a checkpoint, or a model that is trained on another, the entry of `models`.
+        plugin: the registered name; for a combination `combine`, with the rule's name as the parameter `by`.
+        params: all parameters, with defaults.
+        model: the entry of `models` that a method reads, or on which a model is trained; None: there is none.
         joins: for a combination, the entries of `methods` that it combines, each with a column.
-        supervision: how a method uses labelled anomalies, in a word for every table; empty where it does not.
-        weights: the published weights that its parameters ask for, if any.
+        supervision: the word by which tables say that a method uses labelled anomalies; empty if it uses none.
+        weights: the published weights that its parameters require, if any.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """A method's name in tables and figures, with its supervision, if any."""
+        """The method's name in tables and figures, with its supervision, if any."""
         return f"{self.name} ({self.supervision})" if self.supervision else self.name
 
 
@@ -50,7 +50,7 @@ class DatasetEntry(Entry):
     """An entry of `datasets`.
 
     Attributes:
-        split: which images play which part: as the experiment says, or the entry itself.
+        split: the settings of its splits; the entry's own settings override those of the experiment.
     """
 
     split: SplitSettings = field(kw_only=True)
@@ -69,9 +69,10 @@ class DatasetEntry(Entry):
 
 @dataclass(frozen=True)
 class Resolved:
-    """A checked experiment: its settings, its entries, and the classes that each dataset singles out.
+    """A checked experiment.
 
     Attributes:
+        held_out: the held-out classes of each dataset.
         figures: the kinds to draw, each with the entries of `methods` that it can show.
     """
 
@@ -84,14 +85,14 @@ class Resolved:
 
 
 def resolve(config: dict[str, Any], where: str) -> Resolved:
-    """Check an experiment and fill in what it leaves out.
+    """Check an experiment and fill in its defaults.
 
     Args:
         config: the parsed file; numbers may be strings, as Snakemake reads `5e-5`.
         where: the file's name, for messages.
 
     Raises:
-        HeldoutError: one line that names the place, the mistake and the likely meaning.
+        HeldoutError: one line with the place, the mistake and the likely correction.
     """
     try:
         settings = Settings.model_validate(config)
@@ -116,7 +117,7 @@ def resolve(config: dict[str, Any], where: str) -> Resolved:
 
 
 def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
-    """Return all parameters of a plug-in: the given ones, of the right type and in range, and defaults."""
+    """Return all parameters of a plug-in: the given ones, checked for type and range, and the defaults."""
     rules = schema.parameters(kind, plugin)
     for key, rule in rules.items():
         if "default" not in rule and key not in given:
@@ -160,9 +161,7 @@ def _dataset(name: str, settings: Settings, where: str) -> DatasetEntry:
     if settings.protocol == "folders":
         normal, where = entry.params.get("normal"), f"{where}, datasets.{name}"
         if "normal" not in entry.params:
-            raise HeldoutError(
-                f"{where}: {entry.plugin} does not say what is normal; choose one_class or leave_one_out"
-            )
+            raise HeldoutError(f"{where}: {entry.plugin} has no option `normal`; choose one_class or leave_one_out")
         if not normal or set(normal) == set(entry.params["classes"]):
             problem = "names every class" if normal else "is missing"
             raise HeldoutError(
@@ -175,7 +174,7 @@ def _dataset(name: str, settings: Settings, where: str) -> DatasetEntry:
 def _with_model(
     entry: Entry, given: dict[str, Any], models: dict[str, Entry], where: str, kind: str = "model"
 ) -> Entry:
-    """Return the entry with the model that it reads, if it reads one, after checking that this has what it reads."""
+    """Return the entry with the model that it reads, if any, after checking that the model provides those parts."""
     facts = schema.facts(kind, entry.plugin, entry.params)
     if not facts["reads"]:
         return entry
@@ -229,7 +228,7 @@ def _combination(
     own = {key: value for key, value in given.items() if key not in ("method", "by", "of")}
     params, facts = complete(own, "combination", rule, where), rules[rule]
     if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
-        raise HeldoutError(f"{where}: it joins scores of other methods; name them, as in of: [adgan, discriminator]")
+        raise HeldoutError(f"{where}: a combination needs other methods' scores, as in of: [adgan, discriminator]")
     for key in facts["per_component"]:
         if params[key] is not None and len(params[key]) != len(named):
             raise HeldoutError(
@@ -250,7 +249,7 @@ def _combination(
 
 
 def facts_of(entry: Entry) -> dict[str, Any]:
-    """Return what is registered of an entry of `methods`."""
+    """Return the registered facts about an entry of `methods`."""
     return schema.plugins("combination")[entry.params["by"]] if entry.joins else schema.plugins("method")[entry.plugin]
 
 
@@ -263,7 +262,11 @@ def _refuse_without_labels(supervision: str, splits: list[SplitSettings], where:
 
 
 def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], where: str) -> list[str]:
-    """Return the entries of methods that a kind of figure can show; it is refused where it needs one and has none."""
+    """Return the entries of `methods` that a kind of figure can show.
+
+    Raises:
+        HeldoutError: the figure requires such a method, and the experiment has none.
+    """
     figures = schema.plugins("figure")
     if kind not in figures:
         raise unknown(f"{where}, figures", "figure", kind, figures)
@@ -282,7 +285,7 @@ def _shown_in(kind: str, models: dict[str, Entry], methods: dict[str, Entry], wh
 
 
 def _latent(entry: Entry, models: dict[str, Entry]) -> int | None:
-    """The dimensions of z of the model that a method reads; of the parent, where that is trained on another."""
+    """Return the dimension of z of the model that a method reads, or of that model's parent; None without a model."""
     while entry.model:
         entry = models[entry.model]
     return entry.params.get("latent")
@@ -292,7 +295,7 @@ def _classes(settings: Settings, dataset: DatasetEntry, where: str) -> list[str]
     classes = dataset.classes
     if settings.protocol == "folders":
         if settings.held_out != "all":
-            raise HeldoutError(f"{where}, held_out: the protocol folders singles no class out; leave it out")
+            raise HeldoutError(f"{where}, held_out: the protocol folders has no held-out class; remove this key")
         return [WHOLE]
     if settings.held_out == "all":
         return classes
@@ -309,7 +312,7 @@ def _classes(settings: Settings, dataset: DatasetEntry, where: str) -> list[str]
 
 
 def _refuse_other_classes(dataset: Entry, where: str) -> None:
-    """Raise HeldoutError if an option that names some of a dataset's `classes` names another."""
+    """Raise HeldoutError if `normal` or `train` names a class that is not in `classes`."""
     for option in ("normal", "train"):
         for name in dataset.params.get(option) or []:
             if name not in dataset.params["classes"]:

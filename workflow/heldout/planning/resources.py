@@ -1,11 +1,11 @@
-"""What a job asks a cluster for, by the work in its spec: memory in MiB and run time in minutes, for its first attempt.
+"""The memory (MiB) and run time (minutes) that a job requests from a cluster, estimated from its spec.
 
-    memory   = what every process loads + images + weights with their gradients + the feature maps of a batch or block
-    run time = starting up + (updates, or images x steps of a search) x what one takes
+    memory   = libraries + images + weights with their gradients + the feature maps of a batch or block
+    run time = start-up + (updates, or images x steps of a search) x time of one
 
-Sizes and rates are those that runs have recorded, rounded up so that a core several times slower will do. Asking for
-too little costs a second attempt, which gets twice as much. No number of a result depends on anything here; that is why
-the threads of a job, which shape the last bits of its result, are not here but in the experiment.
+Sizes and rates were measured and rounded up, so that a core several times slower suffices. If a request is too low, the
+job fails and is repeated with twice as much. No result depends on these estimates. The number of threads affects the
+last bits of a result, so the experiment sets it.
 """
 
 import math
@@ -28,28 +28,28 @@ LOADED = 1200  # Python, PyTorch, scikit-learn; the smallest networks held 720 t
 STARTING = 10  # imports from a shared file system, beside other jobs that do the same
 
 # Bytes.
-OF_A_MAP = 50  # per channel and pixel next to the image: the maps of four networks, forward and backward
+OF_A_MAP = 50  # per channel and pixel of the layer next to the image: maps of four networks, forward and backward
 OF_A_WEIGHT = 64  # of the generator: four such networks, with a gradient and Adam's two moments
-OF_A_PRIVATE_WEIGHT = 28  # of one start: the weight and two moments, and copies of a layer while it moves
+OF_A_PRIVATE_WEIGHT = 28  # of one start: the weight, two moments, and copies of a layer during its update
 OF_A_PIXEL = 6  # an image as stored, and in floating point
 OF_A_FITTED_PIXEL = 32  # copies in double precision
 OF_A_RESAMPLED_IMAGE = 32
-OF_A_CURVE = 2000  # of one resample, kept until the tables are written
+OF_A_CURVE = 2000  # of one resample, in memory until the tables are written
 
 # Seconds.
-PER_MULTIPLICATION = 5e-10  # of the generator, for all that an update or a step does
+PER_MULTIPLICATION = 5e-10  # of the generator; covers all networks of an update or a search step
 PER_MOVED_WEIGHT = 15e-9  # gradient and Adam step on a start's private weights
-PER_UPDATE = 0.01  # whatever the size
+PER_UPDATE = 0.01  # independent of the size
 PER_PAIR = 2e-7  # of images that a detector compares
 PER_FEATURES = 0.1  # of an image, by a published network
-PER_READ_IMAGE = 0.02  # decoded and scaled
+PER_READ_IMAGE = 0.02  # to decode and scale it
 PER_RESAMPLED_IMAGE = 2e-7
 PER_FILE = 0.3
 
-COMPARED_AGAIN = 10  # how often a detector compares the training images with each other, to choose its parameters
-SEARCHED_AGAIN = 16  # images of each run and method, by figures that show what a method makes of them
+COMPARED_AGAIN = 10  # comparisons of each pair of training images while a detector chooses its parameters
+SEARCHED_AGAIN = 16  # images of each run and method that figures process again
 SIDE_UNKNOWN = 32  # of a dataset that registers no shape
-SIZE_UNKNOWN = 10_000  # images of a folder that is not here
+SIZE_UNKNOWN = 10_000  # images of a missing folder
 
 
 class Needs(NamedTuple):
@@ -60,14 +60,14 @@ class Needs(NamedTuple):
 
 
 class Size(NamedTuple):
-    """Of a generator: its weights, and the multiplications of one image's forward."""
+    """A generator's number of weights, and of multiplications in the forward pass of one image."""
 
     weights: int
     multiplications: int
 
 
 def of_step(step: Step) -> Needs:
-    """Return what preparing, splitting, training or scoring asks for."""
+    """Return the needs of a preparation, split, training or scoring."""
     match step:
         case PrepareStep():
             return _to_prepare(step)
@@ -81,7 +81,7 @@ def of_step(step: Step) -> Needs:
 
 
 def of_evaluation(plan: Plan) -> Needs:
-    """Return what `evaluate` asks for: it resamples every score file, and keeps the curves."""
+    """Return the needs of `evaluate`, which resamples every score file and keeps the curves."""
     resamples, scores = plan.settings.bootstrap, sum(len(run.scorings) for run in plan.runs)
     images = max(_images(run.split)[1] for run in plan.runs)
     memory = OF_A_RESAMPLED_IMAGE * resamples * images + OF_A_CURVE * resamples * scores
@@ -89,12 +89,12 @@ def of_evaluation(plan: Plan) -> Needs:
 
 
 def of_files(plan: Plan) -> Needs:
-    """Return what reading every file behind the results asks for: the tables' writing, the manifest."""
+    """Return the needs of a job that reads every file behind the results, such as `tables` or `manifest`."""
     return _needs(0, PER_FILE * len(plan.trained_and_scored))
 
 
 def of_figures(plan: Plan, kind: str) -> Needs:
-    """Return what drawing one kind of figure asks for; some show what a method makes of a few images, made anew."""
+    """Return the needs of drawing one kind of figure; some kinds run methods again on a few images."""
     needs = [of_files(plan)]
     facts = schema.plugins("figure")[kind]
     if "checkpoints" in facts["reads"]:
@@ -106,18 +106,18 @@ def of_figures(plan: Plan, kind: str) -> Needs:
 
 
 def image_shape(prepared: PrepareStep) -> ImageShape:
-    """Return what images will be once they are prepared."""
+    """Return the shape of prepared images."""
     options = prepared.spec.options
     shape = schema.plugins("dataset")[prepared.spec.dataset]["shape"]
     channels, side = shape or (options.get("channels", 3), SIDE_UNKNOWN)
-    # As images.padded_side has it, whose module imports PyTorch.
+    # As `pixels.padded_side` computes it; that module imports PyTorch.
     return ImageShape(channels, options["size"] or 1 << (side - 1).bit_length())
 
 
 def images_of_parts(split: SplitStep) -> tuple[int, int] | None:
-    """Return about how many images a split has trained on, and how many scored, by the size of the dataset.
+    """Return the approximate numbers of training images and of scored images of a split, for classes of equal size.
 
-    Its classes are taken as equally large. None where the size is unknown.
+    None if the size of the dataset is unknown.
     """
     spec, counts = split.spec, _official(split.images)
     if counts is None:
@@ -136,12 +136,12 @@ def images_of_parts(split: SplitStep) -> tuple[int, int] | None:
 
 
 def generator_size(width: int, latent: int, image: ImageShape) -> Size:
-    """Return the size of DCGAN's generator (`networks/dcgan.py`); the networks beside it are about as large."""
+    """Return the size of DCGAN's generator (`networks/dcgan.py`); a model's other networks are about as large."""
     levels = image.side.bit_length() - 3  # from 4x4 to the image
     widths = [width << level for level in reversed(range(levels))]
     linear = latent * widths[0] * 16
     kernels = [16 * before * after for before, after in pairwise([*widths, image.channels])]
-    passed_over = [16 << 2 * level for level in range(levels)]  # pixels of the map before each
+    passed_over = [16 << 2 * level for level in range(levels)]  # pixels of each layer's input
     multiplications = linear + sum(kernel * pixels for kernel, pixels in zip(kernels, passed_over, strict=True))
     return Size(linear + sum(kernels) + 2 * sum(widths), multiplications)
 
@@ -168,7 +168,7 @@ def _to_train(step: TrainStep) -> Needs:
 
 
 def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
-    """Return what scoring this many images asks for; if no number is given, all that the split wants scored."""
+    """Return the needs of scoring a number of images; None: all scored images of the split."""
     trained_on, scored = _images(step.split)
     scored = images or scored
     if step.joined:
@@ -191,12 +191,12 @@ def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
 
 
 def _needs(memory: float, seconds: float) -> Needs:
-    """Return what a process needs that holds so many bytes and works for so long, beside loading and starting."""
+    """Return the needs of a process, given its bytes and seconds beyond libraries and start-up."""
     return Needs(LOADED + math.ceil(memory / 2**20), STARTING + math.ceil(seconds / 60))
 
 
 def _largest(training: TrainSpec, image: ImageShape) -> tuple[Size, int]:
-    """Return the size and the width of a model's networks, or of its parent's, if they are larger."""
+    """Return the size and width of a model's networks, or of its parent's if those are larger."""
     networks = [network(training), *([network(training.parent)] if training.parent else [])]
     return max((generator_size(width, latent, image), width) for width, latent in networks)
 
@@ -213,7 +213,7 @@ def _pixels(prepared: PrepareStep) -> int:
 
 
 def _official(prepared: PrepareStep) -> tuple[int, int] | None:
-    """How many images the official training and test part have; of an image folder, by its files."""
+    """Return the numbers of images in the official training and test part; for an image folder, of its files."""
     spec, options = prepared.spec, prepared.spec.options
     counts = schema.plugins("dataset")[spec.dataset]["counts"]
     if counts is None:

@@ -1,7 +1,7 @@
-"""What planning knows of the plug-ins without importing them: `schema.json`, which `heldout schema` generates.
+"""Descriptions of the plug-ins for planning, read from `schema.json`, which `heldout schema` generates.
 
-Each description is stored with a digest of its source. A plug-in that is new, or whose source differs, is imported and
-described from its own code. The file is also a JSON schema of experiment files, for editors.
+Each description is stored with a digest of its source. A plug-in that is new or has changed is imported and described
+from its code. The file is also a JSON schema of experiment files, for editors.
 """
 
 import inspect
@@ -21,18 +21,18 @@ RENEW = "heldout schema"
 COMBINE, DEFAULT_RULE = "combine", "zscore"  # `method: combine` names a combination by `by`
 PLUGINS = "x-plugins"
 NAMED = ("dataset", "model", "method")  # the kinds that an experiment file names
-STRUCTURE = ("model", "by", "of", "parent")  # keys of an entry that name other entries
+STRUCTURE = ("model", "by", "of", "parent")  # keys that name other entries or a rule
 
 
 class Description(NamedTuple):
-    """What is known of a plug-in: the facts of its registration and its documentation, and its entry's JSON schema."""
+    """The facts of a plug-in's registration with its summary, and the JSON schema of its entry."""
 
     facts: dict[str, Any]
     entry: dict[str, Any]
 
 
 class _Plugins(Mapping[str, dict[str, Any]]):
-    """The facts of a kind's plug-ins by name, each looked up when it is asked for."""
+    """The facts of a kind's plug-ins by name, each read on first access."""
 
     def __init__(self, kind: str) -> None:
         self._kind, self._names = kind, registry.names(kind)
@@ -57,12 +57,13 @@ def plugins(kind: str) -> Mapping[str, dict[str, Any]]:
 
 @cache
 def description(kind: str, name: str) -> Description:
-    """Return a plug-in's description: the stored one, or the code's if its source is another."""
+    """Return a plug-in's stored description or, if its source has changed, one from its code."""
     stored = _stored()
     facts = stored[PLUGINS].get(kind, {}).get(name)
     if facts and facts["source"] == identity.description_digest(kind, name):
         return Description(facts, stored["$defs"].get(f"{kind}.{name}", {}))
-    print(f"{kind}s/{name}.py is not in {PATH.name} as it is, so it is imported; renew with: {RENEW}", file=sys.stderr)
+    why = f"has no current description in {PATH.name}, so it is imported"
+    print(f"{kind}s/{name}.py {why}; renew with: {RENEW}", file=sys.stderr)
     return describe(kind, name)
 
 
@@ -75,7 +76,7 @@ def _stored() -> dict[str, Any]:
 
 
 def describe(kind: str, name: str) -> Description:
-    """Return a plug-in's description from its code, which is imported."""
+    """Import a plug-in and return its description."""
     entry = registry.load(kind, name)
     summary = inspect.cleandoc(sys.modules[entry.plugin.__module__].__doc__ or "").partition("\n")[0]
     facts = {"summary": summary, **entry.facts}
@@ -83,7 +84,7 @@ def describe(kind: str, name: str) -> Description:
 
 
 def _entry(kind: str, name: str, params: type[registry.Params], facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON schema of an entry of `datasets`, `models` or `methods` that this plug-in is behind."""
+    """Return the JSON schema of an entry of `datasets`, `models` or `methods` that uses this plug-in."""
     schema = params.model_json_schema()
     by = {"const": name, "description": "the rule that combines"}
     named = {"method": {"const": COMBINE}, "by": by} if kind == "combination" else {kind: {"const": name}}
@@ -110,13 +111,13 @@ def parameters(kind: str, name: str) -> dict[str, Any]:
 
 
 def structure(kind: str, name: str) -> dict[str, Any]:
-    """Return the JSON schemas of the keys by which an entry names others: `model`, `of` or `parent`."""
+    """Return the JSON schemas of the keys in STRUCTURE that an entry of this plug-in may have."""
     properties = description(kind, name).entry["properties"]
     return {key: properties[key] for key in STRUCTURE if key in properties and key != kind}
 
 
 def facts(kind: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of a plug-in, with what these values of its parameters ask for in addition."""
+    """Return the facts of a plug-in, including those that depend on its parameters' values (`when`)."""
     found = {"weights": None, "supervision": "", "network": False, **plugins(kind)[name]}
     for condition, more in found.get("when", {}).items():
         parameter, _, value = condition.partition("=")

@@ -1,4 +1,4 @@
-"""Generate `schema.json` from `experiment.py` and the plug-ins: what `heldout schema` writes."""
+"""Generates `schema.json` from `experiment.py` and the plug-ins, for `heldout schema`."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from heldout.planning.experiment import Settings
 
 
 def generate() -> dict[str, Any]:
-    """Return the schema of today's code; imports every plug-in."""
+    """Return the schema of the current code; imports every plug-in."""
     whole = Settings.model_json_schema()
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     entries = whole.setdefault("$defs", {})
@@ -22,7 +22,7 @@ def generate() -> dict[str, Any]:
                 entries[f"{kind}.{name}"] = found.entry
     for kind in schema.NAMED:
         section = whole["properties"][f"{kind}s"]
-        names = section.pop("patternProperties")  # a pattern would exempt an entry from `additionalProperties`
+        names = section.pop("patternProperties")  # a pattern would exempt matching entries from `additionalProperties`
         section["propertyNames"] = {"pattern": next(iter(names))}
         section.update(_variants(kind, list(plugins[kind])))
     _add_combinations(whole["properties"]["methods"], list(plugins["combination"]))
@@ -32,7 +32,7 @@ def generate() -> dict[str, Any]:
 
 
 def _add_combinations(methods: dict[str, Any], names: list[str]) -> None:
-    """Let an entry of `methods` be a combination; the default rule needs no `by`."""
+    """Allow combinations as entries of `methods`; the default rule needs no `by`."""
     needed: dict[str, list[str]] = {name: [] if name == schema.DEFAULT_RULE else ["by"] for name in names}
     variants = [(name, {"allOf": [{"$ref": f"#/$defs/combination.{name}"}]}) for name in names]
     methods["properties"][schema.COMBINE] = {"oneOf": [each | {"required": needed[name]} for name, each in variants]}

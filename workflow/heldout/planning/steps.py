@@ -1,4 +1,4 @@
-"""The steps of a plan: the file that each makes, what determines it, and the files that it reads."""
+"""The steps of a plan: each step's output file, its spec, and its input files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,8 @@ from heldout.storage.specs import PrepareSpec, ScoreSpec, Spec, SplitSpec, Train
 
 
 @dataclass(frozen=True)
-class Source:
-    """Files from outside: the list of what `fetch` has brought, or a user's own folder of images."""
+class External:
+    """Files from outside the workflow: the list of fetched files, or a user's own folder of images."""
 
     path: str
 
@@ -21,11 +21,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Step:
-    """One file that a rule makes.
+    """A file that a rule makes.
 
     Attributes:
-        spec: what determines the file; its digest is in the file's name.
-        path: where the file goes.
+        spec: determines the file's content; its digest is in the file's name.
     """
 
     spec: Spec
@@ -37,7 +36,7 @@ class Step:
 
     @property
     def is_made(self) -> bool:
-        """Whether the file is there with everything that its rule writes beside it."""
+        """Whether the file and all its sidecars exist."""
         beside = (sidecar(self.path, kind) for kind in BESIDE[self.spec.step])
         return all(path.exists() for path in (Path(self.path), *beside))
 
@@ -45,7 +44,7 @@ class Step:
 @dataclass(frozen=True)
 class PrepareStep(Step):
     spec: PrepareSpec
-    raw: Source
+    raw: External
 
     @property
     def labels(self) -> str:
@@ -74,12 +73,12 @@ class ScoreStep(Step):
     split: SplitStep
     checkpoint: TrainStep | None
     joined: "tuple[ScoreStep, ...]"
-    weights: Source | None
+    weights: External | None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One task and one seed: a dataset's entry, a class, and what is trained and scored on it, by entry."""
+    """One held-out class of a dataset and one seed, with its trainings and scorings by entry."""
 
     dataset: Entry
     held_out: str

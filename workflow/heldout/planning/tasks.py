@@ -1,21 +1,21 @@
-"""How a class makes a task: the names of classes, and which of them a protocol calls normal. Imports nothing heavy."""
+"""Tasks: the names of classes, and the normal classes of each protocol."""
 
 import re
 from typing import Any
 
 from heldout.errors import HeldoutError
 
-OWN_TEST_SHARE = 0.2  # of each class, where a dataset has no official test part
-WHOLE = "all"  # stands for the held-out class where a protocol singles none out
-OVERALL = "overall"  # the row over all anomalous classes there
+OWN_TEST_SHARE = 0.2  # test fraction of each class, if a dataset has no official test part
+WHOLE = "all"  # replaces the held-out class under the protocol `folders`
+OVERALL = "overall"  # the row over all anomalous classes under `folders`
 
 
 def rows(protocol: str, held_out: list[str], anomalous: list[str]) -> list[str]:
-    """Return what has a row of its own in the tables and a figure of its own, the mean apart.
+    """Return the rows of the tables, without the mean; figures have the same subjects.
 
     Args:
-        protocol: `folders` has a row per anomalous class and one for all, the others one per held-out class.
-        held_out: the classes that are singled out.
+        protocol: `folders` has a row per anomalous class and one for all; the others have one per held-out class.
+        held_out: the held-out classes.
         anomalous: the anomalous classes, for `folders`.
     """
     if protocol != "folders":
@@ -24,7 +24,7 @@ def rows(protocol: str, held_out: list[str], anomalous: list[str]) -> list[str]:
 
 
 def title(protocol: str, row: str) -> str:
-    """Return what a figure about one row of the tables, or about all that is tested, says of it."""
+    """Return the title of a figure about one row of the tables."""
     if row in (WHOLE, OVERALL):
         return "all anomalies"
     return f"{'normal class' if protocol == 'one_class' else 'anomalous class'}: {row}"
@@ -35,9 +35,9 @@ def normal_classes(protocol: str, held_out: str, classes: list[str], named: list
 
     Args:
         protocol: `one_class`, `leave_one_out` or `folders`.
-        held_out: the class that the first two single out.
+        held_out: the held-out class, for the first two.
         classes: all classes.
-        named: those that the dataset itself calls normal, for `folders`.
+        named: the classes in the dataset's option `normal`, for `folders`.
     """
     if protocol == "folders":
         return [name for name in classes if name in named]
@@ -50,10 +50,10 @@ def class_slugs(dataset: str, official: list[str], options: dict[str, Any]) -> l
     Args:
         dataset: for messages.
         official: the registered classes.
-        options: where there are none, `classes` names them.
+        options: the dataset's options; without registered classes, `classes` names them.
 
     Raises:
-        HeldoutError: two classes have one slug, or one is a word of the tables.
+        HeldoutError: two classes have the same slug, or a slug is a row of the tables.
     """
     if official:
         return official
@@ -71,5 +71,5 @@ def class_slugs(dataset: str, official: list[str], options: dict[str, Any]) -> l
 
 
 def slug(word: str) -> str:
-    """Return a class's name as it stands in paths: `T-shirt/top` -> `t_shirt_top`."""
+    """Return a class's name in paths: `T-shirt/top` -> `t_shirt_top`."""
     return re.sub(r"[^a-z0-9]+", "_", word.lower()).strip("_")

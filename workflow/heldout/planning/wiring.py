@@ -1,4 +1,4 @@
-"""What Snakemake's rules ask of a plan: the inputs, parameters and resources of the job behind a file's name."""
+"""The input functions, parameters and resources of Snakemake's rules, derived from the plan."""
 
 import os
 import shlex
@@ -23,7 +23,7 @@ class Wiring:
 
     Args:
         plan: the experiment's plan.
-        is_forced: whether Snakemake was told to make files again that are there; known only once it plans.
+        is_forced: returns whether Snakemake must make existing files again; valid once Snakemake builds its graph.
     """
 
     def __init__(self, plan: Plan, is_forced: Callable[[], bool] = lambda: False) -> None:
@@ -33,7 +33,7 @@ class Wiring:
         self.mirror = plan.settings.mirror or os.environ.get(MIRROR_VARIABLE, "")
 
     def step(self, wildcards: Any) -> Step:
-        """Return the step behind a file name.
+        """Return the step whose digest is in a file's name.
 
         Raises:
             HeldoutError: the experiment has no file of this name.
@@ -47,11 +47,11 @@ class Wiring:
         return self.step(wildcards).spec.canonical
 
     def input(self, name: str) -> Callable[[Any], Paths]:
-        """Return an input function: the path of the step's input `name`, or nothing where it has none.
+        """Return an input function: the path of the step's input `name`, or [] if it has none or does not need it.
 
-        A file that is there is valid by its name and needs no input that is missing. Snakemake, told of one, would make
-        both again, and so repeat the training of every pulled checkpoint whose images were not pulled. A run that is
-        told to make files again needs all inputs.
+        An existing file is valid by the digest in its name and needs no missing input. If Snakemake knew of a missing
+        input, it would make both again, and so repeat the training of every pulled checkpoint whose images were not
+        pulled. A forced run needs all inputs.
         """
 
         def path(wildcards: Any) -> Paths:
@@ -62,20 +62,20 @@ class Wiring:
         return path
 
     def labels(self, wildcards: Any) -> Paths:
-        """Return the labels beside the images of a split."""
+        """Return the table of labels that a split reads."""
         images: PrepareStep = self.step(wildcards).images  # type: ignore[attr-defined]  # the rule `split` asks
         return images.labels if self._needs_input(self.step(wildcards), images.is_made) else []
 
     def joined(self, wildcards: Any) -> list[str]:
-        """Return the score files that a scoring joins, each once."""
+        """Return the score files that a combination reads, each once."""
         step = self._scoring(wildcards)
         wanted = [other.path for other in step.joined if self._needs_input(step, other.is_made)]
         return list(dict.fromkeys(wanted))
 
     def raw(self, wildcards: Any) -> Paths:
-        """Return what `prepare` waits for: nothing where a user's folder is missing, so that a dry run can go on.
+        """Return the input of `prepare`; [] if a user's folder is missing, so that a dry run works.
 
-        `require_folders` stops the others.
+        `require_folders` stops other runs.
         """
         raw = self.input("raw")(wildcards)
         return raw if isinstance(raw, str) and (Path(raw).name == FETCHED or Path(raw).exists()) else []
@@ -88,14 +88,14 @@ class Wiring:
         return str(raw.parent if raw.name == FETCHED else raw)
 
     def require_folders(self) -> None:
-        """Raise NotThere if a user's folder is needed and missing; Snakemake would name its rule, not the cause."""
+        """Raise NotThere if a required folder of the user is missing; Snakemake would name the rule, not the cause."""
         for prepared in self.plan.preparations:
             folder = Path(prepared.raw.path)
             if folder.name != FETCHED and not prepared.is_made:
                 require(folder, prepared.spec.dataset)
 
     def sources(self, _: Any, input: Any) -> str:
-        """Return the options of a scoring for its inputs beside images and split; most have one of the three."""
+        """Return the options for a scoring's checkpoint, joined scores and weights; most scorings have one of them."""
         words = ["--checkpoint", input.checkpoint] if input.checkpoint else []
         for path in input.joined:
             words += ["--joined", path]
@@ -103,9 +103,11 @@ class Wiring:
         return shlex.join(words)
 
     def reads(self, kind: str, what: str) -> list[str]:
-        """Return the `tables`, `checkpoints`, `scores` or `labels` that a kind of figure is made from, if any.
+        """Return the files of one group that a kind of figure reads; [] if it reads none of that group.
 
-        With checkpoints and with labels come the images that they are of.
+        Args:
+            kind: a registered figure.
+            what: `tables`, `checkpoints`, `scores` or `labels`; `checkpoints` and `labels` include images and splits.
         """
         plan = self.plan
         images = [*plan.images, *plan.splits]
@@ -119,23 +121,23 @@ class Wiring:
 
     @property
     def gpus(self) -> int:
-        """GPUs that a training asks for."""
+        """The number of GPUs that a training requests."""
         return wanted_gpus(self.plan.settings.device)
 
     def gpus_to_score(self, wildcards: Any) -> int:
-        """GPUs that a scoring asks for: none where no network takes part."""
+        """Return the number of GPUs that a scoring requests; 0 without a network."""
         return self.gpus if uses_network(self._scoring(wildcards).spec) else 0
 
     def device_to_score(self, wildcards: Any) -> str:
-        """The device of a scoring: without a network the CPU, since it would hold a place on a GPU for nothing."""
+        """Return the device of a scoring; without a network the CPU, because it would occupy a GPU without using it."""
         return self.plan.settings.device if uses_network(self._scoring(wildcards).spec) else "cpu"
 
     def mem_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a step, in MiB."""
+        """Return the memory of a step, in MiB."""
         return attempt * self._needs(self.step(wildcards).digest).mem_mb
 
     def runtime(self, wildcards: Any, attempt: int) -> int:
-        """Run time of a step, in minutes."""
+        """Return the run time of a step, in minutes."""
         return attempt * self._needs(self.step(wildcards).digest).runtime
 
     def _scoring(self, wildcards: Any) -> ScoreStep:
@@ -148,19 +150,19 @@ class Wiring:
 
 
 def wanted_gpus(device: str) -> int:
-    """Return how many GPUs a job on a device asks for: 0 on the CPU, where it would queue forever."""
+    """Return the number of GPUs that a job on a device requests; 0 on the CPU, where a request would never be met."""
     return int(device.startswith("cuda") or (device == "auto" and _has_gpu()))
 
 
 def uses_network(spec: ScoreSpec) -> bool:
-    """Whether a network takes part in the scoring of this spec."""
+    """Whether the scoring of this spec runs a network."""
     if spec.joins:
         return False
     return spec.checkpoint is not None or schema.facts("method", spec.method, spec.params)["network"]
 
 
 def _has_gpu() -> bool:
-    """Whether the driver shows a GPU; found without importing PyTorch, which takes seconds."""
+    """Whether the driver shows a GPU, without importing PyTorch, which takes seconds."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
-    return any(Path("/dev").glob("nvidia[0-9]*"))  # a container may hold any one of a machine's
+    return any(Path("/dev").glob("nvidia[0-9]*"))  # a container may see any one of them, not only the first

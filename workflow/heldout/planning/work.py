@@ -1,6 +1,6 @@
-"""How much work a training or a scoring is, as each plug-in states it where it registers.
+"""The amount of work of a training or scoring, as each plug-in states it in its registration.
 
-A statement is arithmetic over the plug-in's own parameters, such as `1 + starts * steps`.
+A statement is an arithmetic expression of the plug-in's parameters, such as `1 + starts * steps`.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class TrainWork:
     """The work of a training.
 
     Attributes:
-        updates: calls of the model's `step`, those of a refit's second training included.
-        networks: networks that one call updates.
-        batch: images drawn for one update; with `trim` more than it uses.
+        updates: number of calls of the model's `step`, including those of a refit's second training.
+        networks: number of networks that one call updates.
+        batch: number of images drawn for one update; with `trim` more than the update uses.
     """
 
     updates: int
@@ -34,9 +34,9 @@ class ScoreWork:
     """The work of a scoring.
 
     Attributes:
-        passes: forwards of the networks, with their backwards, for one image.
+        passes: forward passes of the networks for one image, including their backward passes.
         moves_weights: whether each row of a block has its own copy of the weights.
-        compared: training images with which each image is compared.
+        compared: number of training images with which each image is compared.
     """
 
     passes: int
@@ -45,7 +45,6 @@ class ScoreWork:
 
 
 def of_training(spec: TrainSpec) -> TrainWork:
-    """Return the work of a training."""
     facts, params = schema.plugins("model")[spec.model], spec.params
     trainings = 2 if params["refit"] else 1
     updates = trainings * evaluated(facts["updates"], params)
@@ -56,9 +55,9 @@ def of_scoring(spec: ScoreSpec, normal_classes: int = 1, images: int = 0) -> Sco
     """Return the work of a scoring.
 
     Args:
-        spec: the scoring's.
-        normal_classes: how many classes are trained on.
-        images: how many images are trained on.
+        spec: of the scoring.
+        normal_classes: number of normal classes.
+        images: number of training images.
     """
     facts = schema.plugins("method")[spec.method]
     known = {**spec.params, "normal_classes": normal_classes, "images": images}
@@ -67,13 +66,13 @@ def of_scoring(spec: ScoreSpec, normal_classes: int = 1, images: int = 0) -> Sco
 
 
 def network(trained: TrainSpec | Parent) -> tuple[int, int]:
-    """Return the channels of a model's largest network next to the image, and the dimensions of its code."""
+    """Return the channels of the layer next to the image in a model's largest network, and its latent dimension."""
     facts = schema.plugins("model")[trained.model]
     return evaluated(facts["width"], trained.params), evaluated(facts["latent"], trained.params)
 
 
 def evaluated(statement: str, values: dict[str, Any]) -> Any:
-    """Return the value of a statement. It comes from the package's own registrations, never from a user."""
+    """Return the value of a statement; statements come from the package's registrations, never from a user."""
     return eval(_compiled(statement), {"__builtins__": {}, **FUNCTIONS}, values)
 
 

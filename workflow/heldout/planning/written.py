@@ -1,13 +1,13 @@
-"""Definitions written down as what they compute, and the digest of all that some of them reach.
+"""Writes definitions in a normal form and computes the digest of all definitions that some of them reach.
 
-A definition is written as its syntax tree, with numbers for references to other definitions of the package and for
-local variables, in the order of their first use. So its name and its place do not count, nor do comments, docstrings,
-annotations of functions and variables, what a `raise` is given and the descriptions of parameters. The names of
-arguments and attributes do count, because callers use them.
+The normal form is the syntax tree, with numbers in the order of first use in place of local variables and of references
+to other definitions of the package. The digest ignores names and locations of definitions, comments, docstrings,
+annotations of functions and variables, arguments of exceptions that are raised, and descriptions of parameters. It
+includes names of arguments and attributes, because callers use them.
 
-A definition under `@shapes_no_number` does not count, nor does what it is called with. `__file__` stands for the C++
-file beside the module. `Written.unfollowed` lists what cannot be followed; a test compares it with a reviewed list.
-Python 3.11 to 3.13 give the same digests. Imports the standard library and `storage/hashing.py` alone.
+It also ignores definitions under `@shapes_no_number` and the arguments of calls to them. `__file__` stands for the C++
+file beside the module. `Written.unfollowed` lists references that cannot be followed; a test compares it with a
+reviewed list. Python 3.11 to 3.13 give the same digests. Imports only the standard library and `storage/hashing.py`.
 """
 
 import ast
@@ -41,7 +41,7 @@ class Unfollowed(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A definition written down: a hash, in which references are places in `references`, and what it cannot tell."""
+    """A definition's hash, the definitions that it refers to by number, and the references that cannot be followed."""
 
     sha256: str
     references: tuple[Definition, ...]
@@ -50,7 +50,7 @@ class Written(NamedTuple):
 
 @cache
 def written(definition: Definition, documented: bool = False) -> Written:
-    """Write a definition down; `documented` with what is marked and with the descriptions of parameters."""
+    """Write a definition; `documented` includes marked definitions and descriptions of parameters."""
     writer = _Writer(definition.module, documented)
     for statement in definition.statements:
         writer.write(statement, TOP)
@@ -77,12 +77,12 @@ def digest_of(roots: Iterable[Definition], documented: bool = False) -> str:
 
 
 class _Scope(NamedTuple):
-    """What names mean in a function, a class or a comprehension.
+    """The scope of a function, a class or a comprehension.
 
     Attributes:
-        names: what is bound there, and as what.
-        around: the scope around it; None for the top level of a module.
-        numbers: of the locals that are written so far.
+        names: the names that it binds, and how.
+        around: the enclosing scope; None for the top level of a module.
+        numbers: the number of each local variable written so far.
     """
 
     names: dict[str, str]
@@ -95,7 +95,7 @@ TOP = _Scope({}, None, {})
 
 
 class _Writer:
-    """Writes syntax trees down as words."""
+    """Writes syntax trees as a list of words."""
 
     def __init__(self, module: Module, documented: bool) -> None:
         self._module, self._documented = module, documented
@@ -128,7 +128,7 @@ class _Writer:
         self.words.append("end")
 
     def _is_left_out(self, node: ast.stmt, scope: _Scope) -> bool:
-        """Whether a statement documents, or says what a name means, or only uses what is marked."""
+        """Whether a statement is documentation or a declaration, or only uses marked definitions."""
         match node:
             case ast.Pass() | ast.Nonlocal() | ast.Expr(ast.Constant()):
                 return True
@@ -149,7 +149,7 @@ class _Writer:
         self.words += ["Constant", type(node.value).__name__, repr(node.value)]
 
     def _text(self, node: ast.JoinedStr, scope: _Scope) -> None:
-        """Write an f-string with neighbouring texts joined: how it is cut up differs between Pythons."""
+        """Write an f-string with adjacent literals joined, because Python versions split them differently."""
         merged: list[ast.expr] = []
         for part in node.values:
             before = merged[-1] if merged else None
@@ -182,7 +182,7 @@ class _Writer:
         self._reference(ast.Name(name, ast.Load()), scope)
 
     def _refer(self, found: Definition | Module | None, words: list[str], node: ast.AST) -> None:
-        """Write what a name leads to."""
+        """Write a reference to the definition or module that a name resolves to."""
         name = ".".join(words)
         if isinstance(found, Definition):
             if found.is_marked and not self._documented:
@@ -213,14 +213,14 @@ class _Writer:
         self._fields(node, scope, keywords=keywords)
 
     def _raise(self, node: ast.Raise, scope: _Scope) -> None:
-        """Write what is raised, without what it is given: a message moves no number."""
+        """Write the class of an exception without its arguments: a message changes no number."""
         self._fields(node, scope, exc=node.exc.func if isinstance(node.exc, ast.Call) else node.exc, cause=None)
 
     def _assert(self, node: ast.Assert, scope: _Scope) -> None:
         self._fields(node, scope, msg=None)
 
     def _annotated(self, node: ast.AnnAssign, scope: _Scope) -> None:
-        """Write an assignment, with its annotation only in a class, where pydantic and dataclasses read it."""
+        """Write an assignment; keep its annotation in a class, where pydantic and dataclasses read it."""
         plain = ast.Assign([node.target], node.value or ast.Constant(None))
         self._fields(node if scope.is_class else plain, scope)
 
@@ -234,7 +234,7 @@ class _Writer:
         self._fields(node, scope, **{field: name and ast.Name(name, ast.Load())})
 
     def _import(self, node: ast.Import | ast.ImportFrom, scope: _Scope) -> None:
-        """Write an import under a name that other statements bind as well."""
+        """Write an import of a name that other statements bind, too."""
         for name, imported in names_in([node]).items():
             self._name(name, scope)
             self._refer(*self._module.package.find(imported.split(".")), node)
@@ -267,12 +267,12 @@ class _Writer:
     def _comprehension(self, node: Any, scope: _Scope) -> None:
         targets = names_in([each.target for each in node.generators])
         first, *others = node.generators
-        self.write(first.iter, scope)  # the only part that is evaluated outside
+        self.write(first.iter, scope)  # the only part that Python evaluates in the enclosing scope
         rest = ast.comprehension(first.target, ast.Constant(None), first.ifs, first.is_async)
         self._fields(node, _Scope(targets, scope, {}), generators=[rest, *others])
 
     def _found(self, node: ast.expr, scope: _Scope) -> tuple[Definition | Module | None, list[str]]:
-        """Return what an expression leads to, as `Package.find`; nothing if it begins with a local."""
+        """Resolve an expression as `Package.find` does; (None, []) if it begins with a local variable."""
         words = dotted_name(node)
         if not words:
             return None, []
@@ -283,10 +283,10 @@ class _Writer:
         return self._module.package.find([*how.split("."), *words[1:]]) if isinstance(how, Imported) else (None, [])
 
     def _holder(self, name: str, scope: _Scope) -> _Scope:
-        """Return the scope in which a name is bound: TOP where that is the top level, or nowhere."""
+        """Return the scope that binds a name; TOP if the top level or no scope binds it."""
         around: _Scope | None = scope
         while around is not None:
-            # A function does not see the names of a class around it.
+            # A function does not see the names of its enclosing class.
             if name in around.names and (around is scope or not around.is_class) and around.names[name] != NONLOCAL:
                 return TOP if around.names[name] == GLOBAL else around
             around = around.around
@@ -297,7 +297,7 @@ class _Writer:
         return not self._documented and isinstance(found, Definition) and found.is_marked
 
     def _check_change(self, node: ast.expr, scope: _Scope) -> None:
-        """Note a change of an attribute or an item of what a module defines: who reads it does not reach this place."""
+        """Report a change of a module's object: definitions that read the object do not reach the assignment."""
         base = node
         while isinstance(base, (ast.Attribute, ast.Subscript)):
             base = base.value

@@ -179,6 +179,6 @@ def _damage(path: Path, checksum: str) -> str | None:
     return f"damaged: its hash is {found}, published {checksum}; it was removed"
 
 
-def _entry(name: str) -> registry.Entry:
+def _entry(name: str) -> registry.Registration:
     """Return the dataset or the weights of this name."""
     return registry.load("weight" if name in registry.names("weight") else "dataset", name)
