@@ -163,19 +163,19 @@ def test_every_size_fits_the_networks(folder, size):
         (lambda folder: (folder / "good" / "9.png").write_bytes(b"no image"), "good/9.png cannot be read as an image"),
         (
             lambda folder: shutil.copytree(folder / "good", folder / "scratched"),
-            "parts/scratched is no class of this experiment; add 'scratched'",
+            "parts/scratched is not a class of this experiment; add 'scratched'",
         ),
         (lambda folder: (folder / "good" / "link").symlink_to(folder / "Hand Gun"), "good/link is a link to a folder"),
-        (lambda folder: Image.new("F", (40, 40), 0.7).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits a pixel"),
-        (lambda folder: Image.new("I", (40, 40), 200).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits a pixel"),
-        (lambda folder: [path.unlink() for path in (folder / "good").iterdir()], "parts/good holds no images"),
-        (lambda folder: [path.unlink() for path in folder.rglob("*.png")], "parts/good holds no images"),
+        (lambda folder: Image.new("F", (40, 40), 0.7).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits per pixel"),
+        (lambda folder: Image.new("I", (40, 40), 200).save(folder / "good" / "9.tiff"), "9.tiff has 32 bits per pixel"),
+        (lambda folder: [path.unlink() for path in (folder / "good").iterdir()], "parts/good contains no images"),
+        (lambda folder: [path.unlink() for path in folder.rglob("*.png")], "parts/good contains no images"),
         (lambda folder: shutil.rmtree(folder / "good"), "parts: no folder 'good'; there are: Hand Gun"),
         (lambda folder: (folder / "good").rename(folder / "goods"), "parts: no folder 'good'; did you mean 'goods'?"),
-        (lambda folder: (folder / "good" / "0.png").rename(folder / "0.png"), "parts/0.png lies in no class's folder"),
+        (lambda folder: (folder / "good" / "0.png").rename(folder / "0.png"), "parts/0.png is not in a class folder"),
         (
             lambda folder: shutil.copytree(folder / "good", folder / "test" / "good"),
-            "parts holds the folders test, Hand Gun; it may hold either a folder per class, or train and test",
+            "parts contains the folders test, Hand Gun; it may contain either a folder per class, or train and test",
         ),
     ],
 )
@@ -214,26 +214,26 @@ def test_folders_for_training_and_testing_are_the_official_parts(folder, test):
     [
         (
             lambda folder: (folder / "test").rename(folder / "aside"),
-            "parts holds the folders train, aside; it may hold",
+            "parts contains the folders train, aside; it may contain",
         ),
-        (lambda folder: shutil.rmtree(folder / "test"), "parts holds the folders train; it may hold either"),
-        (lambda folder: shutil.rmtree(folder / "train"), "parts holds the folders test; it may hold either"),
+        (lambda folder: shutil.rmtree(folder / "test"), "parts contains the folders train; it may contain either"),
+        (lambda folder: shutil.rmtree(folder / "train"), "parts contains the folders test; it may contain either"),
         (
             lambda folder: shutil.copytree(folder / "test", folder / "val"),
-            "parts holds the folders test, train, val; it may hold either",
+            "parts contains the folders test, train, val; it may contain either",
         ),
         (
             lambda folder: shutil.copytree(folder / "test" / "bent", folder / "test" / "broken"),
-            "parts/test/broken is no class of this experiment; add 'broken'",
+            "parts/test/broken is not a class of this experiment; add 'broken'",
         ),
         (
             lambda folder: (folder / "test" / "bent").rename(folder / "test" / "bend"),
             "parts/train and .*parts/test: no folder 'bent'; did you mean 'bend'?",
         ),
-        (lambda folder: (folder / "test" / "bent" / "1.png").unlink(), r"parts/\*/bent holds no images"),
+        (lambda folder: (folder / "test" / "bent" / "1.png").unlink(), r"parts/\*/bent contains no images"),
         (
             lambda folder: shutil.copy(folder / "test" / "bent" / "1.png", folder / "test"),
-            "parts/test/1.png lies in no class's folder",
+            "parts/test/1.png is not in a class folder",
         ),
     ],
 )
@@ -287,7 +287,7 @@ def test_a_truncated_image_of_every_form_is_named_or_skipped(folder, ending, cap
 def test_a_class_of_damaged_images_alone_is_refused(folder):
     for path in (folder / "good").iterdir():
         path.write_bytes(b"no image")
-    with pytest.raises(HeldoutError, match="parts: not one image of the class 'good' can be read"):
+    with pytest.raises(HeldoutError, match="parts: no readable image of the class 'good'"):
         prepared(folder, skip_unreadable=True)
 
 

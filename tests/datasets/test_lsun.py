@@ -124,20 +124,20 @@ def cut_off(path):
     [
         (
             lambda folder: shutil.rmtree(folder / "tower_val_lmdb"),
-            "lsun holds no folder tower_val_lmdb; unpack http://dl.yf.io/lsun/scenes/tower_val_lmdb.zip there",
+            "lsun has no folder tower_val_lmdb; unpack http://dl.yf.io/lsun/scenes/tower_val_lmdb.zip there",
         ),
         (
             lambda folder: shutil.rmtree(folder / "bedroom_train_lmdb"),
-            "lsun holds no folder bedroom_train_lmdb; unpack http://dl.yf.io/lsun/scenes/bedroom_train_lmdb.zip there",
+            "lsun has no folder bedroom_train_lmdb; unpack http://dl.yf.io/lsun/scenes/bedroom_train_lmdb.zip there",
         ),
         (
             lambda folder: cut_off(folder / "tower_val_lmdb" / "data.mdb"),
-            "tower_val_lmdb is no whole database .*cut off",
+            "tower_val_lmdb is not a complete database .*cut off",
         ),
-        (lambda folder: (folder / "tower_val_lmdb" / "data.mdb").unlink(), "tower_val_lmdb is no whole database"),
+        (lambda folder: (folder / "tower_val_lmdb" / "data.mdb").unlink(), "tower_val_lmdb is not a complete database"),
         (
             lambda folder: (folder / "tower_val_lmdb" / "data.mdb").write_bytes(b"<html>404</html>" * 1000),
-            "tower_val_lmdb is no whole database",
+            "tower_val_lmdb is not a complete database",
         ),
     ],
 )

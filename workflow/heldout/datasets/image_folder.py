@@ -1,16 +1,16 @@
 """Your own images: a folder with one folder per class, any sizes and formats.
 
     <folder>/<class>/**/<image>.png, .jpg, .bmp, .tif, .webp
-or  <folder>/train/<class>/**/<image> and <folder>/test/<class>/**/<image>; `val` is as good as `test`
+or  <folder>/train/<class>/**/<image> and <folder>/test/<class>/**/<image>; `val` can replace `test`
 
-In the second layout `test` is the official test part, and a class may lie in one of the two alone: kinds of anomalies
-that nobody trains on. In the first there is none, so a stratified fifth is set aside.
+In the second layout, `test` is the official test part; a class may be in only one of the two folders, such as a type of
+anomaly without training images. In the first layout, a stratified fifth is the test part.
 
-Each image is scaled until its shorter side has `size` pixels, and its centre is cut out; 16 bits become 8, and what is
-transparent becomes black. A damaged image is refused, or with `skip_unreadable` left out and listed in the log.
-`normal` is for the protocol `folders`, which calls these classes normal; it changes no image.
+Each image is scaled to a shorter side of `size` pixels, and its centre is cropped; 16 bits are reduced to 8, and
+transparency becomes black. A damaged image is an error, or with `skip_unreadable` skipped and listed in the log.
+`normal` lists the normal classes for the protocol `folders`; it does not change the images.
 
-Source: the user; `md5` pins the content, as `dvc add` reports it.
+Source: the user; `md5` pins the content, as reported by `dvc add`.
 """
 
 import sys
@@ -35,9 +35,9 @@ TRAIN, TESTS = "train", ("test", "val")
 class Params(FolderOptions):
     size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: colour")
-    classes: list[str] = Field(min_length=2, description="names of the folders in it, one per class")
-    normal: list[str] | None = Field(None, description="those of `classes` that the protocol `folders` calls normal")
-    skip_unreadable: bool = Field(False, description="leave out damaged images, and list them in the log; else refuse")
+    classes: list[str] = Field(min_length=2, description="names of its folders, one per class")
+    normal: list[str] | None = Field(None, description="normal classes for the protocol `folders`")
+    skip_unreadable: bool = Field(False, description="skip damaged images and list them in the log; else stop")
 
 
 @registry.dataset("image_folder", source=OwnFolder())
@@ -46,11 +46,11 @@ class ImageFolder:
         self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
-        """Read every image: the training part before the test part, each class by class in their order, then by name.
+        """Read every image, ordered by part (training, test), class and name.
 
         Raises:
-            HeldoutError: the folder has another layout, a class has no images, a folder is no class, or an image
-                cannot be read and is not to be skipped.
+            HeldoutError: the folder has another layout, a class has no images, a folder is not a class, or an image
+                cannot be read and is not skipped.
         """
         images, labels, official_test, sources, skipped = [], [], [], [], 0
         for is_test, label, path in _listed(raw, self.params.classes):
@@ -69,7 +69,7 @@ class ImageFolder:
             print(f"{skipped} of {skipped + len(images)} images skipped", file=sys.stderr)
         for label, name in enumerate(self.params.classes):
             if label not in labels:
-                raise HeldoutError(f"{raw}: not one image of the class {name!r} can be read")
+                raise HeldoutError(f"{raw}: no readable image of the class {name!r}")
         return LabelledImages(np.stack(images), np.array(labels), np.array(official_test), sources)
 
     def _read(self, path: Path) -> np.ndarray:
@@ -87,11 +87,11 @@ class ImageFolder:
 
 
 class _UnreadableError(Exception):
-    """A file that is no image, or not a whole one."""
+    """A file that is not a complete image."""
 
 
 def _listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
-    """Return of each image whether it is in the test part, its class's number and its path, ordered in this way."""
+    """Return for each image whether it is in the test part, its class number and its path, in this order."""
     files = files_in(folder)
     parts = _parts(folder, {path.parts[0] for path in files if len(path.parts) > 1}, classes)
     depth = 1 if parts else 0  # of the classes' folders
@@ -100,27 +100,29 @@ def _listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
     for path in files:
         is_image = path.suffix.lower() in ENDINGS
         if len(path.parts) <= depth + 1 and is_image:
-            raise HeldoutError(f"{folder / path} lies in no class's folder; put it into one, or move it away")
+            raise HeldoutError(f"{folder / path} is not in a class folder; put it into one, or move it away")
         if len(path.parts) <= depth + 1:
             continue
         place = folder.joinpath(*path.parts[: depth + 1])
         if place.name not in classes:
-            raise HeldoutError(f"{place} is no class of this experiment; add {place.name!r} to `classes`, or move it")
+            raise HeldoutError(
+                f"{place} is not a class of this experiment; add {place.name!r} to `classes`, or move it"
+            )
         if is_image:
             found.append((parts[1:] == [path.parts[0]], classes.index(place.name), folder / path))
     with_images = {label for _, label, _ in found}
     for label, name in enumerate(classes):
         if label not in with_images:
             place = folder / "*" / name if parts else folder / name
-            raise HeldoutError(f"{place} holds no images ({', '.join(ENDINGS)})")
-    return sorted(found, key=lambda image: image[:2])  # which keeps the order of names
+            raise HeldoutError(f"{place} contains no images ({', '.join(ENDINGS)})")
+    return sorted(found, key=lambda image: image[:2])  # stable: keeps the order of names
 
 
 def _parts(folder: Path, above: set[str], classes: list[str]) -> list[str]:
-    """Return the folders that hold the classes, training first; none where the classes' folders are `above` all.
+    """Return the folders that contain the class folders, training first; empty if `above` are the class folders.
 
     Raises:
-        HeldoutError: a mixture of the two, a part without the other, or two test parts.
+        HeldoutError: a mixture of the two layouts, one part without the other, or two test parts.
     """
     reserved = {TRAIN, *TESTS}
     is_parted = above <= reserved and not above <= set(classes)  # a class may be called `train`
@@ -131,13 +133,13 @@ def _parts(folder: Path, above: set[str], classes: list[str]) -> list[str]:
             return [TRAIN, test]
     named = sorted(above & reserved) + sorted(above - reserved)[:1]
     raise HeldoutError(
-        f"{folder} holds the folders {', '.join(named)}; it may hold either a folder per class, or train and test "
-        "(or train and val), each with a folder per class"
+        f"{folder} contains the folders {', '.join(named)}; it may contain either a folder per class, or train and "
+        "test (or train and val), each with a folder per class"
     )
 
 
 def _refuse_missing(folder: Path, parts: list[str], there: set[str], classes: list[str]) -> None:
-    """Raise HeldoutError for a class without a folder, though others are there."""
+    """Raise HeldoutError for a class without a folder, if there are other folders."""
     places = [folder / part for part in parts] or [folder]
     for name in classes:
         if there and not any((place / name).is_dir() for place in places):
@@ -145,13 +147,13 @@ def _refuse_missing(folder: Path, parts: list[str], there: set[str], classes: li
 
 
 def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
-    """Return 16-bit grey as 8-bit; Pillow's own conversion would cut off all above 255.
+    """Return 16-bit grey as 8-bit; Pillow's own conversion would clip values above 255.
 
     Raises:
-        HeldoutError: 32 bits a pixel, whose range nobody states.
+        HeldoutError: 32 bits per pixel, whose range is unknown.
     """
     if image.mode in ("I", "F"):
-        raise HeldoutError(f"{path} has 32 bits a pixel, in no stated range; save it with 8 or 16 bits")
+        raise HeldoutError(f"{path} has 32 bits per pixel and an unknown range; save it with 8 or 16 bits")
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))

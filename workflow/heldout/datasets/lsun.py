@@ -1,15 +1,15 @@
 """LSUN: photographs of ten scenes in colour, 300 of each for validation and up to three million for training.
 
     <folder>/<scene>_val_lmdb/data.mdb     the official test part
-    <folder>/<scene>_train_lmdb/data.mdb   for the scenes that are trained on
+    <folder>/<scene>_train_lmdb/data.mdb   for the scenes to train on
 
-`heldout fetch lsun --folder FOLDER` brings the ten validation archives, from the official address or a mirror. Those
-for training, 43 GB for bedroom, are left to you: http://dl.yf.io/lsun/scenes/<scene>_train_lmdb.zip.
-`train` names the scenes whose training images are read; by default, those whose training folder is there. Of each, the
-first `train_images` in the order of their keys are read: the keys are hashes, so these are as good as drawn at random.
-Without any validation folder, a stratified fifth is set aside.
+`heldout fetch lsun --folder FOLDER` downloads the ten validation archives, from the official address or a mirror.
+Download the training archives (43 GB for bedroom) yourself: http://dl.yf.io/lsun/scenes/<scene>_train_lmdb.zip.
+`train` names the scenes whose training images are read; the default is all scenes with a training folder. For each, the
+first `train_images` by key are read; the keys are hashes, so this is equivalent to a random sample. Without any
+validation folder, a stratified fifth is the test part.
 
-Each image is scaled until its shorter side has `size` pixels, and its centre is cut out.
+Each image is scaled to a shorter side of `size` pixels, and its centre is cropped.
 
 Source: Yu, Seff, Zhang, Song, Funkhouser, Xiao, arXiv 1506.03365, 2015, http://dl.yf.io/lsun/scenes/ (unpack
 <scene>_val_lmdb.zip and <scene>_train_lmdb.zip in a folder). No checksums are published, so `md5` pins the folder.
@@ -49,24 +49,24 @@ class Params(FolderOptions):
     size: Literal[32, 64] = Field(64, description="side in pixels")
     classes: list[Scene] = Field(list(SCENES), min_length=2, description="the scenes")
     train: list[Scene] | None = Field(
-        None, description="scenes whose training images are read; none: those of `classes` with a folder of them"
+        None, description="scenes whose training images are read; none: those of `classes` with a training folder"
     )
     train_images: int = Field(
-        3000, ge=2, description="training images read of each of them, the first by key; bedroom has 3,033,042"
+        3000, ge=2, description="training images per scene, the first by key; bedroom has 3,033,042"
     )
 
 
 @registry.dataset(
     "lsun",
     source=OwnFolder(ADDRESS, archives=tuple(f"{scene}_val_lmdb.zip" for scene in SCENES)),
-    counts=(0, 300 * len(SCENES)),  # the option `train_images` decides how many there are to train on
+    counts=(0, 300 * len(SCENES)),  # `train_images` determines the number of training images
 )
 class LSUN:
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
-        """Read the training images scene by scene, then the validation images in the same way.
+        """Read the training images scene by scene, then the validation images.
 
         Raises:
             HeldoutError: lmdb is not installed, a folder is missing or damaged, or an image cannot be read.
@@ -75,13 +75,13 @@ class LSUN:
         train = self.params.train
         if train is None:
             train = [scene for scene in classes if (raw / f"{scene}_train_lmdb").is_dir()]
-        # Without any validation folder, each scene gives a fifth of its training images to testing.
+        # Without any validation folder, a fifth of each scene's training images becomes the test part.
         has_val = any((raw / f"{scene}_val_lmdb").is_dir() for scene in classes) or set(train) != set(classes)
         parts = [(scene, "train") for scene in train or classes[:1]]
         parts += [(scene, "val") for scene in classes if has_val]
         for name in (f"{scene}_{part}_lmdb" for scene, part in parts):
             if not (raw / name).is_dir():
-                raise HeldoutError(f"{raw} holds no folder {name}; unpack {ADDRESS}{name}.zip there")
+                raise HeldoutError(f"{raw} has no folder {name}; unpack {ADDRESS}{name}.zip there")
         images, labels, official_test, sources = [], [], [], []
         for scene, part in parts:
             most = self.params.train_images if part == "train" else None
@@ -107,23 +107,23 @@ class LSUN:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[Any]:
-    """Yield torchvision's reader of a database, which gives colour images in the order of their keys."""
+    """Yield torchvision's reader of a database, which returns colour images in the order of their keys."""
     try:
         import lmdb
     except ImportError as error:
         raise HeldoutError(f"lsun needs {error.name}; run: pip install -e '.[lsun]'") from error
-    from torchvision.datasets import LSUNClass  # 4 seconds, so only where it is used
+    from torchvision.datasets import LSUNClass  # takes 4 seconds to import
 
     folder = folder.resolve()
     try:
         with lmdb.open(str(folder), readonly=True, lock=False) as environment:
             size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if (folder / "data.mdb").stat().st_size < size:  # reading on would be a bus error
-            raise lmdb.Error("it is cut off")
-        # It leaves a list of keys where it runs, by which it would take a folder of a like name for this one.
+        if (folder / "data.mdb").stat().st_size < size:  # reading it would be a bus error
+            raise lmdb.Error("data.mdb is cut off")
+        # It caches a list of keys in the working directory, which a folder with a similar name would reuse.
         with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
             database = LSUNClass(str(folder))
         with contextlib.closing(database.env):
             yield database
     except lmdb.Error as error:
-        raise HeldoutError(f"{folder} is no whole database ({error}); unpack its archive again") from error
+        raise HeldoutError(f"{folder} is not a complete database ({error}); unpack its archive again") from error

@@ -1,13 +1,13 @@
-"""Metrics of a ranking of images, anomalous = positive: point values by scikit-learn, intervals by bootstrap.
+"""Metrics of a ranking of images (anomalous = positive): point values from scikit-learn, bootstrap intervals.
 
 - `auroc`: area under the ROC curve
 - `average_precision`: sum of precision x step in recall
-- `auprc_trapezoid`: area under the precision-recall curve by trapezoids, the number that EGBAD's code reports
-- `fpr_at_95_tpr`: smallest false positive rate whose true positive rate is at least 0.95
+- `auprc_trapezoid`: trapezoidal area under the precision-recall curve, as in EGBAD's code
+- `fpr_at_95_tpr`: smallest false positive rate with a true positive rate of at least 0.95
 
-Random scores have AUROC 0.5 and an average precision equal to the share of anomalies.
-The bootstrap is stratified: normal and anomalous images are resampled separately, so the share of anomalies is fixed.
-Its intervals cover the draw of test images, not the randomness of training.
+Random scores have AUROC 0.5 and an average precision equal to the fraction of anomalies.
+The bootstrap is stratified: it resamples normal and anomalous images separately, so the fraction of anomalies is fixed.
+Its intervals cover the sampling of test images, not the randomness of training.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 METRICS = ("auroc", "average_precision", "auprc_trapezoid", "fpr_at_95_tpr")
 TPR = 0.95
 LEVEL = 0.95
-GRID = np.linspace(0, 1, 201)  # false positive rates at which curves are compared and averaged
-_AT_ONCE = 2_000_000  # numbers held by one batch of resamples
+GRID = np.linspace(0, 1, 201)  # false positive rates of all curves
+_AT_ONCE = 2_000_000  # numbers in one batch of resamples
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A bootstrap of one run and method.
+    """The bootstrap of one run and method.
 
     Attributes:
         metrics: `(resamples,)` per metric.
@@ -48,7 +48,7 @@ def point_values(is_anomalous: np.ndarray, scores: np.ndarray) -> dict[str, floa
 
 
 def resample_counts(is_anomalous: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `(resamples, N)`: how often each image is drawn; within each class as many as there are."""
+    """Return `(resamples, N)`: how often each image is drawn; the size of each class is fixed."""
     counts = np.zeros((resamples, len(is_anomalous)), np.int32)
     for members in (np.flatnonzero(~is_anomalous), np.flatnonzero(is_anomalous)):
         equal = np.full(len(members), 1 / len(members))
@@ -59,7 +59,7 @@ def resample_counts(is_anomalous: np.ndarray, resamples: int, rng: np.random.Gen
 def bootstrap(is_anomalous: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> Resampled:
     """Return the metrics of every resample, as scikit-learn would with the counts as `sample_weight`.
 
-    scikit-learn takes one resample at a time, a thousand times too slow here; a test holds the two equal.
+    scikit-learn takes one resample at a time, which is a thousand times slower; a test compares the two.
     """
     order = np.argsort(-scores, kind="stable")
     last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -85,7 +85,7 @@ def curve(is_anomalous: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _of_batch(is_anomalous: np.ndarray, counts: np.ndarray, last_of_tie: np.ndarray) -> Resampled:
-    # Cumulative counts from the most anomalous image down, read where a run of equal scores ends; 0 before the first.
+    # Cumulative counts in descending order of score, at the last of equal scores, after a leading 0.
     def cumulated(members: np.ndarray) -> np.ndarray:
         sums = np.cumsum(counts * members, axis=1)[:, last_of_tie]
         return np.pad(sums, ((0, 0), (1, 0)))  # (resamples, thresholds + 1)

@@ -1,12 +1,12 @@
-"""DCGAN's generator and discriminator for square images of 2^n pixels, and an encoder built as the latter.
+"""DCGAN's generator and discriminator for square images with sides of 2^n pixels, and an encoder like the latter.
 
-The generator doubles a 4x4 map until the image's side, halving its channels each time; the others mirror it.
+The generator doubles a 4x4 map up to the image's side and halves the channels each time; the others mirror it.
 `width` is the number of channels next to the image: at 32 pixels the generator has 4, 2 and 1 times `width`.
 
 Source: Radford, Metz, Chintala, ICLR 2016, architecture guidelines and Fig. 1: strided (transposed) convolutions, batch
 normalisation except next to the image, ReLU and tanh in the generator, LeakyReLU 0.2 in the discriminator, weights
-from N(0, 0.02). Kernels of 4, as the authors' and most later codes use, where Fig. 1 has 5; the ADGAN paper
-(section 4.2) fixes the architecture to DCGAN without widths or kernels.
+from N(0, 0.02). Kernels have size 4, as in the authors' and most later codes, not 5 as in Fig. 1; the ADGAN paper
+(section 4.2) names DCGAN without widths or kernels.
 """
 
 from itertools import pairwise
@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from heldout.networks.shape import ImageShape
 
 FIRST_SIDE = 4
-KERNEL, STRIDE, PADDING = 4, 2, 1  # doubles or halves a side exactly
+KERNEL, STRIDE, PADDING = 4, 2, 1  # exactly doubles or halves a side
 
 
 class Generator(nn.Module):
@@ -41,10 +41,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images `(N, C, side, side)` -> one number each, `(N,)`, without a sigmoid; higher = more like the real ones.
+    """Images `(N, C, side, side)` -> `(N,)`, without a sigmoid; higher = more like the real images.
 
     Attributes:
-        features: images -> `(N, 4 * width, 4, 4)` at 32 pixels, the last map before the decision.
+        features: images -> the last feature map, `(N, 4 * width, 4, 4)` at 32 pixels.
     """
 
     def __init__(self, width: int, image: ImageShape, batch_norm: bool) -> None:
@@ -59,15 +59,15 @@ class Discriminator(nn.Module):
 class Encoder(nn.Module):
     """Images `(N, C, side, side)` -> z `(N, latent)`: the discriminator with `latent` outputs, without bias.
 
-    Source: GANomaly's encoder (samet-akcay/ganomaly lib/networks.py), which is DCGAN's discriminator without its end.
+    Source: GANomaly's encoder (samet-akcay/ganomaly lib/networks.py), DCGAN's discriminator without its last layer.
 
     Args:
         latent: dimensions of z.
         width: channels next to the image.
-        image: what it sees.
-        batch_norm: whether maps are normalised.
-        bounded: whether a tanh keeps z in (-1, 1).
-        biases: whether layers have trained offsets; without them, batch normalisation neither scales nor shifts.
+        image: shape of its input.
+        batch_norm: whether to normalise feature maps.
+        bounded: whether to apply tanh, so that z is in (-1, 1).
+        biases: whether layers have biases, and batch normalisation a scale and a shift.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Encoder(nn.Module):
 
 
 def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
-    """Draw every weight anew from `rng`, on the CPU, and return the network in channels-last layout.
+    """Initialise every weight from `rng`, on the CPU, and return the network in channels-last layout.
 
-    Convolutions and linear maps from N(0, 0.02), biases 0; batch normalisation's scale from N(1, 0.02), its shift 0.
-    Channels-last makes a training step on a CPU 1.7 times as fast; files store the weights in the same order.
+    Weights of convolutions and linear layers: N(0, 0.02). Batch normalisation: scale N(1, 0.02). Biases and shifts: 0.
+    Channels-last makes a training step on a CPU 1.7 times as fast; files keep the order of the weights.
     """
     with torch.no_grad():
         for module in network.modules():
@@ -108,10 +108,10 @@ def initialise(network: nn.Module, rng: torch.Generator) -> nn.Module:
 
 
 def spectrally_normalised(network: nn.Module, rng: torch.Generator) -> nn.Module:
-    """Divide the weight of every convolution and linear map by its largest singular value, in each forward.
+    """Divide the weight of every convolution and linear layer by its largest singular value, in each forward.
 
-    In training mode, each forward begins with a step of the power method; in eval mode, the singular vectors are
-    fixed. They are part of the state, and their first values are drawn from `rng`, on the CPU.
+    In training mode, each forward starts with a step of the power method; in eval mode, the singular vectors are fixed.
+    They are part of the state; their initial values are drawn from `rng`, on the CPU.
 
     Source: Miyato, Kataoka, Koyama, Yoshida, ICLR 2018, Algorithm 1; PyTorch's implementation.
     """

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians, as the VAE's training and its scores use them.
+"""Diagonal Gaussians, for the VAE's training and scores.
 
     z = mean + exp(log variance / 2) e,  e ~ N(0, I)
     KL(N(mean, variance) || N(0, I)) = 1/2 sum_d (mean_d^2 + variance_d - 1 - log variance_d)
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def moved(noise: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return draws from N(0, I) as draws from N(mean, variance); all `(N, latent)`."""
+    """Transform draws from N(0, I) to draws from N(mean, variance); all `(N, latent)`."""
     return mean + (log_variance / 2).exp() * noise
 
 

@@ -1,10 +1,10 @@
-"""A discriminator of pairs: is z the encoding of the image, or is the image generated from z?
+"""Discriminator of pairs: an image with its code, or a generated image with its z.
 
     features(x, z) = layer([features(x), layer(z)]),  D(x, z) = decision(features(x, z))
 
 Source: the discriminator of EGBAD for MNIST (houssamzenati/Efficient-GAN-Anomaly-Detection, bigan/mnist_utilities.py):
-layers of 512 units for z and 1024 for the pair, LeakyReLU 0.1 and dropout after each; here 8 and 16 times `width`, and
-DCGAN's convolutions for the image.
+layers of 512 units for z and 1024 for the pair, LeakyReLU 0.1 and dropout after each. Ours have 8 and 16 times `width`
+units, and DCGAN's convolutions for the image.
 """
 
 import torch
@@ -20,7 +20,7 @@ SLOPE = 0.1
 class JointDiscriminator(nn.Module):
     """Images `(N, C, side, side)` and z `(N, latent)` -> `(N,)`, without a sigmoid; higher = an image with its code.
 
-    `drops` is the source of dropout in training; None: nothing is dropped.
+    `drops` is the generator for dropout in training; None disables dropout.
     """
 
     def __init__(self, latent: int, width: int, image: ImageShape, dropout: float = 0.0) -> None:
@@ -43,7 +43,7 @@ class JointDiscriminator(nn.Module):
         return self.decision(self.features(images, z, drops)).squeeze(1)  # (N, 1) -> (N,)
 
     def _drop(self, features: Tensor, drops: torch.Generator | None) -> Tensor:
-        """Dropout as in `nn.Dropout`, which would draw from the global generator."""
+        """Apply dropout as `nn.Dropout` does, which would use the global generator."""
         if drops is None or self.dropout == 0:
             return features
         kept = torch.rand(features.shape, generator=drops, device=features.device) >= self.dropout

@@ -1,11 +1,11 @@
-"""The shape of the images that networks see."""
+"""The shape of a network's images."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Channels and side in pixels of square images, as networks see them, and their number of normal classes."""
+    """Channels, side in pixels and number of normal classes of square images."""
 
     channels: int
     side: int

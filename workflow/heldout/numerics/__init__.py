@@ -1,1 +1,1 @@
-"""What shapes numbers in every training and scoring: updates, blocks, random draws, pixels, determinism."""
+"""The computations of every training and scoring: updates, blocks, random draws, pixels, determinism."""

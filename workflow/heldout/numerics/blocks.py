@@ -1,8 +1,8 @@
-"""Forwards on blocks of one fixed size: an image's result cannot depend on how many others there are.
+"""Forwards on blocks of a fixed size, so that an image's result cannot depend on the number of images.
 
-A network's kernels may add up in another order for another batch size. So every block has the same size, and the last
-one is filled up with copies of its last row, whose results are dropped. Memory decides how many rows a caller holds,
-never the size of a block.
+The summation order of a network's kernels may depend on the batch size. So every block has the same size: copies of the
+last row fill the last block, and their results are dropped. Memory limits the rows that a caller holds, never the size
+of a block.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def blocks(*rows: Tensor, size: int) -> Iterator[list[Tensor]]:
-    """Yield blocks of `size` rows of tensors with the same first dimension N >= 1, the last block filled up."""
+    """Yield blocks of `size` rows of tensors with the same first dimension N >= 1; the last block is filled."""
     for first in range(0, len(rows[0]), size):
         block = [tensor[first : first + size] for tensor in rows]
         missing = size - len(block[0])
@@ -22,10 +22,10 @@ def blocks(*rows: Tensor, size: int) -> Iterator[list[Tensor]]:
 
 
 def in_blocks(function: Callable[..., Tensor | tuple[Tensor, ...]], *rows: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Apply `function` to blocks of `size` rows and return its results, joined, for the given rows alone.
+    """Apply `function` to blocks of `size` rows and return its concatenated results for the given rows.
 
     Args:
-        function: takes as many tensors of `size` rows as there are `rows`; returns a tensor or several.
+        function: takes one tensor of `size` rows for each of `rows`; returns one tensor or several.
         rows: tensors with the same first dimension N >= 1.
         size: rows in each call.
     """

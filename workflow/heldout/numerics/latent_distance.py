@@ -1,6 +1,6 @@
-"""Distances between an image's code and its reconstruction's: those of GANomaly's paper, of its code and of the survey.
+"""Distances between codes of image and reconstruction: GANomaly's code (mean squared), paper (l1), survey (l2).
 
-Each gives one number per row, `(N, latent)` twice -> `(N,)`; higher = further apart.
+Each maps two tensors `(N, latent)` to `(N,)`.
 """
 
 import torch
@@ -23,5 +23,5 @@ DISTANCES = {"mean_squared": mean_squared, "l1": l1, "l2": l2}
 
 
 def all_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return `(N, 3)`, a column for each of DISTANCES in its order."""
+    """Return `(N, 3)`, one column for each of DISTANCES."""
     return torch.stack([distance(a, b) for distance in DISTANCES.values()], dim=1)

@@ -1,4 +1,4 @@
-"""From stored images to a network's inputs: uint8 in 0..255 on disk, float32 in [-1, 1] on the device.
+"""Conversion of stored images (uint8, 0..255) to network inputs (float32 in [-1, 1]).
 
 Source: ADGAN section 4.1 ("rescaled to assume pixel values in [-1, 1]"), the range of the generators' tanh.
 """
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-RESIZED_AT_ONCE = 1000  # images; resizing goes through float32, and all of CIFAR-10 would take 6 GiB
+RESIZED_AT_ONCE = 1000  # images; resizing uses float32, and all of CIFAR-10 would take 6 GiB
 
 
 def to_unit_range(images: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 
 def padded_side(side: int) -> int:
-    """Return the smallest power of two that holds `side` pixels: 28 -> 32."""
+    """Return the smallest power of two that is at least `side`: 28 -> 32."""
     return 1 << (side - 1).bit_length()
 
 
@@ -30,12 +30,12 @@ def pad_to_square(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def resized(images: np.ndarray, size: int | None) -> np.ndarray:
-    """Return uint8 images on the next power of two (black border), or resized from there to `size` (bilinear)."""
+    """Return uint8 images padded (black) to a power of two, and resized from there to `size` (bilinear) if given."""
     side = padded_side(max(images.shape[-2:]))
     images = pad_to_square(images, side)
     if size is None or size == side:
         return images
-    from torchvision.transforms.functional import resize  # 4 seconds, so only where it is used
+    from torchvision.transforms.functional import resize  # takes 4 seconds to import
 
     chunks = torch.from_numpy(images).split(RESIZED_AT_ONCE)
     return torch.cat([resize(chunk, [size, size], antialias=True) for chunk in chunks]).numpy()

@@ -1,4 +1,4 @@
-"""The seeds of all random draws, derived from (run seed, purpose, ...): parallelism and batching change nothing.
+"""Seeds of all random draws, derived from (run seed, purpose, ...), so that parallelism and batching have no effect.
 
 No function draws from PyTorch's or NumPy's global generators.
 """
@@ -36,45 +36,44 @@ def batch_order(seed: int, model: str) -> torch.Generator:
 
 
 def latents(seed: int, model: str, device: torch.device | str) -> torch.Generator:
-    """Return the source of every z of a training, on its device."""
+    """Return the source of every z in a training, on its device."""
     return generator(seed, "z", model, device=device)
 
 
 def image_keys(seed: int, indices: Sequence[int]) -> Tensor:
-    """Return `(N,)` int64, one seed per image: an image's draws depend on its index and the run's seed alone."""
+    """Return `(N,)` int64, one seed per image that depends only on its index and the run's seed."""
     return torch.tensor([derive(seed, "image", int(index)) for index in indices], dtype=torch.int64)
 
 
 def starting_points(keys: Tensor, starts: int, latent: int) -> Tensor:
     """Return `(N, starts, latent)` draws from N(0, I), each image's from its own generator.
 
-    Drawn on the CPU, so that the starts are the same on every device.
+    They are drawn on the CPU, so that they are the same for every device.
     """
     return torch.stack([torch.randn(starts, latent, generator=generator(int(key), "starts")) for key in keys])
 
 
 def posterior_noise(keys: Tensor, draws: int, latent: int) -> Tensor:
-    """Return `(N, draws, latent)` draws from N(0, I), independent for each image, and of `starting_points`."""
+    """Return `(N, draws, latent)` draws from N(0, I), independent per image and of `starting_points`."""
     return torch.stack([torch.randn(draws, latent, generator=generator(int(key), "posterior")) for key in keys])
 
 
 def batches(
     images: Tensor, size: int, rng: torch.Generator, classes: Tensor | None = None, skip: int = 0
 ) -> Callable[[], Any]:
-    """Return a function that gives the next `(size, C, H, W)` float32 images in [-1, 1].
+    """Return a function that returns the next `(size, C, H, W)` float32 images in [-1, 1].
 
-    The images come in a random order, drawn anew for each epoch. A batch can span two epochs, so every batch is full,
-    however few images there are.
+    Each epoch has a new random order. A batch can span two epochs, so every batch is full.
 
     Args:
         images: uint8 `(N, C, H, W)`, on the device of the training.
         size: images per batch.
         rng: a generator on the CPU.
         classes: `(N,)` int64, the images' class numbers; with them, the function returns images and numbers.
-        skip: number of images that were returned before.
+        skip: number of images that were returned before an interruption.
     """
     order = _endless_order(len(images), rng)
-    next(itertools.islice(order, skip, skip), None)  # at once, so that `rng` is in its former state
+    next(itertools.islice(order, skip, skip), None)  # now, so that `rng` has its former state
 
     def draw() -> Any:
         chosen = torch.tensor([next(order) for _ in range(size)], device=images.device)

@@ -1,7 +1,4 @@
-"""What shapes the numbers of a scoring; `stages/score.py` runs it in a loop.
-
-The blocks of images are formed here, so a method only ever sees one block.
-"""
+"""The computations of a scoring, which `stages/score.py` runs in a loop. They form the blocks that a method scores."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,31 +15,31 @@ if TYPE_CHECKING:
 
 
 def ready(model: nn.Module) -> nn.Module:
-    """Return a trained model as methods read it: in eval mode, with weights that ask for no gradient."""
+    """Return a trained model as methods read it: in eval mode, with weights that require no gradient."""
     return model.eval().requires_grad_(False)
 
 
 def score(method: "Method", prepared: Any, images: Tensor, indices: list[int], seed: int) -> dict[str, Tensor]:
-    """Return a method's score and components of uint8 images `(N, C, H, W)`, each `(N,)` on the CPU.
+    """Return score and components of uint8 images `(N, C, H, W)`, each `(N,)` on the CPU.
 
     Args:
         method: a registered method.
-        prepared: what its `fit` or `prepare` returned.
+        prepared: the return value of its `fit` or `prepare`.
         images: on the device of the scoring.
-        indices: the images' places in the prepared array; an image's draws depend on its own index and the seed alone.
+        indices: the images' rows in the prepared array; random draws of an image depend only on its index and the seed.
         seed: the run's.
     """
     return score_images(method, prepared, to_unit_range(images), randomness.image_keys(seed, indices))
 
 
 def score_images(method: "Method", prepared: Any, images: Tensor, keys: Tensor) -> dict[str, Tensor]:
-    """Return the same of images that are float32 in [-1, 1], with a key each."""
+    """As `score`, for float32 images in [-1, 1] with one key each."""
     found = [method.score(prepared, *block) for block in blocks(images, keys, size=_size(method, images))]
     return {name: torch.cat([part[name].cpu() for part in found])[: len(images)] for name in found[0]}
 
 
 def combined(rule: "Combination", fitted: Any, components: Tensor) -> Tensor:
-    """Return the combined scores `(N,)` of components `(N, k)` by a registered rule that is fitted."""
+    """Return the combined scores `(N,)` of components `(N, k)` by a fitted rule."""
     return in_blocks(lambda rows: rule.score(fitted, rows), components, size=rule.params.block)[0]
 
 
@@ -61,5 +58,5 @@ def _joined(method: "Method", part: Any, prepared: Any, images: Tensor, keys: Te
 
 
 def _size(method: "Method", images: Tensor) -> int:
-    """Return how many images a method is given at a time; a search forms blocks of its starting points itself."""
+    """Return the number of images per call of a method; a search forms blocks of starting points itself."""
     return len(images) if method.params.rows == "starts" else method.params.block

@@ -1,6 +1,6 @@
-"""What shapes the numbers of a training; `stages/train.py` runs it in a loop.
+"""The computations of a training, which `stages/train.py` runs in a loop.
 
-Its source is part of every digest, so nothing about progress, timing or files belongs here.
+They are part of every checkpoint's digest, so nothing about progress, timing or files belongs here.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from heldout.storage.specs import Parent, TrainSpec
 def build(spec: TrainSpec, image: ImageShape) -> nn.Module:
     """Return the model of a training's spec with its first weights, on the CPU.
 
-    The parent of a model that is trained on another has its first weights too; the caller loads its trained ones.
+    A parent model also has its first weights; the caller loads the trained ones.
     """
     parents = [_created(spec.parent, spec.seed, replace(image, classes=1))] if spec.parent else []
     return _created(spec, spec.seed, replace(image, classes=spec.normal_classes or 1), *parents)
@@ -33,18 +33,18 @@ def _created(trained: TrainSpec | Parent, seed: int, image: ImageShape, *parents
 
 
 class Training:
-    """The updates of a model, as an iterator: each gives its losses and the number of images that it drew.
+    """An iterator over the updates of a model; each item is the losses and the number of images drawn.
 
-    It can be left between two updates and continued to the same bits: `state` and `restore`.
+    `state` and `restore` continue an interrupted training to the same bits.
 
-    Against contaminated training images, `trim` leaves the highest losses out of every batch, and `refit` trains a
-    second model from the same first weights, without the images that the first one found most anomalous.
+    Against contaminated training images, `trim` drops the images with the highest losses from every batch; `refit`
+    trains a second model from the same first weights, without the images that the first one finds most anomalous.
 
     Args:
         fresh: returns a `models.Model` with its first weights, on the device of the training; a refit calls it again.
         images: the training images, uint8 `(N, C, H, W)`, on the same device.
         spec: of the training.
-        classes: for a conditional model, the number of each image's normal class, `(N,)` int64.
+        classes: for a conditional model, each image's class number, `(N,)` int64.
 
     Attributes:
         name: the registered model.
@@ -156,7 +156,7 @@ class Training:
 
 
 def _trimmed(model: nn.Module, drawn: Any, batch: int) -> Any:
-    """Return the `batch` candidates with the lowest losses, in the order in which they were drawn."""
+    """Return the `batch` candidates with the lowest losses, in their drawn order."""
     images, *classes = drawn if isinstance(drawn, tuple) else (drawn,)
     kept = image_losses(model, images, *classes).argsort(stable=True)[:batch].sort().values
     chosen = images[kept].contiguous(memory_format=torch.channels_last)

@@ -1,12 +1,12 @@
-"""Each training image's loss, by which `trim` and `refit` leave out what a model itself finds anomalous.
+"""The loss of each training image, by which `trim` and `refit` drop the images that the model finds anomalous.
 
-Every model states its loss (`Model.image_losses`): an autoencoder its squared error, a GAN without encoder -D(x), Deep
-SVDD the distance to its centre, and a generator alone the distance to its nearest sample.
+Every model defines this loss (`Model.image_losses`): the squared error of an autoencoder, -D(x) of a GAN without
+encoder, the distance to the centre of Deep SVDD, or the distance to the nearest sample of a lone generator.
 
-Source: `trim`, updates on the images with the lowest losses alone, is iterative trimmed loss minimisation (Shen,
-Sanghavi, ICML 2019), here within each batch. `refit`, training anew without the images that a first training finds most
-anomalous, is iterative refinement, once; the review names contaminated training sets as an obstacle.
-Deviations: both papers are about models with a loss per image; for a GAN, its discriminator is the nearest equivalent.
+Source: `trim` updates only on the images with the lowest losses: iterative trimmed loss minimisation (Shen, Sanghavi,
+ICML 2019), here within each batch. `refit` trains again without the images that a first training finds most anomalous:
+one round of iterative refinement. The review names contaminated training sets as an obstacle.
+Deviations: both papers assume a loss per image; for a GAN, the discriminator is the nearest equivalent.
 """
 
 import torch
@@ -17,7 +17,7 @@ from heldout.numerics.blocks import in_blocks
 
 @torch.no_grad()
 def image_losses(model: nn.Module, images: Tensor, classes: Tensor | None = None) -> Tensor:
-    """Return each image's loss, `(N,)` float32, higher = more anomalous; the model is left unchanged.
+    """Return each image's loss, `(N,)` float32, higher = more anomalous. The model is not modified.
 
     Args:
         model: a `models.Model`, in training mode, on the images' device.
@@ -32,5 +32,5 @@ def image_losses(model: nn.Module, images: Tensor, classes: Tensor | None = None
 
 
 def squared_error(rows: Tensor, others: Tensor) -> Tensor:
-    """Return the squared distance of each row, added up in float32: `(N, ...)` and as many or one -> `(N,)`."""
+    """Return the squared distance of each row to the same row of `others`, or to its only row, in float32: `(N,)`."""
     return (rows.float() - others.float()).flatten(1).square().sum(1)

@@ -1,1 +1,1 @@
-"""The search of a generator's latent space, with shared or private weights, in PyTorch and C++."""
+"""Search in a generator's latent space, with shared or private weights, in PyTorch and C++."""

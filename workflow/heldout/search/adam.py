@@ -1,10 +1,10 @@
-"""Adam in operations that each round once, so that a number's place in a tensor cannot move its bits.
+"""Adam in elementary operations, each rounded once, so that an element's position in a tensor cannot change its bits.
 
-PyTorch's fused Adam takes whole vectors of a processor and rounds otherwise what is left at a tensor's end: whether a
-starting point came first or last in its block could be seen in its result.
+PyTorch's fused Adam processes whole SIMD vectors and rounds the remaining elements of a tensor differently: the result
+of a starting point would depend on its position in the block.
 
-Source: Kingma and Ba, ICLR 2015, Algorithm 1. What is subtracted from 1 is so in double precision: in single, 1 - beta2
-would be off by 1e-5 of itself, and a search's error would grow fifty-fold.
+Source: Kingma and Ba, ICLR 2015, Algorithm 1. 1 - beta is computed in double precision: in single precision, 1 - beta2
+has a relative error of 1e-5, which would increase the error of a search fifty-fold.
 """
 
 import torch
@@ -14,18 +14,18 @@ EPSILON = 1e-8
 
 
 def divisors(step: int, learning_rate: float, beta1: float, beta2: float) -> tuple[float, float]:
-    """Return what `change` divides by in a step, counted from 1: of EPSILON, and of the square's root."""
+    """Return the bias-correction divisors at a step (1-based): for EPSILON and for sqrt(v)."""
     of_mean = (1 - beta1**step) / learning_rate
     return of_mean, of_mean / (1 - beta2**step) ** 0.5
 
 
 def change(mean: Tensor, square: Tensor, of_epsilon: float | Tensor, of_root: float | Tensor) -> Tensor:
-    """Return what a step subtracts from weights, by their decayed means of gradients and of their squares."""
+    """Return the update to subtract, from the decayed means of the gradients and of their squares."""
     return mean / (square.sqrt() * of_root + EPSILON * of_epsilon)
 
 
 class Adam:
-    """Moves tensors in place by what their `grad` holds; those gradients may lie in memory as they like."""
+    """Updates tensors in place from their `grad`, which may have any memory layout."""
 
     def __init__(self, tensors: list[Tensor], learning_rate: float, beta1: float, beta2: float) -> None:
         self._tensors, self._learning_rate, self._betas = tensors, learning_rate, (beta1, beta2)

@@ -1,11 +1,11 @@
-"""A network whose weights stay as they are, in a form that computes the same in less time.
+"""Conversion of a network with fixed weights into a faster, equivalent form.
 
-Batch normalisation in eval mode goes into the layer before it, spectral normalisation into the weight. A transposed
-convolution to an image's few channels becomes a matrix product whose columns are added up where they overlap: on a CPU
-PyTorch's own takes a fifth of a generator's forward for a sixtieth of its multiplications.
+Batch normalisation in eval mode is folded into the preceding layer, spectral normalisation into the weight. A
+transposed convolution to the few channels of an image becomes a matrix product and a sum over overlapping columns: on a
+CPU, PyTorch's own takes a fifth of a generator's forward for a sixtieth of its multiplications.
 
-A row's result must not depend on its place in a block. BLAS adds up in another order where memory is aligned otherwise,
-so a first linear map takes a multiple of 16 numbers, with zeros behind those that are given.
+A row's result must not depend on its position in a block. The summation order of BLAS depends on memory alignment, so a
+first linear layer pads its inputs with zeros to a multiple of 16.
 
 Source: Jacob et al., CVPR 2018, section 3.2, for batch normalisation; PyTorch's `torch.nn.utils.fusion`.
 """
@@ -18,15 +18,15 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 FEW_CHANNELS = 4
-ALIGNED = 16  # numbers in the widest vector of a processor
+ALIGNED = 16  # floats in the widest SIMD vector
 ABSORBING = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def fixed(network: nn.Module) -> nn.Module:
-    """Return a copy of a network that gives what the network gives in eval mode, up to rounding.
+    """Return a copy of a network with the same outputs in eval mode, up to rounding.
 
-    What stands in an `nn.Sequential` is made faster, and what it does not know stays. No weight of the copy asks for a
-    gradient; the network itself comes back unchanged.
+    Known layers in an `nn.Sequential` are converted, other layers kept. The copy's weights require no gradient. The
+    network itself is not modified.
     """
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(network.modules()):
@@ -45,7 +45,7 @@ def fixed(network: nn.Module) -> nn.Module:
 
 
 def _keep_weight(layer: nn.Module) -> None:
-    """Undo a parametrisation of a copied layer; PyTorch's own function would undo the original's as well."""
+    """Remove the parametrisation of a copied layer; PyTorch's function would also change the original."""
     weight = layer.weight.detach()
     plain = parametrize.type_before_parametrizations(layer)
     del layer.parametrizations
@@ -64,7 +64,7 @@ def _absorb_normalisation(layers: nn.Sequential) -> None:
         is_transposed = isinstance(before, nn.ConvTranspose2d)
         if normalisation.running_mean is None or (is_transposed and before.groups > 1):
             continue
-        # A linear map gives the pixels of a channel one after another.
+        # The outputs of a linear layer are ordered by channel, then pixel.
         pixels = before.out_features // normalisation.num_features if isinstance(before, nn.Linear) else 1
         mean, variance, scale, shift = (
             None if values is None else values.repeat_interleave(pixels)
@@ -82,7 +82,7 @@ def _absorb_normalisation(layers: nn.Sequential) -> None:
 
 
 class _Aligned(nn.Module):
-    """A linear map of rows `(N, numbers)`, which takes zeros behind them up to a multiple of ALIGNED."""
+    """A linear layer on rows `(N, numbers)` that are padded with zeros to a multiple of ALIGNED."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _Aligned(nn.Module):
 
 
 class _ToFewChannels(nn.Module):
-    """A transposed convolution of maps `(N, channels, H, W)`, as a product and a sum of what overlaps."""
+    """A transposed convolution of `(N, channels, H, W)`, as a matrix product and a sum over overlaps."""
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
-"""The distance of two images by their Laplacian pyramids: edges count at every scale, and coarse ones more.
+"""Distance of two images by their Laplacian pyramids: it weights edges at all scales, coarse ones more.
 
     Lap1(x, y) = sum_j 2^(2j) ||L_j(x) - L_j(y)||_1
 
-L_j is the j-th band, from fine to coarse, and the last one what is left after the coarsest: 4 pixels a side.
+L_j is the j-th band, from fine to coarse; the last one is the low-pass residual of 4x4 pixels.
 
-Source: Ling, Okada, CVPR 2006, which the ADGAN paper's conclusion proposes; the weights as GLO writes them (Bojanowski,
-Joulin, Lopez-Paz, Szlam, ICML 2018). The pyramid is that of Burt and Adelson, IEEE Trans. Communications 1983: a
-binomial filter of five taps, images mirrored at their borders.
+Source: Ling, Okada, CVPR 2006, proposed in the ADGAN paper's conclusion; weights as in GLO (Bojanowski, Joulin,
+Lopez-Paz, Szlam, ICML 2018). Pyramid: Burt and Adelson, IEEE Trans. Communications 1983, with a binomial filter of five
+taps and images mirrored at their borders.
 """
 
 import torch
@@ -19,7 +19,7 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 def laplacian_distance(made: Tensor, images: Tensor) -> Tensor:
     """Return Lap1 of images `(N, C, H, W)`, square and of 2^n pixels a side, as `(N,)`."""
-    left = made - images  # the pyramid is linear, so one of the difference does
+    left = made - images  # the pyramid is linear, so that of the difference suffices
     distance, weight = torch.zeros_like(left[:, 0, 0, 0]), 1
     while left.shape[-1] > COARSEST:
         coarser = _blurred(left)[:, :, ::2, ::2]
@@ -35,7 +35,7 @@ def _blurred(images: Tensor) -> Tensor:
 
 
 def _expanded(images: Tensor) -> Tensor:
-    """Twice the side: zeros between the pixels, then the same filter, four times as strong."""
+    """Double the side: insert zeros between the pixels, then apply the same filter times four."""
     for dimension in (2, 3):
         images = torch.stack([images, torch.zeros_like(images)], dim=dimension + 1).flatten(dimension, dimension + 1)
     return 4 * _blurred(images)

@@ -1,19 +1,18 @@
 """The search for an image in a generator's latent space, shared by ADGAN, AnoGAN and the prior score.
 
-From starting points z_0 ~ N(0, I), `steps` Adam steps lower l(x, g_theta(z)), moving z alone, or z and a private copy
-of the generator's weights for each starting point (theta_lr > 0). The generator itself never changes.
+From starting points z_0 ~ N(0, I), `steps` Adam steps minimise l(x, g_theta(z)). They update z alone, or z and a
+private copy of the generator's weights for each starting point (theta_lr > 0). The generator itself never changes.
 
-z may be kept where the prior puts it: a penalty beta ||z||^2 / 2 beside the loss, or after each step a projection to
-the shell ||z|| = sqrt(latent), where nearly all of N(0, I) lies, or a clipping to [-bound, bound].
+Three options keep z near the prior: a penalty beta ||z||^2 / 2; a projection after each step to the shell
+||z|| = sqrt(latent), where most of the mass of N(0, I) lies; or clipping to [-bound, bound].
 
 Source: ADGAN Algorithm 1 and section 3.1 (joint search, many starts); Schlegl et al., IPMI 2017 (z alone). The
 restrictions answer the review's obstacle 3 (Anomaly Detection using GANs, SIGKDD Explorations 2024).
-Every point is searched in a block of fixed size (`blocks.py`), with its own optimiser state, from starts that only its
-image's key determines: a result depends on neither the other images, nor their order, nor their number.
+Starts are searched in blocks of fixed size (`blocks.py`), each with its own optimiser state and a z_0 that only its
+image's key determines. So a result does not depend on the other images, their order or their number.
 
-A search has one of three backends. Where z alone moves, the generator is put into a faster form (`fixing.py`). The
-joint search of a squared error runs on a CPU by a C++ kernel (`native/joint_search.py`), in a fraction of the time, and
-on a GPU by compiled PyTorch (`private_weights.py`).
+A search of z alone converts the generator to a faster form (`fixing.py`). A joint search with a squared error uses a
+C++ kernel on a CPU (`native/joint_search.py`) and compiled PyTorch on a GPU (`private_weights.py`).
 """
 
 from collections.abc import Callable
@@ -48,22 +47,22 @@ SQUARED_ERRORS = (squared_error, mean_squared_error)
 
 @dataclass(frozen=True)
 class Settings:
-    """How to search.
+    """Settings of a search.
 
     Attributes:
         starts: starting points per image.
-        steps: Adam steps from each of them.
-        z_lr, theta_lr: Adam's step sizes on z and on the weights; theta_lr 0 leaves the weights alone.
+        steps: Adam steps from each starting point.
+        z_lr, theta_lr: Adam's step sizes on z and on the weights; with theta_lr 0 the weights are fixed.
         beta1, beta2: Adam's decays, for both.
         block: starting points in one forward.
-        update: whether z and the weights move in the same step (`together`), or z first and then, by the gradient at
-            the new z, the weights (`in_turn`).
-        read_loss: the loss `after_last_step`, or the loss that the last step was computed from (`at_last_step`);
+        update: update z and the weights in the same step (`together`), or z first and then the weights with the
+            gradient at the new z (`in_turn`).
+        read_loss: the loss `after_last_step`, or the loss from which the last step was computed (`at_last_step`);
             neither includes the penalty.
-        penalty, restriction, bound: what keeps z near the prior.
-        precision: of the steps, where z alone moves; what is read after the last step is float32.
-        backend: what moves the weights: the native kernel, PyTorch with torch.compile, or PyTorch without; `auto` takes
-            the kernel on a CPU and compiles on a GPU, where that is possible.
+        penalty, restriction, bound: keep z near the prior.
+        precision: of the steps in a search of z alone; the results are computed in float32.
+        backend: of a joint search: the native kernel, PyTorch with torch.compile, or PyTorch; `auto` uses the kernel on
+            a CPU and torch.compile on a GPU if possible.
     """
 
     starts: int
@@ -84,9 +83,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Found:
-    """Where the searches ended: z `(N, starts, latent)`, the loss `(N, starts)`, and `made` `(N, starts, C, H, W)`.
+    """Results: z `(N, starts, latent)`, losses `(N, starts)` and generated images `made` `(N, starts, C, H, W)`.
 
-    `path`, if it was asked for: z before the first step and after each, `(N, starts, steps + 1, latent)`.
+    `path`, if requested: z before the first and after every step, `(N, starts, steps + 1, latent)`.
     """
 
     z: Tensor
@@ -96,25 +95,24 @@ class Found:
 
     @property
     def closest(self) -> Tensor:
-        """What was made from the start whose loss ended lowest, `(N, C, H, W)`."""
+        """The generated image with the lowest loss over the starts, `(N, C, H, W)`."""
         return self.made[torch.arange(len(self.made)), self.loss.argmin(dim=1)]
 
 
 class LatentSearch:
-    """A search through one generator for one loss, made ready once for all blocks of images.
+    """A search with one generator and one loss, prepared once for all blocks of images.
 
     Args:
-        generator: z `(N, latent)` -> images; in eval mode; comes back unchanged.
+        generator: z `(N, latent)` -> images; in eval mode; not modified.
         loss: `loss(made, *targets)`, one number per row.
-        settings: how to search.
+        settings: of the search.
 
     Attributes:
-        backend: what moves the weights, `native`, `compiled` or `torch`; None where they do not move.
-        why: why it is not the usual one, or what is special about it; may be empty.
+        backend: of a joint search: `native`, `compiled` or `torch`; None if the weights are fixed.
+        why: the reason for the backend, for the log; may be empty.
 
     Raises:
-        HeldoutError: the settings ask for the native kernel or for compiled PyTorch, which cannot do this search, or
-            for half precision while the weights move.
+        HeldoutError: the requested backend cannot do this search, or a joint search is to run in half precision.
     """
 
     def __init__(self, generator: nn.Module, loss: Loss, settings: Settings) -> None:
@@ -140,11 +138,11 @@ class LatentSearch:
         """Search for every image from every starting point.
 
         Args:
-            targets: what the loss compares a made image with, a row per image each: the images, `(N, C, H, W)` float32
-                in [-1, 1], and whatever can be computed from them once, before the search.
+            targets: further arguments of the loss, one row per image: the images, `(N, C, H, W)` float32 in [-1, 1],
+                and tensors computed from them once before the search.
             keys: `(N,)` int64, the seed of each image's starts.
-            starts_at: `(N, starts, latent)`, where to begin instead of at draws from the prior.
-            with_path: whether to keep where z was at every step.
+            starts_at: `(N, starts, latent)`, starting points that replace the draws from the prior.
+            with_path: whether to return z at every step.
         """
         starts = self._settings.starts
         if starts_at is None:
@@ -166,10 +164,10 @@ class LatentSearch:
         return Found(*(rows.unflatten(0, (len(keys), starts)) for rows in ends))
 
     def _chosen(self) -> tuple[str | None, str]:
-        """Return the backend, and why it is that one where a log should say so."""
+        """Return the backend and the reason for it, if a log should show it."""
         settings = self._settings
         if settings.theta_lr == 0 and settings.backend in ("auto", "torch"):
-            return None, ""  # there is but one way to move z alone
+            return None, ""  # a search of z alone has one implementation
         wanted = _by_default(self._device) if settings.backend == "auto" else settings.backend
         try:
             self._check(wanted)
@@ -185,7 +183,7 @@ class LatentSearch:
         return wanted, f"{why}; its first block compiles"
 
     def _check(self, backend: str) -> None:
-        """Raise Unavailable, with the reason, if a backend cannot do this search."""
+        """Raise Unavailable with the reason if a backend cannot do this search."""
         if backend == "torch":
             raise Unavailable("backend: torch asks for it")
         if self._settings.theta_lr == 0:
@@ -215,7 +213,7 @@ class LatentSearch:
             with randomness.autocast(settings.precision, z.device):
                 losses = self._loss(generator(z), *targets)
             lowered = losses + _penalty(z, settings)
-            (z.grad,) = torch.autograd.grad(lowered.sum(), z)  # not of the weights, which would be half the work
+            (z.grad,) = torch.autograd.grad(lowered.sum(), z)  # gradients of the weights would take half of the time
             before_step = losses.detach()
             adam.step()
             with torch.no_grad():
@@ -249,7 +247,7 @@ class LatentSearch:
 
 
 def _by_default(device: torch.device) -> str:
-    """Return the backend that `auto` tries: by device only, so that scores never depend on the number of images."""
+    """Return the backend for `auto`: chosen by device only, so that scores never depend on the number of images."""
     return "native" if device.type == "cpu" else "compiled"
 
 

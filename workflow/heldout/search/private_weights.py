@@ -1,25 +1,25 @@
-"""Private copies of a generator's weights, one for each starting point of a block, moved by Adam in PyTorch.
+"""Private copies of a generator's weights, one for each starting point of a block, updated by Adam in PyTorch.
 
-`PrivateWeights` serves any generator and any loss. `PrivateWeightsOfDCGAN` serves the joint search of `latent.py` with
-DCGAN's generator and the squared error, on a GPU and wherever the native kernel does not compile. Its mathematics is
-the same; what saves memory traffic is that of native/joint_search.cpp:
+`PrivateWeights` supports any generator and loss. `PrivateWeightsOfDCGAN` supports DCGAN's generator and the squared
+error, on a GPU or if the native kernel does not compile. Its mathematics is the same; it saves memory traffic in the
+same way as native/joint_search.cpp:
 
-* A transposed convolution is a product with private weights and a fold of its columns; its gradients are products too.
-  Compiled, all between two products is one loop over memory, and Adam is a part of it.
-* The first step reads the shared weights and finds no moments; the last one leaves none.
-* The first layer's gradient is an outer product, z times the gradient of the layer's output. So its moments, more than
-  half of all, are made anew from these vectors of the steps before: cheap for the few steps of Algorithm 1.
+* A transposed convolution is a product with private weights and a fold of the columns; its gradients are products too.
+  Compiled, all operations between two products are one loop over memory that includes Adam.
+* The first step reads the shared weights and no moments; the last step stores no moments.
+* The first layer's gradient is an outer product, z times the gradient of the layer's output. Its moments, more than
+  half of all, are recomputed from these vectors of the previous steps: cheap for the few steps of Algorithm 1.
 
-Memory: of every start in a block the weights, and the two moments of all layers but the first; while a layer moves, up
-to four more copies of its weights, one where it is compiled. At width 64 and 32x32 pixels a start holds 12 MB, and 17
-more in passing. `resources.py` asks for as much.
+Memory per start in a block: the weights and the two moments of all layers but the first; while a layer is updated, up
+to four more copies of its weights (one if compiled). At width 64 and 32x32 pixels this is 12 MB, and temporarily 17 MB
+more. `resources.py` requests this amount.
 
-Every product and sum stays within a start, and what a start holds begins at a multiple of 16 numbers: BLAS adds up in
-another order where memory is aligned otherwise. So neither the other rows of a block nor a row's place move a bit.
+All products and sums are within one start, and the data of a start are aligned to a multiple of 16 floats, because the
+summation order of BLAS depends on alignment. So a result does not depend on the other rows or the position of a row.
 
-Compiling changes last bits and takes about a minute, so whether it pays depends on the number of images. It is not
-decided by that: a score must not depend on how many others there are. The parameter `backend` decides, which is part of
-a score's identity, and left to `auto` the kind of device, which is on record beside the score.
+Compilation changes the last bits and takes about a minute; it pays only for many images. But the number of images must
+not influence a score. So the parameter `backend` decides, which is part of a score's identity, or with `auto` the kind
+of device, which is recorded beside the score.
 """
 
 import math
@@ -38,32 +38,32 @@ from heldout.search.adam import Adam, change, divisors
 from heldout.search.native.compiling import Unavailable
 
 Loss = Callable[..., Tensor]  # made images (N, C, H, W) and the targets, N rows each -> (N,)
-# A level leads from one map to the next: batch normalisation, ReLU, transposed convolution. Of each start the scale and
-# the shift (starts, C), and the kernel (starts, C, 16 * C'), columns by kernel row, kernel column and channel.
+# A level is batch normalisation, ReLU and transposed convolution. Per start: scale and shift (starts, C), and kernel
+# (starts, C, 16 * C') with columns ordered by kernel row, kernel column and channel.
 Level = tuple[Tensor, Tensor, Tensor]
 Statistics = tuple[Tensor, Tensor]  # of a batch normalisation: mean and 1 / deviation, (C,)
 
-ALIGNED = 16  # numbers in the widest vector of a processor
-# What is read often, or made by many operations, PyTorch's compiler stores by default: here, the first layer's moments.
+ALIGNED = 16  # floats in the widest SIMD vector
+# By default PyTorch's compiler would store the first layer's moments: they take many operations and are read often.
 ONE_LOOP = {"realize_acc_reads_threshold": 64, "realize_reads_threshold": 64, "realize_opcount_threshold": 400}
-MOST_STEPS = 20  # compiled: each is a term of those sums
+MOST_STEPS = 20  # if compiled: each step adds a term to the sums of the first layer
 
 
 class Weights(Protocol):
-    """A block's private weights; all methods take z `(starts, latent)`, and `targets` have a row per start."""
+    """The private weights of a block; z is `(starts, latent)`, and `targets` have one row per start."""
 
     def begin(self, targets: tuple[Tensor, ...]) -> None:
-        """Put the weights of every start back to the generator's."""
+        """Reset the weights of every start to the generator's."""
 
     def gradient(self, z: Tensor, moves: bool) -> tuple[Tensor, Tensor]:
-        """Return the losses and the gradient of z; if asked to, the weights take an Adam step on theirs."""
+        """Return the losses and the gradient of z; with `moves`, also update the weights by an Adam step."""
 
     def end(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses after all steps, and the made images `(starts, C, H, W)`; `begin` comes next."""
+        """Return the final losses and generated images `(starts, C, H, W)`; the next call must be `begin`."""
 
 
 class PrivateWeights:
-    """Of any generator, for any loss, one row of targets per start; as `Weights`."""
+    """`Weights` for any generator and loss."""
 
     def __init__(self, generator: nn.Module, loss: Loss, settings: Any) -> None:
         self._generator, self._settings = generator, settings
@@ -96,13 +96,13 @@ class PrivateWeights:
 
 
 class PrivateWeightsOfDCGAN:
-    """Of DCGAN's generator, for the squared error; as `Weights`, with the images as the only target.
+    """`Weights` for DCGAN's generator and the squared error, with the images as the only target.
 
     Args:
-        generator: in eval mode, one that `why_not_plain` has nothing against.
-        settings: `search.Settings`; all blocks have its size.
-        mean: whether the loss is the mean of the squared error over pixels, not its sum.
-        compiled: whether torch.compile makes one loop of all between two products; PyTorch's own operators else.
+        generator: in eval mode, accepted by `why_not_plain`.
+        settings: `search.Settings`; every block has `settings.block` starts.
+        mean: whether the loss is the mean of the squared error over pixels instead of its sum.
+        compiled: whether to use torch.compile.
     """
 
     def __init__(self, generator: Generator, settings: Any, mean: bool, compiled: bool) -> None:
@@ -118,13 +118,13 @@ class PrivateWeightsOfDCGAN:
             (norm.weight.detach(), norm.bias.detach(), conv.weight.detach().permute(0, 2, 3, 1).flatten(1))
             for norm, conv in zip(normalisations, convolutions, strict=True)
         ]
-        self._shared_linear = linear.expand(starts, *linear.shape)  # one copy, which all starts read
+        self._shared_linear = linear.expand(starts, *linear.shape)  # a view: all starts read one copy
         self._shared = [tuple(weight.expand(starts, *weight.shape) for weight in level) for level in levels]
         self._own_linear = linear.new_empty(self._shared_linear.shape)
         self._own, self._means, self._squares = (
             [tuple(weight.new_empty(starts, *weight.shape) for weight in level) for level in levels] for _ in range(3)
         )
-        self._past_z = linear.new_empty(starts, settings.steps, linear.shape[1])  # of each step, the newest first
+        self._past_z = linear.new_empty(starts, settings.steps, linear.shape[1])  # per step, the newest first
         self._past_du = linear.new_empty(starts, settings.steps, linear.shape[0])
         self._weights_of_past = [
             linear.new_tensor([(1 - beta) * beta**age for age in range(settings.steps)]).unsqueeze(1)
@@ -166,7 +166,7 @@ class PrivateWeightsOfDCGAN:
         return losses, made.transpose(1, 2).unflatten(2, (self._side, self._side)).contiguous()
 
     def _first_map(self, padded: Tensor, to: Tensor | None) -> Tensor:
-        """Return the first layer's output, (starts, 16 * C); its weights take their step here, where z is known."""
+        """Return the first layer's output, (starts, 16 * C), after its pending weight update, which needs the new z."""
         if not self._is_linear_behind:
             return _applied(self._linear, padded)
         of_mean, of_square = self._weights_of_past
@@ -182,7 +182,7 @@ class PrivateWeightsOfDCGAN:
 
 
 class Step(NamedTuple):
-    """What Adam needs for a step of all weights but the first layer's, from those in use to those in `to`."""
+    """State of an Adam step of all weights but the first layer's, from the current weights to those in `to`."""
 
     to: list[Level]
     means: list[Level]
@@ -191,11 +191,13 @@ class Step(NamedTuple):
     is_last: bool
     beta1: float
     beta2: float
-    divisors: tuple[Tensor, Tensor]  # as adam.divisors: tensors, since a compiled number would be compiled every step
+    divisors: tuple[
+        Tensor, Tensor
+    ]  # as adam.divisors; tensors, since numbers would cause a recompilation at every step
 
 
 def check(generator: nn.Module, device: torch.device, steps: int) -> None:
-    """Raise Unavailable, with the reason, if a search of this generator with `steps` steps cannot be compiled here."""
+    """Raise Unavailable with the reason if a search of this generator with `steps` steps cannot be compiled here."""
     reason = why_not_plain(generator)
     if steps > MOST_STEPS:
         reason = f"it has {steps} steps, and {MOST_STEPS} at most are compiled"
@@ -205,7 +207,7 @@ def check(generator: nn.Module, device: torch.device, steps: int) -> None:
 
 
 def why_not_plain(generator: nn.Module) -> str | None:
-    """Return why a generator is not networks/dcgan.py's with weights of its own in float32, or None if it is."""
+    """Return None for networks/dcgan.py's generator with plain float32 weights, else the reason why it is not."""
     if type(generator) is not Generator or any(map(is_parametrized, generator.modules())):
         return "the generator is not a plain DCGAN"
     if any(weight.dtype != torch.float32 for weight in generator.parameters()):
@@ -215,18 +217,18 @@ def why_not_plain(generator: nn.Module) -> str | None:
 
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # The first step, the last one and those between are compiled apart, for each setting of a process anew: PyTorch
-    # gives up after eight. `fullgraph`, so that it says so instead of going on by operators, with other last bits.
+    # The first, last and other steps are compiled separately for each setting in a process; PyTorch's limit is eight.
+    # `fullgraph` makes a failure raise; otherwise PyTorch would use its operators, which give other last bits.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     return torch.compile(function, fullgraph=True, dynamic=False, options=ONE_LOOP)
 
 
 @cache
 def _why_not_compiled(device: torch.device) -> str | None:
-    """Try the compiler on a line of code: it may lack g++, Python's headers, Triton, or be too new for a GPU."""
+    """Compile one line of code: g++, Python's headers or Triton may be missing, or the GPU unsupported."""
     try:
         _compiled(_losses)(*torch.zeros(2, 1, ALIGNED, 1, device=device), mean=True)
-    except Exception as error:  # whatever stops it, PyTorch's operators do the same
+    except Exception as error:  # after any failure, PyTorch's operators compute the same
         return f"torch.compile fails: {str(error).strip().splitlines()[0]}"
     return None
 
@@ -247,7 +249,7 @@ def _gradient(
     mean: bool,
     step: Step | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the losses, their gradient by z and by u, the first layer's output; the levels take their step."""
+    """Return the losses and their gradients by z and by the first layer's output u; update the levels."""
     made, passed = _forward(u, levels, statistics)
     factor = 2 / target[0].numel() if mean else 2
     d = (made - target) * (1 - made.square()) * factor  # through tanh
@@ -256,7 +258,7 @@ def _gradient(
         columns = _unfolded(d)
         before = torch.bmm(columns, kernel.transpose(1, 2)) * (x > 0)
         d = before * (gain.unsqueeze(1) * inverse)
-        if step:  # last, since it writes over the weights read above
+        if step:  # last, since it overwrites the weights read above
             of_kernel = torch.bmm(x.transpose(1, 2), columns)
             _take(step, number, levels[number], ((before * normal).sum(1), before.sum(1), of_kernel))
     du = d.flatten(1)
@@ -266,7 +268,7 @@ def _gradient(
 def _forward(
     u: Tensor, levels: list[Level], statistics: list[Statistics]
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Return the images (starts, pixels, C), and of each level the normalised map and the one after ReLU."""
+    """Return the images (starts, pixels, C), and for each level the normalised map and its ReLU."""
     passed = []
     u = u.unflatten(1, (FIRST_SIDE**2, -1))
     for (gain, shift, kernel), (mean, inverse) in zip(levels, statistics, strict=True):
@@ -303,9 +305,9 @@ def _first_map(
     by: tuple[Tensor, Tensor],
     is_compiled: bool,
 ) -> Tensor:
-    """Let the first layer's weights take their step, written `to` where they are needed again, and apply them to z.
+    """Update the first layer's weights, store them in `to` if given, and apply them to z.
 
-    The moments are sums of outer products over steps: of what belongs to z, (starts, steps, latent), and to the output.
+    The moments are sums over steps of outer products of two factors: for z (starts, steps, latent) and for the output.
     """
     sum_of_products = _sum_never_stored if is_compiled else _sum_by_blas
     moved = linear - change(sum_of_products(*past_of_mean), sum_of_products(*past_of_square), *by)
@@ -323,15 +325,15 @@ def _sum_by_blas(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _applied(linear: Tensor, z: Tensor) -> Tensor:
-    # With z as a column, BLAS takes 2 to 4 times as long.
+    # With z as a column, BLAS is 2 to 4 times slower.
     return torch.bmm(z.unsqueeze(1), linear.transpose(1, 2)).squeeze(1)
 
 
 def _folded(columns: Tensor) -> Tensor:
-    """Add up what a transposed convolution spreads: columns (starts, pixels, 16 * C) -> (starts, 4 * pixels, C).
+    """Sum the overlaps of a transposed convolution: columns (starts, pixels, 16 * C) -> (starts, 4 * pixels, C).
 
-    Of the output's rows, 2i sees the input's row i by kernel row 1 and row i - 1 by 3; row 2i + 1 sees row i by kernel
-    row 2 and row i + 1 by 0. The same holds of columns.
+    Output row 2i is the sum of input row i with kernel row 1 and input row i - 1 with kernel row 3; output row 2i + 1
+    that of row i with kernel row 2 and row i + 1 with kernel row 0. The same holds for columns.
     """
     pixels = columns.shape[1]
     side = math.isqrt(pixels)

@@ -1,1 +1,1 @@
-"""C++ kernels, compiled on first use, beside the PyTorch code that they stand in for; each has its `.cpp` beside it."""
+"""C++ kernels, compiled on first use; each replaces PyTorch code."""

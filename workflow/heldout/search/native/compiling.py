@@ -1,9 +1,9 @@
 """Compile a C++ file for this machine on first use, and keep the library in PyTorch's folder for extensions.
 
-The library's name tells all that determines it: the source, the compiler and its flags, PyTorch's version, and the
-processor, since a home folder may be shared by machines of several kinds and `-march=native` code of one may not run
-on another. It is built in a folder of its own and renamed into place: jobs that build at once do not meet, and a killed
-one leaves no lock and no half of a library.
+The library's name contains a hash of the source, the compiler, its flags, PyTorch's version and the processor: machines
+that share a home folder may not be able to run each other's `-march=native` code. The library is built in a temporary
+folder and renamed into place, so that concurrent builds do not conflict and a killed build leaves no lock and no
+incomplete library.
 """
 
 import ctypes
@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 
-# No -ffast-math: sums keep their order, and infinities and NaN their meaning. `-fno-math-errno` and
-# `-fno-trapping-math` change no result; without them a square root is a call and a comparison a branch.
+# No -ffast-math, which would reorder sums and ignore infinities and NaN. `-fno-math-errno` and `-fno-trapping-math`
+# change no result; without them a square root is a function call and a comparison a branch.
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-pthread")
 
 
 class Unavailable(Exception):
-    """Why there is no native code here, in words that finish a line."""
+    """The reason why native code is not available; it completes a message."""
 
 
 def library(source: Path, machine: str = "native") -> ctypes.CDLL:
@@ -45,7 +45,7 @@ def library(source: Path, machine: str = "native") -> ctypes.CDLL:
 
 @cache
 def _tried(source: Path, machine: str) -> ctypes.CDLL | str:
-    """Return the library, or why there is none: what has failed once is not tried for every block of images."""
+    """Return the library or the reason of its failure; the cache avoids a new attempt for every block of images."""
     flags = (*FLAGS, f"-march={machine}")
     key = "\n".join([source.read_text(encoding="utf-8"), _compiler(), *flags, torch.__version__, processor()])
     name = f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
@@ -63,7 +63,7 @@ def _tried(source: Path, machine: str) -> ctypes.CDLL | str:
 def _build(source: Path, flags: tuple[str, ...], path: Path) -> None:
     if shutil.which(_compiler()) is None:
         raise Unavailable(f"there is no C++ compiler {_compiler()!r} (install g++, or name yours in CXX)")
-    from torch.utils import cpp_extension  # a second of imports, which a built library spares
+    from torch.utils import cpp_extension  # takes a second; not needed once the library is built
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -74,7 +74,7 @@ def _build(source: Path, flags: tuple[str, ...], path: Path) -> None:
         except RuntimeError as error:
             lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
             raise Unavailable(f"{source.name} does not compile: {lines[-1].strip()}") from error
-        (built,) = Path(folder).glob("*.so")  # PyTorch adds to the name of what one process builds twice
+        (built,) = Path(folder).glob("*.so")  # PyTorch changes the name if a process builds twice
         os.replace(built, path)
 
 
@@ -83,13 +83,13 @@ def _compiler() -> str:
 
 
 def _folder() -> Path:
-    """Return where PyTorch keeps extensions that are compiled on first use."""
+    """Return the folder for libraries, inside PyTorch's folder for extensions."""
     cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("TORCH_EXTENSIONS_DIR") or cache_folder / "torch_extensions") / "heldout"
 
 
 def processor() -> str:
-    """Return what `-march=native`, and the choice of kernels by libraries, depend on: model and instruction sets."""
+    """Return the processor model and instruction sets: `-march=native` and libraries choose their kernels by them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:

@@ -1,16 +1,16 @@
 // The joint search of ADGAN on a CPU: Adam steps on z and on a private copy of a DCGAN generator's weights.
 //
-// The mathematics is that of search.py, for networks/dcgan.py's Generator and the squared error. What makes it fast:
+// The mathematics is that of search/latent.py, for networks/dcgan.py's Generator and the squared error. Optimisations:
 //
-// * One starting point at a time in each thread. Its weights and Adam's two means stay in the cache, and no result
-//   depends on what else is searched, nor on the number of threads: every sum has one order.
-// * A gradient of weights never reaches memory: it is summed up in registers, a tile at a time, and Adam uses it there.
-// * The first step reads the shared weights: nothing is copied. After the last one Adam's means are not written back.
-// * The first layer's gradient is an outer product, z times the gradient of its output. So its means, more than half
-//   of all, are made anew from the few vectors of the steps before, instead of being stored.
+// * Each thread searches one starting point at a time. Its weights and Adam's two means stay in the cache. Every sum
+//   has a fixed order, so a result does not depend on the other searches or the number of threads.
+// * Gradients of weights are not stored: a tile is summed in registers, and Adam uses it there.
+// * The first step reads the shared weights without a copy. The last step does not store Adam's means.
+// * The first layer's gradient is an outer product, z times the gradient of its output. Its means, more than half of
+//   all, are recomputed from the few vectors of the previous steps instead of being stored.
 //
-// Feature maps have channels last; channels are filled up with zeros to whole vectors, and stay zero. All sizes are
-// run-time numbers; only the tiles follow the instruction set, and GCC's vector extensions take the place of intrinsics.
+// Feature maps have channels last, padded with zeros to whole vectors; the padding stays zero. All sizes are run-time
+// values; only the tiles depend on the instruction set. GCC's vector extensions replace intrinsics.
 
 #include <algorithm>
 #include <atomic>
@@ -28,7 +28,7 @@
 #include <sys/mman.h>
 #endif
 
-// What Python hands over; the field order is that of Request in joint_search.py. Arrays are float32 and contiguous.
+// The arguments from Python, in the order of Request in joint_search.py. Arrays are float32 and contiguous.
 struct Request {
   int32_t latent, width, side, channels;      // of the generator; `width` channels next to the image
   int32_t images, starts, steps, threads;
@@ -47,8 +47,8 @@ struct Request {
 
 namespace {
 
-// A tile of sums is ROWS x (1 or 2) vectors: it must fit the registers (32 with AVX-512, else 16) together with what
-// is added, and be large enough to hide the latency of a fused multiply-add.
+// A tile of sums is ROWS x (1 or 2) vectors. It must fit into the registers (32 with AVX-512, else 16) together with
+// the operands, and be large enough to hide the latency of a fused multiply-add.
 #if defined(__AVX512F__)
 constexpr int LANES = 16, ROWS = 8, PIXELS = 4;
 #elif defined(__AVX__)
@@ -70,8 +70,7 @@ INLINE Vector load(const float* from) { return *reinterpret_cast<const Vector*>(
 INLINE void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
 INLINE Vector all(float value) { return value - Vector{}; }
 
-// Asks for a tile ahead of its use: the processor itself foresees no jump from one run of memory to another. An address
-// behind an array's end does no harm.
+// Prefetches a tile: the processor does not predict a jump between memory regions. An address beyond an array is safe.
 template <int FLOATS>
 INLINE void fetch_early(const float* from) {
   UNROLLED for (int i = 0; i < FLOATS; i += 16) __builtin_prefetch(from + i);
@@ -96,7 +95,7 @@ INLINE float sum_of_lanes(Vector values) {
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-// Channels are padded to whole vectors; an even number of vectors is worked on in pairs.
+// Channels are padded to whole vectors; an even number of vectors is processed in pairs.
 int padded(int channels) { return (channels + LANES - 1) / LANES * LANES; }
 int panel_vectors(int channels) { return channels / LANES % 2 ? 1 : 2; }
 
@@ -114,12 +113,12 @@ struct Grid {
   ptrdiff_t row() const { return ptrdiff_t(side + 2 * border) * channels; }
   float* at(int y, int x) const { return data + (y + border) * row() + ptrdiff_t(x + border) * channels; }
   float* at(int pixel) const { return at(pixel / side, pixel % side); }
-  // From four pixels in a row to the next four: a tile of eight lies in two rows where a row has only four.
+  // Distance from four pixels of a row to the next four: with four pixels per row, a tile of eight spans two rows.
   ptrdiff_t next_four() const { return side == 4 ? row() : ptrdiff_t(4) * channels; }
 };
 
-// How Adam moves weights in one step (Kingma and Ba, Algorithm 1). What is subtracted from 1 is so in double: in float,
-// 1 - beta2 would be off by 1e-5 of itself, and the search's error would grow fifty-fold.
+// One step of Adam (Kingma and Ba, Algorithm 1). 1 - beta is computed in double: in float, 1 - beta2 has a relative
+// error of 1e-5, which would increase the search's error fifty-fold.
 struct Adam {
   float keep_mean, keep_square, take_mean, take_square, rate, square_scale;
   bool first, last;
@@ -151,8 +150,8 @@ struct Adam {
   }
 };
 
-// sum[i][:] += left(i, k) right(k, :) for k < count: the one inner loop of all products but the gradient of an input.
-// Rows i lie `row` apart in fours, which lie `next_four` apart; `step` leads from k to k + 1.
+// sum[i][:] += left(i, k) right(k, :) for k < count: the inner loop of all products except the gradient of an input.
+// Four rows i have distance `row`, groups of four `next_four`; `left_step` and `right_step` lead from k to k + 1.
 template <int VECTORS>
 INLINE void accumulate(Vector (&sum)[ROWS][VECTORS], const float* left, ptrdiff_t row, ptrdiff_t next_four,
                        ptrdiff_t left_step, const float* right, ptrdiff_t right_step, int count) {
@@ -166,17 +165,17 @@ INLINE void accumulate(Vector (&sum)[ROWS][VECTORS], const float* left, ptrdiff_
   }
 }
 
-// The four taps that reach output pixels of one parity come one after the other: tap = 4 (2 py + px) + 2 dy + dx.
-// An output row of parity 0 sees its input row by kernel row 1 and the one above by 3; one of parity 1 sees its input
-// row by kernel row 2 and the one below by 0. The same holds of columns.
+// The four taps of output pixels of one parity are consecutive: tap = 4 (2 py + px) + 2 dy + dx.
+// An output row of parity 0 uses its input row with kernel row 1 and the row above with 3; an output row of parity 1
+// uses its input row with kernel row 2 and the row below with 0. The same holds for columns.
 int kernel_place(int parity, int neighbour) { return parity == 0 ? 1 + 2 * neighbour : 2 - 2 * neighbour; }
 int input_shift(int parity, int neighbour) { return parity == 0 ? -neighbour : neighbour; }
 int kernel_y(int tap) { return kernel_place(tap >> 3, tap >> 1 & 1); }
 int kernel_x(int tap) { return kernel_place(tap >> 2 & 1, tap & 1); }
 
 // A transposed convolution between two hidden maps: kernel 4, stride 2, padding 1.
-// Its weights lie as [panel of output channels][ROWS input channels][tap][row][column]: each of the three products
-// reads them in runs, and the tile that Adam works on is one piece.
+// The layout of its weights is [panel of output channels][ROWS input channels][tap][row][column]: each of the three
+// products reads them sequentially, and the tile that Adam updates is contiguous.
 struct Convolution {
   int in, out, side;  // padded channels; the input's side
 
@@ -213,8 +212,8 @@ struct Convolution {
       }
   }
 
-  // Adds to the gradient of the ROWS input channels from `from` on what comes through one panel of output channels:
-  // dot products, four channels times PIXELS pixels at a time, whose lanes `sums` (pixel, channel, lane) keeps apart.
+  // Adds the contribution of one panel of output channels to the gradient of ROWS input channels: dot products for four
+  // channels times PIXELS pixels at a time; `sums` (pixel, channel, lane) holds their lanes separately.
   template <int VECTORS>
   void backward_input(const Grid& dy, const float* tile, float* sums, const ptrdiff_t* taps) const {
     constexpr int COLUMNS = VECTORS * LANES;
@@ -242,7 +241,7 @@ struct Convolution {
       }
   }
 
-  // The gradient of a panel's weights from ROWS input channels, tap by tap, and Adam's step with it.
+  // The gradient of a panel's weights for ROWS input channels, tap by tap, and Adam's step with it.
   template <int VECTORS>
   void update(const Grid& x, const Grid& dy, int from, const ptrdiff_t* taps, const Adam& adam, const float* source,
               float* weights, float* mean, float* square) const {
@@ -263,8 +262,8 @@ struct Convolution {
     }
   }
 
-  // A few input channels and a panel of output channels at a time: what backward_input has read, the weights and the
-  // gradients, is still in the nearest cache when Adam comes to it. Without Adam, the weights stay as they are.
+  // Processes a few input channels and one panel of output channels at a time: the weights and gradients read by
+  // backward_input are still in the first cache when Adam needs them. Without Adam, the weights do not change.
   template <int VECTORS>
   void backward(const Grid& x, const Grid& dy, const Grid& dx, float* sums, const Adam* adam, const float* source,
                 float* weights, float* mean, float* square) const {
@@ -272,7 +271,7 @@ struct Convolution {
     for (int from = 0; from < in; from += ROWS) {
       std::fill_n(sums, side * side * ROWS * LANES, 0.f);
       for (int panel = 0; panel < out / COLUMNS; panel++) {
-        ptrdiff_t taps[TAPS];  // from an input pixel's place in dy to where the tap leads
+        ptrdiff_t taps[TAPS];  // offset of each tap in dy from an input pixel
         for (int tap = 0; tap < TAPS; tap++)
           taps[tap] = (kernel_y(tap) - 1) * dy.row() + (kernel_x(tap) - 1) * out + panel * COLUMNS;
         size_t tile = place(from, panel * COLUMNS, 0);
@@ -286,8 +285,8 @@ struct Convolution {
   }
 };
 
-// The last transposed convolution, to the image's one or three channels, which would fill no vector: instead, the
-// columns are (channel, tap), PyTorch's own order, and what they hold is added up into the image.
+// The last transposed convolution. The image's one or three channels would not fill a vector, so the columns are
+// (channel, tap), in PyTorch's order, and their values are summed into the image.
 struct LastConvolution {
   static constexpr int VECTORS = LANES == 16 ? 1 : 2, COLUMNS = VECTORS * LANES;
   int in, channels, side;
@@ -369,7 +368,7 @@ struct Normalisation {
     }
   }
 
-  // Turns the gradient of x into that of u, in place.
+  // Converts the gradient of x to that of u, in place.
   void backward(const Grid& u, const Grid& x, const Grid& d, const float* gain, float* d_gain, float* d_shift) const {
     for (int c = 0; c < channels; c += LANES) {
       Vector centre = load(mean + c), over = load(inverse + c), scale = over * load(gain + c), by_gain{}, by_shift{};
@@ -386,7 +385,7 @@ struct Normalisation {
   }
 };
 
-// The first layer, z -> a map of FIRST_SIDE pixels. Weights lie as [panel of outputs][latent][column].
+// The first layer, z -> a map of FIRST_SIDE pixels. Layout of the weights: [panel of outputs][latent][column].
 struct Linear {
   int latent, out;  // out = pixels x padded channels
 
@@ -419,10 +418,10 @@ struct Linear {
     for (int c = 0; c < latent; c++) dz[c] = sum_of_lanes(load(sums + c * LANES));
   }
 
-  // Adam's step number `step` on the weights, and in the same pass what they make of z. The gradient of step s was
-  // the outer product of row s of `past_z` (latent) and of `past_du` (out), so with the decays in the factors,
-  //   mean = sum_s for_mean[s][c] du_s,   square = sum_s (for_square[s][c] du_s)^2:
-  // step by step the work grows with their number, but no mean is read or written.
+  // Adam's step number `step` on the weights and, in the same pass, the output for z. The gradient of step s was the
+  // outer product of row s of `past_z` (latent) and of `past_du` (out), so with the decays in the factors,
+  //   mean = sum_s for_mean[s][c] du_s,   square = sum_s (for_square[s][c] du_s)^2.
+  // The work grows with each step, but no mean is read or written.
   void update_and_forward(const Adam& adam, int step, const float* past_z, int z_stride, const float* past_du,
                           float* for_mean, float* for_square, const float* source, float* weights, const float* z,
                           float* u) const {
@@ -457,8 +456,7 @@ struct Linear {
   }
 };
 
-// One zeroed piece of memory for all arrays of a thread, in huge pages where there are such: a search walks through
-// all of it at every step.
+// One zeroed allocation for all arrays of a thread, in huge pages if available: every step of a search reads all of it.
 class Memory {
  public:
   explicit Memory(size_t floats) {
@@ -476,7 +474,7 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }  // every array begins at a cache line
+  static size_t rounded(size_t floats) { return (floats + 15) / 16 * 16; }  // every array starts at a cache line
   float* take(size_t floats) {
     float* begin = next_;
     next_ += rounded(floats);
@@ -509,7 +507,7 @@ struct Network {
   int pixels() const { return image_channels * side * side; }
 };
 
-// A set of weights, or of Adam's means of them, which lack the first layer.
+// A set of weights, or of Adam's means, which exclude the first layer.
 struct Weights {
   std::vector<float*> convolutions, gains, shifts;
   float *last, *linear;
@@ -532,7 +530,7 @@ struct Weights {
   }
 };
 
-// The generator as it was trained: its weights in this file's layout and its statistics, read by all threads.
+// The trained generator: its weights in this file's layout and its statistics, read by all threads.
 struct Trained {
   Memory memory;
   Weights weights;
@@ -572,7 +570,7 @@ struct Trained {
   }
 };
 
-// All that one thread needs, for one starting point at a time.
+// The state of one thread, for one starting point at a time.
 class Search {
  public:
   Search(const Request& request, const Network& network, const Trained& trained)
@@ -582,8 +580,8 @@ class Search {
     for (int l = 0; l < network.maps(); l++) {
       int side = FIRST_SIDE << l, channels = network.padded_channels[l], inner = l + 1 < network.maps();
       u_.push_back(grid(side, channels, 0));
-      x_.push_back(grid(side, channels, inner));  // a convolution looks one pixel beyond its input
-      d_.push_back(grid(side, channels, l > 0));  // and its gradient one beyond its output
+      x_.push_back(grid(side, channels, inner));  // a convolution reads one pixel beyond its input
+      d_.push_back(grid(side, channels, l > 0));  // and its gradient one pixel beyond its output
       d_gain_.push_back(memory_.take(channels));
       d_shift_.push_back(memory_.take(channels));
     }
@@ -661,7 +659,7 @@ class Search {
     return {memory_.take(size_t(outer) * outer * channels), side, channels, border};
   }
 
-  // From u_[0] to the image; leaves the image in made_, the gradient of what is lowered by it in d_image_.
+  // From u_[0] to the image in made_, and the gradient of the loss by the image in d_image_.
   float forward(const Weights& weights, const float* target) {
     for (int l = 0; l < network_.maps(); l++) {
       trained_.normalisations[l].forward(u_[l], weights.gains[l], weights.shifts[l], x_[l]);
@@ -683,7 +681,7 @@ class Search {
     return request_.mean ? sum / network_.pixels() : sum;
   }
 
-  // From d_image_ to the gradient of u_[0], in d_[0]; with Adam, all weights but the first layer's take their step.
+  // From d_image_ to the gradient of u_[0] in d_[0]; with Adam, also updates all weights except the first layer's.
   void backward(const Weights& weights, const Adam* adam) {
     int top = network_.maps() - 1;
     network_.last.backward(x_[top], spread_, d_image_, d_[top], adam, weights.last, turned_, own_.last, mean_.last,
@@ -745,7 +743,7 @@ class Search {
 
 }  // namespace
 
-// Search from every start; returns 0, or 1 if there was not enough memory for the threads.
+// Searches from every start. Returns 0, or 1 if the memory did not suffice for the threads.
 extern "C" int heldout_joint_search(const Request* request) {
   try {
     Network network(*request);
@@ -761,7 +759,7 @@ extern "C" int heldout_joint_search(const Request* request) {
     std::vector<std::thread> threads;
     try {
       for (size_t i = 1; i < searches.size(); i++) threads.emplace_back(work, std::ref(*searches[i]));
-    } catch (const std::system_error&) {  // the system gives no more: fewer threads find the same
+    } catch (const std::system_error&) {  // no more threads available: fewer threads give the same results
     }
     work(*searches[0]);
     for (auto& thread : threads) thread.join();

@@ -1,8 +1,8 @@
 """The joint search of `latent.py` on a CPU, by the kernel in joint_search.cpp.
 
-It serves DCGAN's generator and the squared error. Up to rounding it gives what PyTorch gives, in a twelfth of the time
-of a search per starting point: speed is explained in the kernel's first lines. Each starting point is searched by one
-thread, which adds up in one order: a result depends on neither the neighbours nor the number of threads.
+It supports DCGAN's generator and the squared error. Up to rounding it gives the same results as PyTorch, in a twelfth
+of the time of one search per starting point; the kernel's first lines explain why. One thread searches each starting
+point with a fixed order of summation: a result does not depend on its neighbours or the number of threads.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ RESTRICTIONS = ("none", "shell", "clip")
 
 
 class Request(ctypes.Structure):
-    """What the kernel is handed; the order of fields is that of `struct Request` in joint_search.cpp."""
+    """The kernel's arguments; the fields have the order of `struct Request` in joint_search.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("latent", "width", "side", "channels")),
@@ -34,7 +34,7 @@ class Request(ctypes.Structure):
 
 
 def check(generator: nn.Module, device: torch.device) -> None:
-    """Compile the kernel if need be; raise Unavailable, with the reason, if it cannot search this generator."""
+    """Compile the kernel if necessary; raise Unavailable with the reason if it cannot search this generator."""
     if device.type != "cpu":
         raise Unavailable(f"the native kernel runs on a CPU, not on {device.type}")
     reason = why_not_plain(generator)
@@ -52,24 +52,24 @@ def search(
     with_path: bool = False,
     machine: str = "native",
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Search for every image from every starting point, with as many threads as PyTorch has.
+    """Search for every image from every starting point, with PyTorch's number of threads.
 
     Args:
-        generator: in eval mode, as `check` wants it; comes back unchanged.
+        generator: in eval mode, accepted by `check`; not modified.
         images: `(N, C, H, W)` float32.
-        begin: `(N, starts, latent)`, where to begin.
+        begin: `(N, starts, latent)`, the starting points.
         settings: `search.Settings`, with theta_lr > 0.
-        mean: whether the loss is the mean of the squared error over pixels, not its sum.
-        with_path: whether to keep where z was at every step.
-        machine: GCC's `-march`, other than this machine's own for a comparison.
+        mean: whether the loss is the mean of the squared error over pixels instead of its sum.
+        with_path: whether to return z at every step.
+        machine: GCC's `-march`; other values serve comparisons.
 
     Returns:
-        z `(N, starts, latent)`, the loss `(N, starts)`, what was made `(N, starts, C, H, W)`, and the path
+        z `(N, starts, latent)`, losses `(N, starts)`, generated images `(N, starts, C, H, W)`, and the path
         `(N, starts, steps + 1, latent)` or None.
 
     Raises:
         Unavailable: the kernel cannot be compiled here.
-        MemoryError: there is no room for the threads' copies of the weights.
+        MemoryError: the threads' copies of the weights do not fit into memory.
     """
     kernel = library(SOURCE, machine).heldout_joint_search
     convolutions = [layer for layer in generator.modules() if isinstance(layer, nn.ConvTranspose2d)]
