@@ -375,9 +375,9 @@ def test_classes_by_folder_slug_or_number_are_the_same(folder):
 def test_an_images_folder_that_is_needed_and_missing_is_one_line(folder):
     pin = folders.md5_of(folder)
     folder.rename(folder.parent / "moved")
-    with pytest.raises(HeldoutError, match=r"data/parts is not there.*or bring it: dvc pull data/parts"):
+    with pytest.raises(HeldoutError, match=r"data/parts is missing.*or fetch it: dvc pull data/parts"):
         Wiring(plan(md5=pin)).require_folders()
-    with pytest.raises(HeldoutError, match="data/parts is not there, and without its `md5`"):
+    with pytest.raises(HeldoutError, match="data/parts is missing, and without its `md5`"):
         plan()
 
 

@@ -192,7 +192,7 @@ def test_identity_is_what_is_read_and_not_where_it_lies(folder):
     [
         ({"classes": ["bedroom", "towr"]}, "datasets.lsun.classes: 'towr' is not one of .*'tower'"),
         ({"train": ["tower"], "classes": ["bedroom", "bridge"]}, "datasets.lsun.train: no entry of `classes` 'tower'"),
-        ({"folder": "nowhere"}, "folder nowhere is not there.*See: heldout datasets lsun"),
+        ({"folder": "nowhere"}, "folder nowhere is missing.*See: heldout datasets lsun"),
     ],
 )
 def test_a_mistake_in_the_entry_is_one_line(folder, options, message):

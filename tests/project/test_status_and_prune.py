@@ -45,7 +45,7 @@ def test_a_published_experiment_whose_image_folder_is_missing_is_left_out_and_na
     assert len(inventory.experiments()) == 1
     assert capsys.readouterr().err == "left out because their image folders are missing: shoes.yaml\n"
     Path("shoes.yaml").write_text(changed)  # one of the user's own is not
-    with pytest.raises(HeldoutError, match="the image folder data/shoes is not there"):
+    with pytest.raises(HeldoutError, match="the image folder data/shoes is missing"):
         inventory.experiments()
 
 

@@ -190,7 +190,7 @@ def test_a_scoring_goes_on_after_the_blocks_that_it_has_scored(task, monkeypatch
                 task.score(name, save_every_s=0)
         done = 1 if how is die else 2
         _, found = task.score(name)
-        assert f"going on after {done} of {blocks} blocks of images" in capsys.readouterr().err
+        assert f"continuing after {done} of {blocks} blocks of images" in capsys.readouterr().err
         assert found.columns == expected.columns
         assert not list(FOLDER.glob("*"))
 

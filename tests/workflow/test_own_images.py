@@ -56,7 +56,7 @@ def test_a_pinned_folder_runs_to_its_table_and_needs_no_images_afterwards(photog
             planned = photographed.planned("--configfile", larger)
             assert (planned["prepare"], planned["train"], planned["score"]) == (1, 1, 2)
             line = complaint(photographed.snakemake("--configfile", larger, ok=False))
-            assert "the image folder data/parts is not there" in line
+            assert "the image folder data/parts is missing" in line
     finally:
         (photographed.folder / "away").rename(photographed.folder / "data" / "parts")
 

@@ -70,7 +70,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Run:
+class SnakemakeRun:
     """A run of Snakemake.
 
     Attributes:
@@ -143,7 +143,7 @@ def timeline(experiment: Experiment) -> str:
     )
 
 
-def last_run(wanted: set[str]) -> Run | None:
+def last_run(wanted: set[str]) -> SnakemakeRun | None:
     """Return the last run in this folder that trained or scored something of `wanted`, digests; None if none did.
 
     Raises:
@@ -161,7 +161,7 @@ def last_run(wanted: set[str]) -> Run | None:
     return ours[-1] if ours else None
 
 
-def bars(run: Run) -> list[Bar]:
+def bars(run: SnakemakeRun) -> list[Bar]:
     """Return what each core did, by core and time; jobs take the lowest cores that are free.
 
     Raises:
@@ -189,7 +189,7 @@ def bars(run: Run) -> list[Bar]:
     return sorted(found, key=lambda bar: (bar.core, bar.begins))
 
 
-def shares(run: Run) -> dict[str, float]:
+def shares(run: SnakemakeRun) -> dict[str, float]:
     """Return the core seconds of each kind; together they are the run's wall time x cores."""
     seconds = dict.fromkeys(COLORS, 0.0)
     for job in run.jobs:
@@ -232,10 +232,10 @@ def draw(ax: Axes, found: Iterable[Bar], seconds: dict[str, float], cores: int) 
     ax.figure.legend(handles=entries, loc="outside lower left", ncols=len(entries), frameon=False, **NARROW)
 
 
-def _run(log: Path) -> Run:
+def _run(log: Path) -> SnakemakeRun:
     begins = datetime.fromisoformat(log.name.removesuffix(LOG_ENDING)).timestamp()
     cores = _CORES.search(log.read_text(encoding="utf-8", errors="replace"))
-    return Run(begins, log.stat().st_mtime, int(cores[1]) if cores else None, [])
+    return SnakemakeRun(begins, log.stat().st_mtime, int(cores[1]) if cores else None, [])
 
 
 def _jobs() -> Iterator[Job]:

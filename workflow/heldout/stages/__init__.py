@@ -1,1 +1,1 @@
-"""The steps of the workflow that compute: fetch, prepare, split, train and score, with what they share."""
+"""The computing steps of the workflow: fetch, prepare, split, train and score."""

@@ -1,4 +1,4 @@
-"""The step from several methods' score files to one score: a rule fitted to the calibration images' scores."""
+"""Combines the score files of several methods by a rule that is fitted to the scores of calibration images."""
 
 import math
 import time
@@ -22,7 +22,7 @@ class Combined(NamedTuple):
 
 
 def combine(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> Combined:
-    """Return the combined score of every image that is not trained on, in the order of a score file.
+    """Return the combined score of every scored image, in the order of a score file.
 
     Args:
         spec: of the combination.
@@ -31,7 +31,8 @@ def combine(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> Comb
 
     Raises:
         HeldoutError: a score file or one of its columns is missing.
-        NumericalFailure: one of the methods has failed, or a score is not finite.
+        NumericalFailure: one of the methods failed, a component is constant over the calibration images, or a score is
+            not finite.
     """
     rule = spec.params["by"]
     facts = registry.load("combination", rule).facts
@@ -59,7 +60,7 @@ def _components(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> 
     components = []
     for join in spec.joins:
         if join.digest not in found:
-            raise HeldoutError(f"the scores {join.digest} were planned, but not given; run snakemake again")
+            raise HeldoutError(f"the scores {join.digest} are planned, but not given; run snakemake again")
         scores = found[join.digest]
         if scores.failed:
             raise NumericalFailure(f"{scores.spec.method}: {scores.failed}")

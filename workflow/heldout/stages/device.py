@@ -1,4 +1,4 @@
-"""The device of a training or scoring: which one, what it is called, and how much of its memory this process holds."""
+"""The device of a training or scoring: its choice, its name, and this process's memory on it."""
 
 import platform
 import resource
@@ -12,10 +12,10 @@ from heldout.stages import gpus
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that `auto`, `cpu`, `cuda` or `cuda:N` names.
+    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        HeldoutError: the name asks for a GPU that PyTorch does not see.
+        HeldoutError: PyTorch does not see that GPU.
     """
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -30,14 +30,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def hold_device(name: str, jobs_per_gpu: int) -> torch.device:
-    """Return the device that `name` names; on a GPU, this process then holds one of its places.
+    """Return the device; on a GPU, this process then occupies one of the GPU's places.
 
     Args:
-        name: `auto`, `cpu`, `cuda` or `cuda:N`; N counts the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
-        jobs_per_gpu: places on each GPU; while all are taken, this process waits.
+        name: `auto`, `cpu`, `cuda` or `cuda:N`; N counts the GPUs in CUDA_VISIBLE_DEVICES.
+        jobs_per_gpu: places on each GPU; this process waits while all are occupied.
 
     Raises:
-        HeldoutError: the name asks for a GPU that PyTorch does not see, or places cannot be locked.
+        HeldoutError: PyTorch does not see that GPU, or a place cannot be locked.
     """
     device = choose_device(name)
     if device.type == "cpu":
@@ -45,12 +45,12 @@ def hold_device(name: str, jobs_per_gpu: int) -> torch.device:
     numbers = list(range(torch.cuda.device_count())) if device.index is None else [device.index]
     place = gpus.take([_identifier(number) for number in numbers], jobs_per_gpu)
     device = torch.device("cuda", numbers[place])
-    torch.cuda.set_device(device)  # for what a library allocates without being told where
+    torch.cuda.set_device(device)  # for libraries that allocate on the current device
     return device
 
 
 def _identifier(number: int) -> str:
-    """Return a GPU's UUID, the same in every process; its number where the driver is too old to tell."""
+    """Return a GPU's UUID, the same in every process; its number if the driver reports no UUID."""
     return str(getattr(torch.cuda.get_device_properties(number), "uuid", number))
 
 
@@ -81,13 +81,13 @@ def held_memory_mib(device: torch.device) -> tuple[float, float]:
 def _ram_mib() -> tuple[float, float]:
     """Return this process's current and peak RAM in MiB.
 
-    On Linux not by getrusage, whose peak a process inherits from the one that started it.
+    Linux's getrusage is not used, because a process inherits the peak of its parent.
     """
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         told = dict(line.split(":", 1) for line in lines)
         now, peak = (int(told[name].split()[0]) / 2**10 for name in ("VmRSS", "VmHWM"))  # the file's kB are KiB
         return now, peak
-    except (OSError, KeyError, ValueError):  # as on macOS; a current use of 0 errs on the safe side
+    except (OSError, KeyError, ValueError):  # as on macOS; 0 for the current use is the safe assumption
         unit = 2**20 if sys.platform == "darwin" else 2**10
         return 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

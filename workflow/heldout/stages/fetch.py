@@ -1,6 +1,6 @@
-"""Bring the files of a dataset, or of published weights, to `data/raw/<name>`.
+"""Fetches the files of a dataset or of published weights to `data/raw/<name>`.
 
-Every file must have its published checksum, wherever it comes from; one that fails is removed and named.
+Every file must have its published checksum; a file with another one is deleted, and the error names it.
 """
 
 import contextlib
@@ -23,18 +23,18 @@ from heldout.storage.files import whole_folder
 from heldout.storage.folders import FETCHED
 from heldout.storage.hashing import file_md5, file_sha256, has_checksum
 
-PATIENCE_S = 30  # an address that sends nothing for so long counts as unreachable
+PATIENCE_S = 30  # an address that sends nothing for this long counts as unreachable
 
 
 def fetch(name: str, folder: Path, mirror: str | None) -> None:
-    """Fill `folder` with the files of a dataset or of weights, and `fetched.json`: each file's checksum and origin.
+    """Write the files of a dataset or of weights, and `fetched.json` with each file's checksum and origin.
 
     Args:
         name: a registered dataset, or registered weights.
-        folder: `data/raw/<name>`, which is replaced as a whole. For a dataset that reads a user's own folder it is
-            that folder: published archives are unpacked beside what is there.
-        mirror: a folder or an http(s) address that holds `<name>/<file>`; None: the official addresses. Files of an
-            installed package need neither.
+        folder: `data/raw/<name>`, which is replaced as a whole. For a dataset that reads a user's own folder, that
+            folder: published archives are unpacked beside its files.
+        mirror: a folder or an http(s) address with `<name>/<file>`; None: the official addresses. Files of an installed
+            package need neither.
 
     Raises:
         HeldoutError: a file is not available, or fails its checksum.
@@ -62,14 +62,14 @@ def check(name: str, folder: Path) -> None:
 
 
 def _bring(name: str, source: Installed | Download, file: str, checksum: str, folder: Path, mirror: str | None) -> str:
-    """Put one official file into `folder`; return the address that it comes from."""
+    """Write one official file to `folder`; return its address."""
     path, problems = folder / file, []
     for address in _addresses(name, source, file, mirror):
         problem = _get(address, path)
         if problem is None:
             if isinstance(source, Download) and source.restore and not has_checksum(path, checksum):
                 path.write_bytes(source.restore(file, path.read_bytes()))
-            problem = _damage(path, checksum)  # an address may alter files or cut them off; the next one may not
+            problem = _damage(path, checksum)  # one address may send a damaged file, the next one a correct one
         if problem is None:
             return address
         problems.append(f"{address} ({problem})")
@@ -106,7 +106,7 @@ def _unpack(name: str, source: Download, archive: str, checksum: str, folder: Pa
 
 
 def _unpack_beside(name: str, source: OwnFolder, folder: Path, mirror: str | None) -> None:
-    """Unpack each archive `X.zip` to `folder/X`, unless that is there; none has a published checksum."""
+    """Unpack each archive `X.zip` to `folder/X`, unless that exists; the archives have no published checksum."""
     if not source.archives:
         raise HeldoutError(f"{name} reads a folder of yours; there is nothing to fetch. See: heldout datasets {name}")
     for archive in source.archives:
@@ -137,13 +137,13 @@ def _unpack_member(packed: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str,
 
 
 def _get(address: str, path: Path) -> str | None:
-    """Copy or download to `path`; return what went wrong, or None.
+    """Copy or download a file to `path`; return the reason of a failure, or None.
 
-    torchvision downloads: pooch, too, limits neither the time nor the size of a whole transfer, and would be one more
-    dependency.
+    torchvision downloads the file. pooch would be another dependency, and it limits neither the time nor the size of a
+    whole transfer either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # left by an earlier address; torchvision would take it for the whole file
+    path.unlink(missing_ok=True)  # from an earlier address; torchvision would accept it as complete
     if not address.startswith(("http://", "https://")):
         source = Path(address.removeprefix("file://")).expanduser()
         if not source.is_file():
@@ -171,7 +171,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _damage(path: Path, checksum: str) -> str | None:
-    """Return what is wrong with a file that fails its checksum, after removing it; None: nothing."""
+    """Delete a file with a wrong checksum and return the problem; None if the checksum is right."""
     if has_checksum(path, checksum):
         return None
     found = file_sha256(path) if checksum.startswith("sha256:") else file_md5(path)

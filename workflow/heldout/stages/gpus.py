@@ -1,8 +1,8 @@
-"""Places on GPUs: each job holds one on the GPU with the fewest jobs, until its process ends.
+"""Places on GPUs: each job occupies a place on the GPU with the fewest jobs, until its process ends.
 
 A place is a locked file in a folder that all runs of a user on this machine share. The operating system releases the
-lock with the process, however it ends. Jobs choose one at a time, so that each counts all the others. portalocker's
-semaphores count neither the jobs of one GPU against another's nor those of runs with another limit.
+lock when the process ends for any reason. Jobs take places one after another, so that each counts all others. The
+semaphores of portalocker neither compare the jobs of several GPUs nor count those of runs with another limit.
 """
 
 import fcntl
@@ -15,25 +15,25 @@ from pathlib import Path
 
 from heldout.errors import HeldoutError
 
-CHOOSING = "choosing"  # the file that a job locks while it looks for a place
+CHOOSING = "choosing"  # a job locks this file while it takes a place
 SECONDS_BETWEEN_LOOKS = 1.0
 
-_held: dict[str, int] = {}  # by GPU, the descriptor of this process's locked file, open as long as the process lives
+_held: dict[str, int] = {}  # by GPU, the descriptor of this process's locked file, which stays open
 
 
 def take(gpus: list[str], limit: int, folder: Path | None = None) -> int:
-    """Take a place on the GPU with the fewest jobs, or keep the one that this process holds; wait while all are full.
+    """Take a place on the GPU with the fewest jobs, or keep this process's place; wait while all GPUs are full.
 
     Args:
-        gpus: an identifier of each GPU, the same for every process that sees it.
-        limit: jobs on one GPU, including those of runs with another limit.
-        folder: of the locks; None: this user's, below the folder for temporary files.
+        gpus: an identifier of each GPU, the same in every process.
+        limit: maximum number of jobs on one GPU, including those of other runs.
+        folder: of the locks; None: this user's folder below the one for temporary files.
 
     Returns:
         The index of the GPU in `gpus`.
 
     Raises:
-        HeldoutError: the folder belongs to someone else, or no lock can be taken in it.
+        HeldoutError: the folder belongs to another user, or files in it cannot be locked.
     """
     for number, gpu in enumerate(gpus):
         if gpu in _held:
@@ -67,7 +67,7 @@ def _try(gpus: list[str], limit: int, folder: Path) -> int | None:
 
 
 def _count_jobs(gpu: str, folder: Path) -> int:
-    """Return how many processes hold a place on a GPU; delete the places of processes that have ended."""
+    """Return the number of occupied places on a GPU; delete the places of ended processes."""
     jobs = 0
     for path in folder.glob(f"{gpu}.*"):
         with open(path) as place:
@@ -80,11 +80,11 @@ def _count_jobs(gpu: str, folder: Path) -> int:
 
 
 def _make_private(folder: Path) -> None:
-    """Create the folder, or check that no other user can have created it or can write to it."""
+    """Create the folder, or check that this user owns it and no other user has access."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise _unusable(folder, "it is not a folder of your own that only you may enter")
+        raise _unusable(folder, "it is not a private folder of yours")
 
 
 def _unusable(folder: Path, why: str) -> HeldoutError:

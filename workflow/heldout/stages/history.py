@@ -1,4 +1,4 @@
-"""The history of a training: losses, norms of gradients and the diversity of samples, a row per epoch."""
+"""The history of a training: losses, gradient norms and the diversity of samples, one row per epoch."""
 
 import csv
 import math
@@ -17,22 +17,22 @@ from heldout.numerics.training_steps import Training
 from heldout.stages.samples import sample
 from heldout.storage.files import whole_file
 
-DRAWN = 64  # samples behind the diversity
+DRAWN = 64  # samples for the diversity
 
 
 @dataclass
 class History:
-    """What a training has shown so far.
+    """The history of a training so far.
 
-    With `refit`, the epochs of the second training are numbered on from those of the first.
+    With `refit`, the epochs of the second training continue the numbers of the first.
 
     Attributes:
-        rows: one per epoch: each loss and the norm of each part's gradient, as the mean over the updates that began in
-            it, and at its end the diversity of samples.
-        step: updates done.
-        seen: images drawn.
-        spent_s: seconds in the loop, over all processes that took part.
-        watching_s: seconds of these that went into the rows.
+        rows: one per epoch: the means of each loss and of each part's gradient norm over the updates that began in the
+            epoch, and the diversity of samples at its end.
+        step: number of updates.
+        seen: number of images drawn.
+        spent_s: seconds in the loop, over all processes of the training.
+        watching_s: the part of these seconds that the history took.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class History:
     watching_s: float = 0.0
 
     def add(self, training: Training, losses: dict[str, float], drawn: int) -> None:
-        """Add an update; begin a row with each epoch, and where other losses begin, as after a pretraining.
+        """Add an update; begin a row with each epoch, and when the names of the losses change, as after a pretraining.
 
         Raises:
             NumericalFailure: a loss is not finite.
@@ -79,7 +79,7 @@ class History:
 
 
 def _gradient_norms(model: nn.Module) -> dict[str, float]:
-    """Return the Euclidean norm of the last gradient of each part's weights: whether it vanishes or explodes."""
+    """Return the Euclidean norm of the last gradient of each part of the model, to detect vanishing or explosion."""
     norms = {}
     for name, part in model.named_children():
         gradients = [weight.grad for weight in part.parameters() if weight.grad is not None]
@@ -89,7 +89,7 @@ def _gradient_norms(model: nn.Module) -> dict[str, float]:
 
 
 def _diversity(training: Training) -> dict[str, float]:
-    """Return the mean distance between samples over that between as many training images; near 0, all are alike."""
+    """Return the mean distance between samples, divided by that between training images; near 0 on mode collapse."""
     model = training.model
     model.eval()
     made = sample(training.name, model, DRAWN, randomness.generator("diversity"))

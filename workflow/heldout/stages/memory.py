@@ -1,8 +1,8 @@
-"""How many images are scored at a time: a portion of a block of images, as large as memory allows.
+"""Limits memory by scoring a block of images in portions.
 
-A search holds several results for each image of a portion, such as the images made from its starting points. The blocks
-of its forwards keep their size (`blocks.py`), so no score depends on anything here. A method without starting points
-scores whole blocks, because a smaller portion would be filled up.
+A search keeps several results for each image of a portion, such as the images generated from its starting points. The
+blocks of its forward passes keep their size (`blocks.py`), so scores do not depend on portions. A method without
+starting points scores whole blocks, because smaller portions would be padded to a block.
 """
 
 import gc
@@ -19,7 +19,7 @@ from heldout.stages.device import held_memory_mib, synchronise
 
 Score = Callable[[slice], dict[str, Tensor]]
 
-# What libraries say when memory runs out, if not by MemoryError or PyTorch's OutOfMemoryError.
+# Messages of other exceptions than MemoryError and PyTorch's OutOfMemoryError when memory runs out.
 NO_ROOM = (
     "out of memory",
     "unable to find an engine",
@@ -32,14 +32,14 @@ AIM = 0.95  # of the limit, since memory does not grow linearly
 
 
 class Portions:
-    """Scores images in portions, and in portions of half the size after running out of memory.
+    """Scores images in portions; halves the portion's size after running out of memory.
 
-    Under a limit the first portion fills one block, since a smaller one would hold no less. The following portions grow
-    while the measurements say that the next one fits.
+    Under a limit, the first portion fills one block, since a smaller one would need as much memory. The following
+    portions grow while measurements predict that the next one fits.
 
     Args:
-        params: the method's.
-        limit_mib: what the process may hold: on a GPU of its memory, else of RAM; None: no limit.
+        params: of the method.
+        limit_mib: limit of the process's GPU memory, or of its RAM on the CPU; None: no limit.
         device: of the scoring.
     """
 
@@ -50,14 +50,14 @@ class Portions:
         self._grows = limit_mib is not None
         self.size = params.images_per_block if self._grows else self._most
         self._first_mib, self._peak_mib = held_memory_mib(device)
-        self._measured: list[tuple[int, float, bool]] = []  # images, the peak, whether they raised it
+        self._measured: list[tuple[int, float, bool]] = []  # images, peak in MiB, whether the peak rose
         self._has_exceeded = False
 
     def score(self, score: Score, images: slice) -> dict[str, Tensor]:
-        """Return what `score` gives for a slice of images, joined from portions of it.
+        """Return the results of `score` for a slice of images, joined over portions.
 
         Raises:
-            HeldoutError: memory does not suffice for the smallest portion.
+            HeldoutError: the smallest portion does not fit into memory.
         """
         parts = []
         first = images.start
@@ -91,14 +91,14 @@ class Portions:
                 f"out of memory with {images} image{'s' if images > 1 else ''} at a time; give the method a lower "
                 "`block` (which changes the last digits of scores), run fewer jobs at once, or free memory"
             )
-        gc.collect()  # an error's frames may be part of a cycle, and hold tensors
+        gc.collect()  # the frames of an error may hold tensors in a reference cycle
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         self.size, self._grows = images // 2, False
         print(f"out of memory with {images} images at a time; trying {self.size}, same scores", file=sys.stderr)
 
     def _learn(self, limit_mib: int) -> None:
-        """Measure what the last portion held, and choose the size of the next."""
+        """Measure the peak memory of the last portion and choose the size of the next."""
         before, (_, self._peak_mib) = self._peak_mib, held_memory_mib(self._device)
         if self._peak_mib > limit_mib and not self._has_exceeded:
             self._exceeded(limit_mib)
@@ -113,15 +113,15 @@ class Portions:
                 print(f"memory: {limit_mib} MiB, enough for {self.size} images at a time", file=sys.stderr)
 
     def _with_room(self, limit_mib: int) -> int:
-        """Return how many images fit if memory keeps growing as it has; 0 or less if too much is held already."""
+        """Return how many images fit by linear extrapolation; 0 or less if the limit is already exceeded."""
         (size, peak_mib, has_risen), *earlier = reversed(self._measured)
-        per_image = (peak_mib - self._first_mib) / size  # too much: it includes what does not grow, as a block's maps
-        if earlier and has_risen and earlier[0][2]:  # else an older peak hides what the smaller portion held
+        per_image = (peak_mib - self._first_mib) / size  # an upper bound: part of it is constant
+        if earlier and has_risen and earlier[0][2]:  # else an older peak hides that of the smaller portion
             per_image = min(per_image, (peak_mib - earlier[0][1]) / (size - earlier[0][0]))
         return size + math.floor((AIM * limit_mib - peak_mib) / max(per_image, 1e-3))
 
     def _exceeded(self, limit_mib: int) -> None:
-        """Return to the previous size for good; if there is none, say that the limit is not kept."""
+        """Return to the previous size permanently; if there is none, print that the limit is exceeded."""
         self._has_exceeded, self._grows = True, False
         held = f"memory: {limit_mib} MiB, but {self._peak_mib:.0f} were held with {self.size} images at a time"
         if self._measured:

@@ -1,4 +1,4 @@
-"""From a dataset's files to one uint8 array that later steps memory-map, and a table of labels beside it."""
+"""Writes a dataset as one uint8 array, which later steps memory-map, and a table of labels beside it."""
 
 from pathlib import Path
 
@@ -20,20 +20,20 @@ def prepare(spec: PrepareSpec, raw: Path, images: Path, labels: Path) -> None:
     """Write the images `(N, C, side, side)` as `.npy` and their labels as CSV, in the order of the dataset.
 
     Args:
-        spec: what determines the array.
+        spec: of the array.
         raw: the folder that `fetch` filled, or a user's own.
-        images: where the array goes; uncompressed, so that a job reads only the images it needs.
-        labels: where the labels go: `index, class, official_test`.
+        images: the array's file; uncompressed, so that a job reads only the images it needs.
+        labels: the table's file: `index, class, official_test, source`.
 
     Raises:
-        HeldoutError: a file is missing or damaged, or a user's folder does not hold what the experiment pins.
+        HeldoutError: a file is missing or damaged, or a user's folder has another MD5 than the spec.
     """
     check_source(spec.source, "prepare", spec.dataset)
     name, options = spec.dataset, spec.options
     entry = registry.load("dataset", name)
     if isinstance(entry.source, OwnFolder):
         folders.check(raw, options["md5"], name)
-        options = options | {"folder": str(raw)}  # the spec leaves out where it lies
+        options = options | {"folder": str(raw)}  # the spec does not contain its path
     else:
         fetch.check(name, raw)
     dataset: Dataset = registry.create("dataset", name, options)

@@ -13,10 +13,10 @@ def progress(items: Iterable[Any], total: int, title: str, done: int = 0) -> tqd
     """Return a progress bar over `items`; in a log file, it writes a line every ten seconds.
 
     Args:
-        items: the remaining work.
-        total: number of items, including those done before.
+        items: the remaining items.
+        total: number of all items.
         title: text before the bar.
-        done: number of items done before.
+        done: number of items that an earlier process finished.
     """
     live = sys.stderr.isatty()
     return tqdm(

@@ -1,4 +1,4 @@
-"""The record of what produced a result: versions of libraries, device, processor and commit."""
+"""Records the environment of a result: versions of libraries, device, processor and commit."""
 
 import platform
 import subprocess
@@ -16,13 +16,13 @@ LIBRARIES = ("torch", "numpy", "safetensors", "scikit-learn")
 
 
 def decides_bits(device: torch.device) -> dict[str, Any]:
-    """Return what decides a result's last bits besides its spec: a saved state continues only where this is equal."""
+    """Return the environment that affects a result's last bits; a saved state is used only if it is equal."""
     versions = {name: version(name) for name in LIBRARIES}
     return {"versions": versions, "device": describe(device), "processor": hashing.digest(processor())}
 
 
 def what_ran(device: torch.device) -> dict[str, Any]:
-    """Return what produced a result; it is stored beside the result and is no part of its digest."""
+    """Return the environment of a result; it is stored beside the result and is not part of its digest."""
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("heldout", *LIBRARIES)}}
     return {"versions": versions, "device": describe(device), "commit": _commit()}
 

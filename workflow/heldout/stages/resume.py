@@ -1,7 +1,7 @@
-"""Saved states of unfinished trainings and scorings, from which a rerun continues to the same bits.
+"""Saved states of unfinished trainings and scorings; a rerun continues from them with bit-identical results.
 
 There is one file per digest, replaced as a whole and deleted once the result exists. It is read with `weights_only`,
-which runs no code. A state that was saved on another device or by another PyTorch is ignored, since its last bits would
+which runs no code. A state from another device or another version of PyTorch is ignored, since the last bits would
 differ.
 """
 
@@ -30,8 +30,8 @@ class Saves:
     """The saved state of one training or scoring.
 
     Args:
-        spec: its identity.
-        made_with: what else decides the last bits, such as inputs, device and versions.
+        spec: of the training or scoring.
+        made_with: everything else that affects the last bits, such as inputs, device and versions.
         every_s: seconds between two saves.
     """
 
@@ -48,14 +48,14 @@ class Saves:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state: nested dicts and lists of tensors, numbers, strings and None."""
-        content = io.BytesIO()  # written by Python, since PyTorch's own writer hides the system's error
+        content = io.BytesIO()  # Python writes the file, since PyTorch's writer hides the system's error
         torch.save({"identity": self._identity, "state": state}, content)
         with whole_file(self.path) as temporary:
             temporary.write_bytes(content.getbuffer())
         self._saved_at = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state, tensors on the CPU; None if there is none, or an unusable one: a line on stderr."""
+        """Return the saved state, tensors on the CPU; None if it is missing or, with a line on stderr, unusable."""
         if not self.path.is_file():
             return None
         try:
@@ -69,18 +69,18 @@ class Saves:
         return None
 
     def drop(self) -> None:
-        """Delete the state, and any partial file that a killed process has left."""
+        """Delete the state and any partial files of killed processes."""
         for path in (self.path, *Path("results", SCRATCH).glob(f"{self.path.name}.*.partial")):
             path.unlink(missing_ok=True)
 
 
 class Stop:
-    """Whether this process has been asked to stop: by which signal, or 0."""
+    """The signal that asked this process to stop, or 0."""
 
     signal = 0
 
     def leave(self, done: str) -> None:
-        """End the process as the signal would have, after a line that says what is done and saved."""
+        """Print what is done and saved, and end the process as the signal would have."""
         print(f"stopped: {done} is done and saved; a rerun continues from there", file=sys.stderr)
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
@@ -89,10 +89,10 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Let SIGTERM and Ctrl-C ask for a stop between two steps instead of ending the process at once.
+    """Make SIGTERM and Ctrl-C request a stop between two steps instead of ending the process at once.
 
-    A step can be long, so a signal that arrives PATIENCE_S after the first ends it at once. An earlier one does not:
-    Snakemake forwards to its jobs the signals that their terminal has sent them already.
+    A step can be long, so a signal that arrives more than PATIENCE_S after the first ends the process at once. Earlier
+    signals are ignored, because Snakemake forwards signals that the terminal has already sent to its jobs.
     """
     stop = Stop()
     before: dict[int, Any] = {}

@@ -11,11 +11,11 @@ from heldout import registry
 def sample(name: str, model: Any, count: int, rng: torch.Generator) -> Tensor | None:
     """Return `(count, C, H, W)` images in [-1, 1] for z from N(0, I), or None if the model provides no generator.
 
-    A conditional generator is given the classes in turn. The model stays in its mode, training or eval.
+    A conditional generator gets the classes in turn. The model's mode (training or eval) does not change.
 
     Args:
-        name: the registered model.
-        model: the model itself.
+        name: the registered name of `model`.
+        model: the model.
         count: number of images.
         rng: source of z, on the CPU.
     """

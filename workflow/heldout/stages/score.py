@@ -1,8 +1,8 @@
-"""The loop around a method: the model it reads, the images it scores, and one Parquet file of raw scores.
+"""Scores images with a method and writes one Parquet file of raw scores.
 
-Test labels are not among its inputs; `evaluate` adds them. A failed training, or a score that is not finite, leaves a
-file without rows that says why. Finished blocks are saved at intervals, and when the process is asked to stop; a rerun
-continues from there (`resume.py`).
+It reads no test labels; `evaluate` adds them. If the training failed or a score is not finite, the file has no rows and
+states the reason. Finished blocks are saved at intervals and when the process is asked to stop; a rerun continues from
+there (`resume.py`).
 """
 
 import sys
@@ -44,11 +44,11 @@ Columns = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Sources:
-    """What a method reads beyond the images; most read one of the three.
+    """The inputs of a method besides images; most methods have one of the three.
 
     Attributes:
-        checkpoint: the training that it reads.
-        joined: the scores of other methods, in any order.
+        checkpoint: of the model that it reads.
+        joined: score files of other methods, in any order.
         weights: the folder of fetched weights.
     """
 
@@ -59,7 +59,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a scoring is given, once its inputs are checked."""
+    """The inputs of a scoring."""
 
     spec: ScoreSpec
     manifest: SplitManifest
@@ -75,8 +75,8 @@ class _Job:
 
 
 @dataclass
-class Record:
-    """What is stored beside the scores; a scoring that fails leaves what it had found out by then."""
+class _Facts:
+    """The facts that are stored beside the scores; a failed scoring stores those known at its failure."""
 
     checkpoint_sha256: str | None = None
     joined_sha256: dict[str, str] = field(default_factory=dict)
@@ -97,21 +97,21 @@ def score(
     jobs_per_gpu: int = JOBS_PER_GPU,
     memory_mib: int | None = None,
 ) -> str | None:
-    """Score every image that is not trained on, and write the scores, their spec and their timing.
+    """Score the test, calibration and labelled images; write the scores, their spec and their timing.
 
     Args:
-        spec: what determines the score file.
+        spec: of the score file.
         images_path: the prepared array.
-        split_path: the task's manifest.
-        sources: what the method reads beyond the images.
+        split_path: the split manifest.
+        sources: the method's other inputs.
         scores_path: the Parquet file to write; it appears last.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
         save_every_s: seconds between two saves of finished blocks.
-        jobs_per_gpu: how many processes may share a GPU; further ones wait.
-        memory_mib: what the scoring may hold, if there is a limit: on a GPU of its memory, else of RAM.
+        jobs_per_gpu: maximum number of processes on a GPU; others wait.
+        memory_mib: limit of the process's GPU memory, or of its RAM on the CPU; None: no limit.
 
     Returns:
-        Why the scoring failed numerically, or None.
+        The reason of a numerical failure, or None.
 
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
@@ -120,7 +120,7 @@ def score(
     device = hold_device(device_name, jobs_per_gpu)
     manifest = read_manifest(split_path, spec.split)
     job = _Job(spec, manifest, images_path, sources, device, save_every_s, memory_mib)
-    record = Record()
+    record = _Facts()
     failed, columns = None, _no_columns()
     with reproducible(spec.threads):
         try:
@@ -141,8 +141,8 @@ def trained_model(path: Path, expected: str, images_path: Path) -> nn.Module:
         images_path: the prepared array, for the images' shape.
 
     Raises:
-        NumericalFailure: the training had failed.
-        HeldoutError: the checkpoint is damaged or is another training's.
+        NumericalFailure: the training failed.
+        HeldoutError: the checkpoint is damaged or belongs to another training.
     """
     checkpoint = checkpoints.load(path, expected)
     if checkpoint.failed:
@@ -156,7 +156,7 @@ def _no_columns() -> Columns:
     return {"index": [], "part": [], "score": []}
 
 
-def _joined(job: _Job, record: Record) -> Columns:
+def _joined(job: _Job, record: _Facts) -> Columns:
     paths = job.sources.joined
     record.joined_sha256 = {path.name: checked_sha256(path, job.manifest) for path in paths}
     combined = combine(job.spec, job.manifest, paths)
@@ -164,13 +164,13 @@ def _joined(job: _Job, record: Record) -> Columns:
     return _labelled_rows(job) | {"score": combined.score}
 
 
-def _scored(job: _Job, record: Record) -> Columns:
+def _scored(job: _Job, record: _Facts) -> Columns:
     method = registry.create("method", job.spec.method, job.spec.params)
     prepared = _prepared(method, job, record)
     for computation, backend in method.backends(prepared).items():
         record.backends[computation] = backend.name
         if backend.why:
-            print(f"{computation}: by {backend.name}, since {backend.why}", file=sys.stderr)
+            print(f"{computation}: uses {backend.name}, because {backend.why}", file=sys.stderr)
     images = torch.cat([job.part(name) for name in SCORED_PARTS])
     columns = _labelled_rows(job)
     indices: list[int] = columns["index"]
@@ -192,8 +192,8 @@ def _scored(job: _Job, record: Record) -> Columns:
     return columns
 
 
-def _prepared(method: Method, job: _Job, record: Record) -> Any:
-    """Return what the method scores with: fitted to the training images, or prepared from the trained model."""
+def _prepared(method: Method, job: _Job, record: _Facts) -> Any:
+    """Return the method's state: fitted to the training images, or prepared from the trained model."""
     checkpoint = job.sources.checkpoint
     if checkpoint is not None:
         record.checkpoint_sha256 = checked_sha256(checkpoint, job.manifest)
@@ -224,15 +224,15 @@ def _checked_weights(job: _Job) -> Path | None:
 
 
 def _labelled_rows(job: _Job) -> Columns:
-    """Return the columns that say which image a row is."""
+    """Return the columns that identify the image of each row."""
     rows = job.manifest.scored
     return {"index": [index for index, _ in rows], "part": [part for _, part in rows]}
 
 
 def _of_blocks(
-    score_block: Callable[[slice], dict[str, Tensor]], blocks: list[slice], job: _Job, record: Record
+    score_block: Callable[[slice], dict[str, Tensor]], blocks: list[slice], job: _Job, record: _Facts
 ) -> list[dict[str, Tensor]]:
-    """Return the results of all blocks of images; those of an earlier, unfinished run are not computed again.
+    """Return the results of all blocks of images, including those that an unfinished run has saved.
 
     Time is measured from the second block on, since the first calls compile, allocate and load.
     """
@@ -242,7 +242,7 @@ def _of_blocks(
     done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0}
     results = done["results"]
     if results:
-        print(f"going on after {len(results)} of {len(blocks)} blocks of images", file=sys.stderr)
+        print(f"continuing after {len(results)} of {len(blocks)} blocks of images", file=sys.stderr)
     is_warm = len(blocks) == 1
     if is_warm and not results:
         score_block(blocks[0])
@@ -264,7 +264,7 @@ def _of_blocks(
     return results
 
 
-def _write(path: Path, job: _Job, scores: Scores, record: Record) -> None:
+def _write(path: Path, job: _Job, scores: Scores, record: _Facts) -> None:
     timing = ScoreTiming(
         fit_s=record.fit_s,
         ms_per_image=record.ms_per_image,

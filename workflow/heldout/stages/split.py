@@ -1,25 +1,27 @@
-"""Protocols: which classes are normal, and the manifest that says which images are for training and which for testing.
+"""Splits: protocols, variants, and the manifest that assigns images to training, calibration and testing.
 
-`one_class`: train on the held-out class alone; every other class is anomalous.
+A protocol determines the normal classes:
+`one_class`: train only on the held-out class; every other class is anomalous.
 `leave_one_out`: train on all other classes; the held-out class is anomalous.
-`folders`: train on the classes that the dataset calls normal; every other class is a group of anomalies of its own.
+`folders`: train on the classes in the dataset's option `normal`; every other class is a separate group of anomalies.
 
-Which images are tested is a variant:
+A variant determines the test images:
 `official`: the official test part.
-`all_anomalies`: its normal images, and every anomalous image, also of the official training part.
-`pooled`: a random fifth of all normal images, of both official parts, and every anomalous image.
-Contamination replaces a fraction of the training images by unlabelled anomalies. They come from outside the official
-test part or, where it holds every anomaly, from there; they are not tested. Calibration images are always normal:
-contaminated thresholds are not modelled.
+`all_anomalies`: its normal images, and every anomalous image, including those of the official training part.
+`pooled`: a random fifth of the normal images of both official parts, and every anomalous image.
+
+Contamination replaces a fraction of the training images by unlabelled anomalies from outside the official test part;
+if that part contains every anomaly, from the test part, whose tested images they then leave. Calibration images are
+always normal: contaminated thresholds are not modelled.
 
 Source: ADGAN section 4.3 (one-versus-all, "5000 items randomly selected from the test set"); GANomaly's code
 (lib/data.py): `pooled` with a seed, `all_anomalies` without one; EGBAD's code (data/mnist.py) means `pooled`, but draws
 training and test anew, so that most of its test normals were trained on. Contamination: Deep SAD (Ruff et al., ICLR
 2020), whose shares are 0, 0.01, 0.05, 0.1 and 0.2.
-Images are drawn by the hash of split seed, purpose and image content, so a split depends neither on a library's
-generator nor on the order of files; nor on a decoder's version, since the content of a photograph is its file. Without
-an official test part, a fifth of each class is tested, drawn in the same way. `train_items`, `test_items` and
-`labelled_anomalies` are stratified: each class contributes in proportion to its size, rounded to the wanted sum.
+Images are drawn by the hash of split seed, purpose and image content. So a split does not depend on a library's random
+generator, on the order of files, or on the version of an image decoder, since a photograph's content is its file.
+Without an official test part, a fifth of each class is drawn for testing. `train_items`, `test_items` and
+`labelled_anomalies` are stratified: each class contributes in proportion to its size, rounded to the requested sum.
 """
 
 import hashlib
@@ -41,14 +43,14 @@ FEWEST_CALIBRATION_IMAGES = 2  # one has no spread
 
 
 def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: Path) -> None:
-    """Write the manifest of one task: the indices of each part in the prepared array, their counts and hashes.
+    """Write a split manifest: the indices of each part in the prepared array, their counts and hashes.
 
-    It holds no label of a test image. `train_classes` holds those of the training images, for conditional models.
+    The manifest contains no label of a test image. `train_classes` is for conditional models.
 
     Args:
-        spec: what determines the manifest; training and scoring recognise the right one by its digest.
-        images_path, labels_path: what `prepare` wrote.
-        manifest_path: where the manifest goes.
+        spec: of the manifest; training and scoring check its digest.
+        images_path, labels_path: the files that `prepare` wrote.
+        manifest_path: the file to write.
 
     Raises:
         HeldoutError: too few images for the task.
@@ -109,7 +111,7 @@ class _Draw:
         return np.array(sorted(ranked[:count]), dtype=int)
 
     def stratified(self, key: str, count: int | None, candidates: np.ndarray, images: str) -> np.ndarray:
-        """Return as many candidates as the experiment's `key` says, in the proportion of their classes; None: all."""
+        """Return `count` candidates, stratified by class; None: all. `key` is the experiment's key, for messages."""
         if count is None:
             return candidates
         if count > len(candidates):
@@ -124,7 +126,7 @@ class _Draw:
 
 
 def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]) -> tuple[dict[str, list[int]], int]:
-    """Return the indices of each part, in order, and how many test images `drop_duplicates` leaves out."""
+    """Return the sorted indices of each part, and the number of test images that `drop_duplicates` leaves out."""
     draw = _Draw(spec, labels.classes, keys)
     is_normal = np.isin(labels.classes, spec.normal)
     official = _official_test(spec, labels, draw)
@@ -135,7 +137,7 @@ def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]
     train = np.setdiff1d(train, calibration)
     train = draw.stratified("train_items", spec.train_items, train, "normal training images")
     outside = np.flatnonzero(~is_normal & ~official)
-    if not len(outside):  # every anomaly is in the test part, so those that are taken leave it
+    if not len(outside):  # every anomaly is in the test part; those that are taken leave it
         outside = np.flatnonzero(~is_normal)
     contaminating = _contaminating(spec, train, outside, draw)
     kept = draw.first("beside contamination", train, len(train) - len(contaminating))
@@ -156,7 +158,7 @@ def _parts(spec: SplitSpec, labels: Labels, contents: list[str], keys: list[str]
 
 
 def _official_test(spec: SplitSpec, labels: Labels, draw: _Draw) -> np.ndarray:
-    """Return which images are in the official test part; where there is none, a fifth of each class."""
+    """Return a mask of the official test part or, if there is none, of a random fifth of each class."""
     official = labels.official_test.copy()
     if not official.any():
         for name in spec.classes:
@@ -166,7 +168,7 @@ def _official_test(spec: SplitSpec, labels: Labels, draw: _Draw) -> np.ndarray:
 
 
 def _tested(spec: SplitSpec, is_normal: np.ndarray, official: np.ndarray, draw: _Draw) -> np.ndarray:
-    """Return which images the variant tests, before any are taken for training."""
+    """Return a mask of the variant's test images, before any are taken for training."""
     if spec.variant == "official":
         return official
     if spec.variant == "all_anomalies":
@@ -186,7 +188,7 @@ def _contaminating(spec: SplitSpec, train: np.ndarray, outside: np.ndarray, draw
     """
     wanted = round(len(train) * spec.contamination)
     if spec.contamination and not wanted:
-        raise HeldoutError(f"contamination: {spec.contamination} of {len(train)} training images is none; raise it")
+        raise HeldoutError(f"contamination: {spec.contamination} of {len(train)} training images is 0; raise it")
     if wanted > len(outside):
         raise HeldoutError(
             f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec.dataset} "
@@ -196,13 +198,13 @@ def _contaminating(spec: SplitSpec, train: np.ndarray, outside: np.ndarray, draw
 
 
 def shares(counts: dict[str, int], wanted: int) -> dict[str, int]:
-    """Divide `wanted` among the classes in the proportion of `counts`.
+    """Divide `wanted` among the classes in proportion to `counts`.
 
-    The largest remainders round up; equal remainders in the order of the classes' names.
+    The largest remainders are rounded up, equal ones in the order of the classes' names.
 
     Args:
-        counts: how many there are of each class.
-        wanted: at most their sum.
+        counts: number of images of each class.
+        wanted: at most the sum of `counts`.
     """
     there = sum(counts.values())
     found = {name: counts[name] * wanted // there for name in sorted(counts)}
@@ -237,7 +239,7 @@ def _refuse_small(spec: SplitSpec, parts: dict[str, list[int]], labels: Labels, 
 
 
 def _told_class(spec: SplitSpec, name: str, key: str) -> int:
-    """The class that a conditional model is given: its place in `normal`; for a contaminating image, a random one."""
+    """Return a training image's class for conditional models: its index in `normal`, random for an anomaly."""
     if name in spec.normal:
         return spec.normal.index(name)
     return int(_rank(spec, "class", key), 16) % len(spec.normal)

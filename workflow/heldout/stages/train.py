@@ -1,7 +1,7 @@
-"""The loop around a training: its inputs checked, progress, history, timing, and one checkpoint at the end.
+"""Trains a model: checks its inputs, runs the updates, and writes a checkpoint with history and timing.
 
 `numerics/training_steps.py` and the model's file compute the updates. The checkpoint is that of the last step: no epoch
-is chosen on test data. The state is saved at intervals, and when the process is asked to stop; a rerun continues from
+is selected on test data. The state is saved at intervals and when the process is asked to stop; a rerun continues from
 it (`resume.py`).
 """
 
@@ -35,10 +35,10 @@ from heldout.storage.timings import TrainTiming
 
 @dataclass(frozen=True)
 class _Job:
-    """What a training is given, once its inputs are checked.
+    """The inputs of a training.
 
     Attributes:
-        read: hashes of what it reads, stored beside the checkpoint.
+        read: hashes of its input files, stored beside the checkpoint.
     """
 
     spec: TrainSpec
@@ -51,7 +51,7 @@ class _Job:
         """Return the model with its first weights, and its parent's trained ones, on the device.
 
         Raises:
-            NumericalFailure: the training of the parent has failed.
+            NumericalFailure: the training of the parent failed.
         """
         model = training_steps.build(self.spec, image_shape(self.images_path))
         if self.spec.parent is not None and self.parent is not None:
@@ -75,17 +75,17 @@ def train(
     """Train one model and write its checkpoint, spec, history and timing.
 
     Args:
-        spec: what determines the checkpoint.
+        spec: of the checkpoint.
         images_path: the prepared array.
-        split_path: the task's manifest.
-        checkpoint: the file to write; it appears last, so that what exists is complete.
+        split_path: the split manifest.
+        checkpoint: the file to write; it appears last, so an existing checkpoint is complete.
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
-        parent: the checkpoint of the model it is trained on, if any.
-        save_every_s: seconds between two saves of its state.
-        jobs_per_gpu: how many processes may share a GPU; further ones wait.
+        parent: the checkpoint of the parent model, if any.
+        save_every_s: seconds between two saves of the state.
+        jobs_per_gpu: maximum number of processes on a GPU; others wait.
 
     Returns:
-        Why the training failed numerically, or None.
+        The reason of a numerical failure, or None.
 
     Raises:
         HeldoutError: the inputs are not the planned ones, or the device is missing.
@@ -100,7 +100,7 @@ def train(
     history, failed = History(), None
     saves = Saves(spec, decides_bits(device) | job.read, save_every_s)
     with reproducible(spec.threads):
-        importlib.import_module("torch._dynamo")  # as an optimiser's first step would: a second that is no training
+        importlib.import_module("torch._dynamo")  # else the optimiser's first step imports it, which takes a second
         try:
             training = training_steps.Training(job.fresh, images, spec, classes)
             history = _restored(training, saves)
@@ -122,7 +122,7 @@ def _hashes(spec: TrainSpec, manifest: SplitManifest, parent: Path | None) -> di
 
 
 def _restored(training: training_steps.Training, saves: Saves) -> History:
-    """Continue from the saved state, if there is one; return the history so far."""
+    """Restore the saved state, if there is one; return the history so far."""
     state = saves.load()
     if state is None:
         return History()
@@ -133,7 +133,7 @@ def _restored(training: training_steps.Training, saves: Saves) -> History:
 
 
 def _run(training: training_steps.Training, history: History, saves: Saves, job: _Job) -> None:
-    """Make all remaining updates; save at intervals, and before leaving when asked to stop."""
+    """Run all remaining updates; save the state at intervals and when asked to stop."""
 
     def save() -> None:
         synchronise(job.device)

@@ -1,6 +1,6 @@
-"""Checkpoints: safetensors, which run no code when read, with the identity in their metadata and nothing else.
+"""Checkpoints: safetensors files, which run no code when read, with the spec in their metadata.
 
-A training that failed numerically leaves a checkpoint without tensors that says why.
+After a numerical failure, the checkpoint has no tensors and states the reason.
 """
 
 import json
@@ -25,7 +25,7 @@ METADATA_KEY = "heldout"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training left: its spec, its weights, and why there are none, if so."""
+    """A training's spec, its weights, and the reason of its numerical failure, if any."""
 
     spec: TrainSpec
     weights: dict[str, Tensor]
@@ -44,10 +44,10 @@ def load(path: Path, expected: str) -> Checkpoint:
 
     Args:
         path: the file.
-        expected: the digest of the training that was planned.
+        expected: the digest of the planned training.
 
     Raises:
-        HeldoutError: the file is damaged, is no checkpoint of ours, or is another training's.
+        HeldoutError: the file is damaged, is not a checkpoint of this package, or belongs to another training.
     """
     with _opened(path) as file:
         content = _content(file)
@@ -59,10 +59,10 @@ def load(path: Path, expected: str) -> Checkpoint:
 
 
 def digest_in(path: Path) -> str:
-    """Return the digest of the spec inside a checkpoint, which may be of an older version; reads its header alone.
+    """Return the digest of the spec in a checkpoint of this or an older version; reads only the header.
 
     Raises:
-        HeldoutError: the file is damaged, or is no checkpoint of ours.
+        HeldoutError: the file is damaged or is not a checkpoint of this package.
     """
     with _opened(path) as file:
         return digest(_content(file)["spec"])

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written to a temporary name outside what DVC tracks, then renamed."""
+"""Writes files atomically: to a temporary name outside the folders that DVC tracks, then renamed."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 
-TRACKED = ("results", "data")  # a half-written file below these would be taken up by `dvc add`
+TRACKED = ("results", "data")  # `dvc add` would record a partial file below these
 SCRATCH = ".resume"
 # The outputs of the stage in dvc.yaml.
 VERSIONED = ("data/raw", "data/prepared", "data/splits", "results/checkpoints", "results/scores")
@@ -21,7 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def temporary_for(path: Path) -> Path:
-    """Return where to write before renaming to `path`: on its file system, but never in a tracked folder."""
+    """Return a temporary name for `path`, on its file system, but never in a tracked folder."""
     name = f"{path.name}.{os.getpid()}.partial"
     folder = Path(os.path.relpath(path)).parts[0]  # Snakemake and the command line run in the project's folder
     return Path(folder, SCRATCH, name) if folder in TRACKED else path.with_name(f".{name}")
@@ -79,11 +79,11 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def _clear_about(path: Path, temporary: Path) -> Iterator[None]:
-    """Name `path` in the error of a failed write; leave the error of a failed read of something else as it is."""
+    """Turn a failed write of `path` into a HeldoutError; leave other errors, such as a failed read, unchanged."""
     try:
         yield
     except OSError as error:
-        # A copy that runs out of room names what it was reading.
+        # If the disk is full, the error of a copy names the source.
         named = Path(temporary if error.errno in NO_ROOM else error.filename or temporary)
         if temporary not in (named, *named.parents) and named not in (path, *path.parents, *temporary.parents):
             raise

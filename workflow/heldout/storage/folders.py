@@ -1,6 +1,6 @@
-"""The hash by which an experiment pins a folder of a user's own images.
+"""The hash by which an experiment identifies a folder of a user's own images.
 
-It is the one that `dvc add FOLDER` writes into FOLDER.dvc: the MD5 of the list of files, each with its MD5.
+It is the hash that `dvc add FOLDER` writes to FOLDER.dvc: the MD5 of the list of files, each with its MD5.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from heldout.errors import HeldoutError, NotThere
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_md5
 
-# What tools leave beside images; .dvcignore has the same, so that DVC's hash is ours.
-# LMDB writes lock.mdb whenever somebody looks into a database.
+# Files that tools write beside images. .dvcignore has the same patterns, so that DVC computes the same hash.
+# LMDB writes lock.mdb whenever a database is opened.
 IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db", "lock.mdb")
 FETCHED = "fetched.json"  # lists the fetched files of a dataset, with checksum and source
-KNOWN = Path("data/.resume")  # hashes of files that have not changed since, by size and modification time
+KNOWN = Path("data/.resume")  # cached hashes of files, with their size and modification time
 
 
 def md5_of(folder: Path) -> str:
@@ -27,24 +27,24 @@ def md5_of(folder: Path) -> str:
 
 
 def require(folder: Path, dataset: str, why: str = "") -> None:
-    """Raise NotThere if there is no such folder, HeldoutError if it is a file.
+    """Raise NotThere if a folder does not exist, HeldoutError if it is a file.
 
     Args:
-        folder: what the option `folder` names.
-        dataset: the entry that reads it; its description says what must lie there.
-        why: what cannot be done without it.
+        folder: the option `folder`.
+        dataset: the dataset that reads it; its description states the expected files.
+        why: the consequence of the missing folder, for the message.
     """
     if folder.is_file():
         raise HeldoutError(f"{folder} is a file; unpack it if it is an archive, and name the folder as `folder`")
     if not folder.is_dir():
         raise NotThere(
-            f"the image folder {folder} is not there{why}; correct `folder`, or bring it: dvc pull {folder}. "
+            f"the image folder {folder} is missing{why}; correct `folder`, or fetch it: dvc pull {folder}. "
             f"See: heldout datasets {dataset}"
         )
 
 
 def known_md5_of(folder: Path) -> str:
-    """Return the same as `md5_of`, reading only files whose size or modification time has changed since."""
+    """Return the result of `md5_of`; read only files with a new size or modification time."""
     store = KNOWN / f"md5-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}.json"
     try:
         known = json.loads(store.read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def known_md5_of(folder: Path) -> str:
 
 @shapes_no_number
 def check(folder: Path, md5: str, dataset: str) -> None:
-    """Raise HeldoutError if the folder does not hold what the experiment pins."""
+    """Raise HeldoutError if the folder has another MD5 than the experiment states."""
     require(folder, dataset)
     if (found := md5_of(folder)) != md5:
         raise HeldoutError(
@@ -76,7 +76,7 @@ def files_in(folder: Path) -> list[Path]:
     """Return the files below a folder, relative to it, in the order of their names.
 
     Raises:
-        HeldoutError: a link to a folder is among them: its files would be read, but not hashed.
+        HeldoutError: one is a link to a folder: its files would be read, but not hashed.
     """
     found = []
     for path in sorted(folder.rglob("*")):

@@ -1,4 +1,4 @@
-"""Hashes: of JSON values, which name files, and of files, which datasets and DVC publish."""
+"""Hashes of JSON values, used in file names, and of files."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ DIGITS = 12
 
 
 def canonical(content: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces, numbers as Python writes them."""
+    """Return the canonical JSON text of a value: sorted keys, no spaces, numbers as Python writes them."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(content: Any) -> str:
-    """Return the 12 hex digits that stand for `content` in a file name."""
+    """Return the 12 hex digits that identify `content` in a file name."""
     return hashlib.sha256(canonical(content).encode()).hexdigest()[:DIGITS]
 
 
@@ -30,6 +30,6 @@ def has_checksum(path: Path, checksum: str) -> bool:
 
 
 def file_md5(path: Path) -> str:
-    """Return the hash by which datasets are published, and by which DVC knows a file."""
+    """Return the MD5 of a file, which many datasets publish and DVC records."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

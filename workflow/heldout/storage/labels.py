@@ -17,8 +17,8 @@ class Labels:
 
     Attributes:
         classes: `(N,)` names of classes.
-        official_test: `(N,)` bool, true in the official test part; all false where there is none.
-        sources: what each image was decoded from, as a hash or a key; None: the pixels themselves.
+        official_test: `(N,)` bool, true in the official test part; all false if there is none.
+        sources: a hash or key of each image's file; None: splits use the hash of its pixels.
     """
 
     classes: np.ndarray
@@ -36,7 +36,7 @@ def write_labels(path: Path, labels: Labels) -> None:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a table of labels. Only `split`, `evaluate` and figures do; training and scoring see no label."""
+    """Read a table of labels. Only `split`, `evaluate` and figures read labels; training and scoring do not."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     classes = np.array([row["class"] for row in rows])

@@ -1,4 +1,4 @@
-"""Split manifests: which image of a prepared array plays which part."""
+"""Split manifests: the assignment of a prepared array's images to the parts of a split."""
 
 import hashlib
 import json
@@ -20,20 +20,20 @@ PARTS = ("train", *SCORED_PARTS)
 
 @dataclass(frozen=True, kw_only=True)
 class SplitManifest(Record):
-    """The parts of a split as indices into the prepared array, and what they amount to.
+    """The parts of a split as indices into the prepared array, with counts and hashes.
 
     Attributes:
-        digest: of the split's spec, from which the fields up to `drop_duplicates` come. An older manifest does not
-            state `prepared` or `variant`.
+        digest: of the split's spec, which has the fields up to `drop_duplicates`, too. Older manifests lack `prepared`
+            and `variant`.
         normal, anomalous: classes.
         share_of_anomalies: of the test images.
         official_test_part: whether the data set has one.
-        dropped_duplicates: test images that `drop_duplicates` has left out.
-        test_images_also_in_training: test images that are pixel-identical to an image of another part.
-        counts: images of each class, by part.
+        dropped_duplicates: number of test images that `drop_duplicates` left out.
+        test_images_also_in_training: number of test images that are pixel-identical to an image of another part.
+        counts: number of images of each class, by part.
         content: the hash of the images' pixels, by part.
-        train_classes: the class of each training image as a conditional model is given it.
-        sha256: of all the rest.
+        train_classes: each training image's class for conditional models, as an index into `normal`.
+        sha256: of all other fields.
     """
 
     digest: str
@@ -78,7 +78,7 @@ class SplitManifest(Record):
 
     @property
     def anomalies_trained_on(self) -> int:
-        """How many training images are of an anomalous class."""
+        """The number of training images of anomalous classes."""
         return sum(count for name, count in self.counts["train"].items() if name not in self.normal)
 
 
@@ -90,10 +90,10 @@ def write_manifest(path: Path, manifest: SplitManifest) -> None:
 
 
 def read_manifest(path: Path, digest: str | None) -> SplitManifest:
-    """Read a manifest and check that it is whole and, given its digest, that it is the one that was planned.
+    """Read a manifest, check its hash and, unless `digest` is None, that it is the planned one.
 
     Raises:
-        HeldoutError: it was altered, or is another split's.
+        HeldoutError: it was altered, or belongs to another split.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Prepared arrays: the images of a dataset, uint8, read a part at a time."""
+"""Reads prepared arrays: the images of a dataset as uint8."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from heldout.storage.manifests import SplitManifest, content_sha256
 
 
 def image_shape(images_path: Path) -> ImageShape:
-    """Return the shape of a prepared array's images; reads its header alone."""
+    """Return the shape of a prepared array's images; reads only its header."""
     _, channels, side, _ = np.load(images_path, mmap_mode="r", allow_pickle=False).shape
     return ImageShape(channels, side)
 
 
 def part_of(images_path: Path, manifest: SplitManifest, part: str) -> torch.Tensor:
-    """Return the images of a part, uint8 `(N, C, H, W)`, after checking that they are what the split saw.
+    """Return the images of a part, uint8 `(N, C, H, W)`, after checking their hash in the manifest.
 
     Raises:
         HeldoutError: the prepared array has changed.

@@ -1,4 +1,4 @@
-"""`results/<experiment>/inputs.json`: what an experiment's tables and figures are made from, as planning writes it."""
+"""`results/<experiment>/inputs.json`: the inputs of an experiment's tables and figures, written while planning."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ class MethodEntry(Record):
         method: the registered method.
         model: the entry of `models` that it reads, if any.
         family: one of `registry.FAMILIES`.
-        supervision: the word by which tables say that it uses labels of anomalies; empty where it uses none.
+        supervision: the word by which tables say that it uses labelled anomalies; empty if it uses none.
     """
 
     method: str
@@ -45,7 +45,7 @@ class RunFiles(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject(Record):
-    """What one figure is about.
+    """The subject of one figure.
 
     Attributes:
         stem: the name of the figure's files, without the ending.

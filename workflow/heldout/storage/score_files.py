@@ -1,4 +1,4 @@
-"""Score files: Parquet, a row per image, with the identity in the schema's metadata. Raw scores, without labels."""
+"""Score files: Parquet with raw scores, one row per image, without labels; the metadata contain the spec."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ METADATA_KEY = b"heldout"
 
 @dataclass(frozen=True)
 class Scores:
-    """A score file: its spec, its columns (`index, part, score`, then components), and why there are none, if so."""
+    """A score file: spec, columns (`index, part, score`, components), and the reason of a numerical failure, if any."""
 
     spec: ScoreSpec
     columns: dict[str, Any]
@@ -50,7 +50,7 @@ def read_scores(path: Path) -> Scores:
 
 
 def digest_in(path: Path) -> str:
-    """Return the digest of the spec inside a score file, which may be of an older version; raises as `read_scores`."""
+    """Return the digest of the spec in a score file of this or an older version; raises as `read_scores`."""
     return digest(_content(path)[1]["spec"])
 
 
@@ -63,7 +63,7 @@ def _content(path: Path) -> tuple[pyarrow.Table, dict[str, Any]]:
         raise HeldoutError(f"{path} is damaged or no score file ({error}); delete it and run again") from error
 
 
-# By their buffers: pyarrow.array imports pandas, half a second of every scoring, to ask whether the values are its own.
+# From buffers, because pyarrow.array imports pandas to check the values' type, which takes half a second.
 def _numbers(values: Sequence[float], kind: type) -> pyarrow.Array:
     numbers: np.ndarray = np.asarray(values, kind)
     buffers = [None, pyarrow.py_buffer(numbers)]  # none is missing

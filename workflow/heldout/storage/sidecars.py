@@ -1,4 +1,4 @@
-"""The files beside a checkpoint or a score: its spec and what it ran on, its history, its timing."""
+"""Sidecars, the files beside a checkpoint or score file: spec with environment, history, timing."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from heldout.storage.manifests import SplitManifest
 from heldout.storage.specs import Spec
 
 SPEC, TIMING, HISTORY, LABELS = "spec.json", "timing.json", "history.csv", "labels.csv"
-# What each step writes beside its own file, as its rule declares it.
+# The sidecars of each step's file, as its rule declares them.
 BESIDE = {"fetch": (), "prepare": (LABELS,), "split": (), "train": (SPEC, TIMING, HISTORY), "score": (SPEC, TIMING)}
 
 
@@ -22,13 +22,13 @@ def sidecar(path: Path | str, kind: str) -> Path:
 
 
 def write_spec(path: Path, written: Path, spec: Spec, **ran: Any) -> None:
-    """Record a file's identity, its hash and what it ran on.
+    """Write the sidecar with a file's spec, hash and environment.
 
     Args:
         path: the file's final name.
-        written: where its content lies now; it is renamed once everything beside it is there.
-        spec: its identity.
-        ran: what does not belong to the identity.
+        written: the file's temporary name; it is renamed after its sidecars are written.
+        spec: of the file.
+        ran: further facts, which are not part of the digest.
     """
     content = {"digest": spec.digest, "spec": spec.content, "sha256": file_sha256(written), **ran}
     write_json(sidecar(path, SPEC), content)
@@ -36,10 +36,10 @@ def write_spec(path: Path, written: Path, spec: Spec, **ran: Any) -> None:
 
 @shapes_no_number
 def checked_sha256(path: Path, manifest: SplitManifest) -> str:
-    """Return the hash of a checkpoint or score, which must be the one recorded beside it, and of this split.
+    """Return the hash of a checkpoint or score file after checking it against its sidecar.
 
     Raises:
-        HeldoutError: it is another file, or was made from another split.
+        HeldoutError: the file has another hash, or was made from another split.
     """
     beside = sidecar(path, SPEC)
     try:

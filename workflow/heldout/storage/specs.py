@@ -1,6 +1,6 @@
-"""What determines a file: a record for each step whose file is named by a digest.
+"""Specs: for each step, the values that determine the content of its file; their digest is in the file's name.
 
-A spec travels as JSON: in the command that makes the file (`--spec`), inside checkpoints and scores, and beside them.
+A spec is stored as JSON in the command that makes the file (`--spec`), in checkpoints and score files, and beside them.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from heldout.storage.hashing import canonical, digest
 
 
 class Record:
-    """A dataclass that is read from JSON, where an unknown key is a mistake."""
+    """A dataclass that is read from JSON; unknown keys are errors."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -24,7 +24,7 @@ class Record:
         """Read a record from its JSON text.
 
         Raises:
-            HeldoutError: it is no JSON, lacks a key, or has an unknown key or a value of the wrong type.
+            HeldoutError: the text is not JSON, or a key is missing or unknown, or a value has the wrong type.
         """
         return cls._read(lambda adapter: adapter.validate_json(text))
 
@@ -57,7 +57,7 @@ class _Spec(Record):
 
     @property
     def canonical(self) -> str:
-        """The spec as its one JSON text."""
+        """The spec as canonical JSON."""
         return canonical(self.content)
 
     @cached_property
@@ -71,9 +71,9 @@ class PrepareSpec(_Spec):
     """A prepared array and its labels.
 
     Attributes:
-        options: of the dataset, apart from where its images lie.
+        options: of the dataset, without the path of its folder.
         files: official file names with their published checksums.
-        source: the digest of the code that shapes the file's content, in every spec.
+        source: in every spec, the digest of the code that determines the file's content.
     """
 
     step: Literal["prepare"] = "prepare"
@@ -89,7 +89,7 @@ class SplitSpec(_Spec):
 
     Attributes:
         classes: all classes of the dataset.
-        normal: the classes that are trained on.
+        normal: the normal classes.
         prepared: the digest of the prepared array.
         variant, ..., drop_duplicates: as `SplitSettings` describes them.
     """
@@ -127,12 +127,11 @@ class TrainSpec(_Spec):
 
     Attributes:
         params: all parameters of the model.
-        parent: the training of the model on which it is trained; None: it is trained on images alone.
+        parent: the training of the parent model; None: the model has no parent.
         split: the digest of the split.
-        seed: the run's.
-        threads: CPU threads, which shape the last bits.
-        normal_classes: how many normal classes there are, for a model that is given the class of each training image;
-            None: it is not.
+        seed: of the run.
+        threads: CPU threads, which affect the last bits.
+        normal_classes: the number of normal classes, for a conditional model; None: it is not conditional.
     """
 
     step: Literal["train"] = "train"
@@ -165,9 +164,9 @@ class ScoreSpec(_Spec):
     Attributes:
         params: all parameters of the method.
         split, seed, threads: as in a `TrainSpec`.
-        checkpoint: the digest of the training that it reads; None: it reads no model.
+        checkpoint: the digest of the training whose model it reads; None: it reads no model.
         joins: the scores that it combines; empty: it scores images.
-        supervision: how it uses labelled anomalies, in a word; empty: it does not.
+        supervision: the word by which tables say that it uses labelled anomalies; empty: it uses none.
         weights: file names of published weights with their checksums; empty: it needs none.
     """
 

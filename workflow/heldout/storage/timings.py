@@ -1,4 +1,4 @@
-"""Timing files: what a training or a scoring took, and on which device."""
+"""Timing files: time, memory and device of a training or scoring."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,13 +13,13 @@ from heldout.storage.specs import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Timing(Record):
-    """What both kinds of timings state.
+    """The fields that both kinds of timings have.
 
     Attributes:
         peak_memory_mib: of the process; on a GPU, of the GPU's memory.
         device: its name.
         threads: CPU threads.
-        failed: why the step failed numerically; None: it did not.
+        failed: the reason of a numerical failure; None: there was none.
     """
 
     peak_memory_mib: float
@@ -47,12 +47,12 @@ class Timing(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTiming(Timing):
-    """Of a training.
+    """The timing of a training.
 
     Attributes:
-        wall_s: seconds in the loop, without what its history takes.
-        images_per_s: training images drawn.
-        steps: as its parameters state.
+        wall_s: seconds in the loop, without the time of the history.
+        images_per_s: training images drawn per second.
+        steps: the model's parameter.
     """
 
     wall_s: float
@@ -62,7 +62,7 @@ class TrainTiming(Timing):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreTiming(Timing):
-    """Of a scoring.
+    """The timing of a scoring.
 
     Attributes:
         fit_s: seconds to fit the method to images; None: it is not fitted.
