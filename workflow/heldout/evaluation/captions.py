@@ -1,4 +1,4 @@
-"""What the tables cannot say in their cells: the metric, the protocol, the test images, the training images."""
+"""The captions of tables: the metric, the protocol, the test images and the training images."""
 
 import pandas as pd
 

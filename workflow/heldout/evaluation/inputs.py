@@ -69,7 +69,7 @@ class Inputs:
         """Return the class of each test image of a run, in the manifest's order.
 
         Raises:
-            HeldoutError: the labels are not those that the split was made from.
+            HeldoutError: the labels differ from those that the split was made from.
         """
         manifest = self.manifests[run.split]
         classes = read_labels(Path(run.labels)).classes[manifest.test]

@@ -1,4 +1,4 @@
-"""The tables to read: AUROC and AUPRC by class and method, runtime by method; and metrics.json, which DVC compares."""
+"""Formatted tables: AUROC and AUPRC by class and method, runtime by method; and metrics.json, which DVC compares."""
 
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def numbers(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def as_text(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the same with a cell of text per method: `0.932 [0.90, 0.96]`, or `failed: reason`."""
+    """Return the table of a metric with a text per method: `0.932 [0.90, 0.96]`, or `failed: reason`."""
     rows: list[dict[str, str]] = []
     several = metrics.dataset.nunique() > 1
     for (dataset, held_out), group in metrics.groupby(["dataset", "held_out"], sort=False):
@@ -78,7 +78,7 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
             training = TrainTiming.beside(run.checkpoints[entry.model]) if entry.model else None
             scoring = ScoreTiming.beside(run.scores[name])
             if (training and training.failed) or scoring.failed:
-                continue  # it stopped early, so its time means nothing
+                continue  # it stopped early, so its time is not comparable
             rows.append(
                 {
                     "dataset": run.dataset,

@@ -1,4 +1,4 @@
-"""Figures: what a file in this folder must have to be one. `_template.py` is one to copy.
+"""Figures: the contract of a file in this folder. Copy `_template.py` to begin.
 
 A figure is one file with one function, registered under the file's name:
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # planning lists figures without Matplotlib
 
 
 class Draws(Protocol):
-    """What a registered function must be."""
+    """The contract of a registered function."""
 
     def __call__(self, inputs: Inputs, subject: Subject) -> Figure:
         """Draw one figure.

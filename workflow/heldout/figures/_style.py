@@ -1,4 +1,4 @@
-"""The look of every figure: a palette that the colour-blind tell apart, and markers and dashes for a print in grey."""
+"""The style of all figures: a palette for colour-blind readers, and markers and dashes for grey prints."""
 
 from collections import Counter
 from typing import Any

@@ -20,7 +20,7 @@ from heldout.storage.report_inputs import Subject
 @registry.figure(
     "my_figure",  # the name of this file
     one_per="held_out",  # or "held_out_and_mean", or "model"
-    reads=("tables",),  # and of "checkpoints", "scores" and "labels" what it is made from
+    reads=("tables",),  # its inputs: any of "tables", "checkpoints", "scores" and "labels"
 )
 def my_figure(inputs: Inputs, subject: Subject) -> Figure:
     metrics = inputs.table("metrics.csv")  # a row per dataset, held-out class and method

@@ -1,1 +1,1 @@
-"""The files in `data/` and `results/`, compared with experiments, specs and DVC's records; behind the command line."""
+"""Commands on the files in `data/` and `results/`: compare them with experiments, specs and DVC's records."""

@@ -1,4 +1,4 @@
-"""`heldout cost`: how many trainings and scorings an experiment asks for, and about how long they take."""
+"""`heldout cost`: the number of an experiment's trainings and scorings, and an estimate of their time."""
 
 from heldout.planning.steps import ScoreStep, TrainStep
 from heldout.planning.wiring import wanted_gpus
@@ -8,10 +8,10 @@ from heldout.project.text import aligned, duration
 
 
 def cost(experiment: Experiment) -> str:
-    """Return a row per model and method, and the sum: what there is to do, and how long it takes.
+    """Return a table with a row per model and method: finished and missing steps, and their time; then the sum.
 
-    Where nothing like a step has run, a trial says so, on the experiment's device. Steps that several runs or entries
-    share count once, with the first of them.
+    Without a timing of a similar step, a trial on the experiment's device estimates the time. A step that several runs
+    or entries share counts once, for the first of them.
     """
     plan = experiment.plan
     on_gpu = wanted_gpus(plan.settings.device) > 0

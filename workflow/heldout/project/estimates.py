@@ -1,10 +1,11 @@
-"""How long a training or scoring will take, from the timing files of earlier ones or, on request, by a trial.
+"""Estimates the time of trainings and scorings from the timing files of earlier ones or, on request, by a trial.
 
-A training takes as long as the mean of those of the same model, parameters and dataset, whatever the class and seed;
-one that differs in `steps` alone, in proportion. A scoring takes the time per image of the same method and parameters
-on the same model, for as many images, and what fitting took. What has no match is tried, on request; methods that are
-fitted, or join scores, mostly take seconds and are not, so they stay unknown. It is the time inside the loops; starting
-a job adds some seconds. Image folders of one plug-in count as one dataset, though larger images take longer.
+The estimate of a training is the mean over trainings with the same model, parameters and dataset, for any class and
+seed; if only `steps` differs, it is scaled. A scoring takes the fitting time plus the time per image of the
+same method, parameters and model, times the number of images. Without a match, a trial is run on request. Methods that
+are fitted and combinations have no trial, since most take seconds; their time stays unknown. Estimates cover the loops;
+the start of a job adds some seconds. All image folders of one plug-in count as one dataset, although larger images take
+longer.
 """
 
 import json
@@ -39,15 +40,15 @@ class Timed(NamedTuple):
 
 
 class Estimates:
-    """The timings that lie here, by what they are about; those of a GPU apart from those of a CPU.
+    """Estimates from the timing files in this folder, either of GPUs or of CPUs.
 
     Args:
-        on_gpu: which of the two are asked for.
-        device_name: where to try what has no timing, `auto`, `cpu`, `cuda` or `cuda:N`; none: nothing is tried.
+        on_gpu: whether to use the timings of GPUs.
+        device_name: the device for trials, `auto`, `cpu`, `cuda` or `cuda:N`; None: no trials.
 
     Attributes:
-        devices: those whose timings were used.
-        tried: the device on which a trial was, if one was.
+        devices: the devices of the timings that were used.
+        tried: the device of the trials, if there were any.
     """
 
     def __init__(self, on_gpu: bool, device_name: str | None = None) -> None:
@@ -73,7 +74,7 @@ class Estimates:
             self._scorings.setdefault(key, []).append((Timed(timing.fit_s or 0, device), each))
 
     def seconds(self, step: TrainStep | ScoreStep) -> float | None:
-        """Return the estimate for a planned training or scoring, or None where it is unknown."""
+        """Return the estimated seconds of a planned training or scoring; None if unknown."""
         return self._training(step) if isinstance(step, TrainStep) else self._scoring(step)
 
     def _training(self, step: TrainStep) -> float | None:
@@ -100,7 +101,7 @@ class Estimates:
         return None if found is None else found * images
 
     def _try(self, key: str, images: PrepareStep, work: Callable[["Trials", PrepareStep], float]) -> float | None:
-        """Return what a trial found, running it once; None without trials, or without the device for them."""
+        """Return the result of a trial, which runs once; None without trials or without their device."""
         if self._device_name is None:
             return None
         if key not in self._found:
@@ -122,7 +123,7 @@ class Estimates:
 
 
 def _timings(kind: type[S], timed: type[T], on_gpu: bool) -> Iterator[tuple[S, T]]:
-    """Yield the spec and the timing of each finished training or scoring; a failed one stopped early."""
+    """Yield the spec and timing of each finished training or scoring, without failed ones, which stopped early."""
     folder, ending = PLACES[kind.step]
     for path in sorted(Path(folder).rglob(f"*.{TIMING}")):
         own = path.with_name(path.name.removesuffix(f".{TIMING}") + ending)
@@ -137,9 +138,9 @@ def _timings(kind: type[S], timed: type[T], on_gpu: bool) -> Iterator[tuple[S, T
 
 
 def images_scored(step: ScoreStep) -> int | None:
-    """Return how many images a scoring is about: as its split says or, before there is one, about as many as it will.
+    """Return the number of scored images from the split manifest or, if it is missing, an estimate.
 
-    None where the size of the dataset is unknown.
+    None if the size of the dataset is unknown.
     """
     split = step.split
     try:

@@ -1,4 +1,4 @@
-"""How the command line prints tables, times and sizes."""
+"""Formats tables, times and sizes for the command line."""
 
 from textwrap import indent
 
@@ -12,10 +12,10 @@ def aligned(table: list[list[str]]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`~02:05` for two minutes and five seconds; `?` where it is unknown."""
+    """Return `~02:05` for two minutes and five seconds; `?` for None."""
     return "?" if seconds is None else f"~{tqdm.format_interval(round(seconds))}"
 
 
 def readable(size: int) -> str:
-    """Return a number of bytes for people: `4.20kB`."""
+    """Return a number of bytes with a unit: `4.20kB`."""
     return tqdm.format_sizeof(size, "B")

@@ -1,14 +1,14 @@
-"""`heldout timeline`: what the last Snakemake run of an experiment did on each core, and which share of it was work.
+"""`heldout timeline`: the activity of each core in an experiment's last Snakemake run, and the shares of core time.
 
-Wall time x cores, from when Snakemake started until its log ends, falls into the loops of training and scoring, the
-rest of those jobs (start-up, checks, histories, files), other steps, and cores without a job, planning included. The
-figure shows one run, the last that trained or scored for the experiment: what stopped and was resumed are two.
+Core time is wall time x cores, from the start of Snakemake to the end of its log. It consists of the loops of training
+and scoring, the rest of those jobs (start-up, checks, histories, files), other steps, and idle cores, including
+planning. The figure shows the last run that trained or scored for the experiment; a resumed run is a new run.
 
-Snakemake writes a benchmark file when a job ends, here and nowhere else; neither DVC nor git knows it. Its modification
-time is the job's end, and its column `s` how long the job took. Seconds inside the loops are those of the timing files:
-`wall_s` of a training; of a scoring `fit_s`, and `ms_per_image` times all images, so that the first block, which is
-never timed, counts as any other. A bar has its loop at its end: what comes after the loop takes a fraction of a second.
-A job that failed has no benchmark file and shows as no job.
+Snakemake writes a local benchmark file at the end of each job; DVC and git do not track it. Its modification time is
+the job's end, its column `s` the job's duration. The seconds in loops come from the timing files: `wall_s` of a
+training; `fit_s` plus `ms_per_image` times all images of a scoring, so that the first, untimed block counts like the
+others. The loop is drawn at the end of a bar, since the rest of the job takes a fraction of a second. A failed job has
+no benchmark file and appears as idle time.
 """
 
 import csv
@@ -37,7 +37,7 @@ SNAKEMAKE_LOGS = Path(".snakemake/log")
 LOG_ENDING = ".snakemake.log"
 CLOCK_S = 1.0  # how coarse a file system's times may be
 TRAINING, SCORING, AROUND, OTHER, IDLE = "training", "scoring", "start-up and end", "other steps", "no job"
-# What a core may be doing, in the order of the legend; told apart in grey as well.
+# The activities of a core in the order of the legend; the colours differ in grey, too.
 COLORS = {TRAINING: "#1b4f72", SCORING: "#e08214", AROUND: "#d0d8dd", OTHER: "#7b5ea7", IDLE: "#ffffff"}
 NARROW = {"columnspacing": 1.2, "handlelength": 1.2, "handletextpad": 0.5}
 _LOOPS = {"train": TRAINING, "score": SCORING}
@@ -87,7 +87,7 @@ class SnakemakeRun:
 
 @dataclass(frozen=True)
 class Bar:
-    """What one core did from `begins` to `ends`, in seconds since the run began; a job on two cores is two bars."""
+    """The activity of one core between two times, in seconds since the run began; a job on two cores has two bars."""
 
     core: int
     kind: str
@@ -100,8 +100,8 @@ def timeline(experiment: Experiment) -> str:
     """Write figures/timeline.svg and .png and tables/timeline.csv of an experiment; return the shares as text.
 
     Raises:
-        HeldoutError: Snakemake is at work; nothing of the experiment ran here, or on a cluster; or the files' times are
-            not those of a run here, since they were copied without them.
+        HeldoutError: Snakemake is running; the experiment did not run here or ran on a cluster; or the files were
+            copied without their modification times.
     """
     snakemake_runs.refuse_while_one_runs()
     plan = experiment.plan
@@ -144,10 +144,10 @@ def timeline(experiment: Experiment) -> str:
 
 
 def last_run(wanted: set[str]) -> SnakemakeRun | None:
-    """Return the last run in this folder that trained or scored something of `wanted`, digests; None if none did.
+    """Return the last run in this folder that made a file with a digest in `wanted`; None if there is none.
 
     Raises:
-        HeldoutError: it was a cluster's.
+        HeldoutError: it ran on a cluster.
     """
     runs = [_run(log) for log in sorted(SNAKEMAKE_LOGS.glob(f"*{LOG_ENDING}"))]  # a name is the time it began
     for job in _jobs():
@@ -162,7 +162,7 @@ def last_run(wanted: set[str]) -> SnakemakeRun | None:
 
 
 def bars(run: SnakemakeRun) -> list[Bar]:
-    """Return what each core did, by core and time; jobs take the lowest cores that are free.
+    """Return the bars by core and time; jobs are assigned to the lowest free cores.
 
     Raises:
         HeldoutError: more jobs ran at once than there are cores, so the times are not those of one run.
@@ -239,7 +239,7 @@ def _run(log: Path) -> SnakemakeRun:
 
 
 def _jobs() -> Iterator[Job]:
-    """Yield the jobs whose benchmark files lie here."""
+    """Yield the jobs that have a benchmark file."""
     for path in sorted(BENCHMARKS.rglob("*.tsv")):
         name = path.relative_to(BENCHMARKS).with_suffix("")
         with open(path, encoding="utf-8", newline="") as file:
@@ -253,7 +253,7 @@ def _jobs() -> Iterator[Job]:
 
 
 def _loop(step: str, name: Path) -> tuple[float, int]:
-    """Return the seconds inside a job's loop, and its threads; no seconds where its files are gone."""
+    """Return the seconds in a job's loop, and its threads; 0 seconds if its files are missing."""
     folder, ending = PLACES[step]
     own = Path(folder, *name.parts[1:]).with_suffix(ending)
     try:

@@ -1,6 +1,6 @@
-"""What a training or scoring takes here where nothing like it has run: a few steps of it, on noise, in seconds.
+"""Trials: time a few steps of a training or scoring on noise, if there is no timing of a similar one.
 
-What a step takes does not depend on what the images show, nor on what the model has learnt.
+The time of a step does not depend on the content of the images or on the training of the model.
 """
 
 import importlib
@@ -42,10 +42,10 @@ class Trials:
         self.device = describe(self._device)
 
     def seconds_per_step(self, spec: TrainSpec, prepared: PrepareStep) -> float:
-        """Return what one update of a training takes; what comes before the first update is left out.
+        """Return the seconds of one update of a training, without its start-up.
 
         Args:
-            spec: the training's.
+            spec: of the training.
             prepared: the step that prepares its images.
         """
         image = image_shape(prepared)
@@ -67,11 +67,11 @@ class Trials:
             return sum(taken) / len(taken)
 
     def seconds_per_image(self, spec: ScoreSpec, model_spec: TrainSpec, prepared: PrepareStep) -> float:
-        """Return what scoring one image takes, a long search by its first steps.
+        """Return the seconds of scoring one image; a long search is extrapolated from its first steps.
 
         Args:
-            spec: the scoring's, of a method that reads a model.
-            model_spec: that model's training's.
+            spec: of the scoring, by a method that reads a model.
+            model_spec: of that model's training.
             prepared: the step that prepares its images.
         """
         image = image_shape(prepared)
