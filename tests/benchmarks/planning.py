@@ -1,17 +1,19 @@
 """How long `snakemake -n` takes, and how much memory, from a small experiment to thousands of jobs.
 
 20 classes, 5 seeds and 20 methods, 2,000 scorings with as many trainings and what lies around them, are to be planned
-in 20 seconds and 1 GB.
+in 20 seconds and 1 GB. Of Snakemake's own time for as many jobs of one rule, the quickstart is to take at most 1.4
+times, and these at most twice.
 """
 
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from tests.benchmarks._measuring import Growth
+from tests.benchmarks._measuring import Growth, Row, in_turn
 
 EVERY_METHOD = Path("workflow/experiments/all-methods-small.yaml")
 # Datasets of ten classes, seeds, methods.
@@ -26,7 +28,16 @@ print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).
 """
 
 
-def measure(rounds: int) -> list[Growth]:
+ONE_RULE = """
+rule all:
+    input: expand("made/{{number}}", number=range({jobs} - 1))
+rule one:
+    output: "made/{{number}}"
+    shell: "touch {{output}}"
+"""
+
+
+def measure(rounds: int) -> list[Growth | Row]:
     seconds, memory = [], []
     for datasets, seeds, methods in (*SIZES, LARGEST):
         jobs, taken, peak = sorted(_planned(datasets, seeds, methods) for _ in range(rounds))[rounds // 2]
@@ -36,13 +47,30 @@ def measure(rounds: int) -> list[Growth]:
     return [
         Growth("snakemake -n, seconds", along, {"planning": seconds}, goal=20),
         Growth("snakemake -n, peak memory in MiB", along, {"planning": memory}, goal=1000),
+        _against_one_rule("the quickstart", Path("config.yaml"), rounds, goal=1 / 1.4),
+        _against_one_rule("thousands of jobs", _experiment(*SIZES[-1]), rounds, goal=1 / 2),
     ]
 
 
-def _planned(datasets: list[str], seeds: int, methods: int) -> tuple[int, float, float]:
-    """Return jobs, seconds and MiB of one planning."""
+def _against_one_rule(what: str, experiment: Path | dict[str, Any], rounds: int, goal: float) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(experiment, dict):
+            content, experiment = experiment, Path(folder) / "planning.yaml"
+            experiment.write_text(yaml.safe_dump(content), encoding="utf-8")
+        ours = ["snakemake", "-n", "--configfile", experiment]
+        jobs = _jobs(subprocess.run(ours, capture_output=True, text=True, check=True).stdout)
+        (Path(folder) / "Snakefile").write_text(ONE_RULE.format(jobs=jobs), encoding="utf-8")
+        quietly = {"capture_output": True, "check": True}
+        contenders = {
+            "one rule": (lambda: subprocess.run(["snakemake", "-n"], cwd=folder, **quietly), 1),
+            "heldout": (lambda: subprocess.run(ours, **quietly), 1),
+        }
+        return Row(f"snakemake -n, {what}, {jobs} jobs", *contenders, "plan", goal, in_turn(contenders, rounds))
+
+
+def _experiment(datasets: list[str], seeds: int, methods: int) -> dict[str, Any]:
     every = yaml.safe_load(EVERY_METHOD.read_text(encoding="utf-8"))
-    experiment = {
+    return {
         "experiment": "planning",
         "datasets": {name: {} for name in datasets},
         "seeds": list(range(seeds)),
@@ -51,12 +79,19 @@ def _planned(datasets: list[str], seeds: int, methods: int) -> tuple[int, float,
         "models": every["models"],
         "methods": dict(list(every["methods"].items())[:methods]),
     }
+
+
+def _planned(datasets: list[str], seeds: int, methods: int) -> tuple[int, float, float]:
+    """Return jobs, seconds and MiB of one planning."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "planning.yaml"
-        path.write_text(yaml.safe_dump(experiment), encoding="utf-8")
+        path.write_text(yaml.safe_dump(_experiment(datasets, seeds, methods)), encoding="utf-8")
         planning = ["snakemake", "-n", "--configfile", path]
         done = subprocess.run([sys.executable, "-c", MEASURED, *planning], capture_output=True, text=True, check=True)
-    *output, measures = done.stdout.splitlines()
-    taken, peak = map(float, measures.split())
-    (jobs,) = {line.split()[1] for line in output if line.startswith("total")}
-    return int(jobs), taken, peak
+    taken, peak = map(float, done.stdout.splitlines()[-1].split())
+    return _jobs(done.stdout), taken, peak
+
+
+def _jobs(output: str) -> int:
+    (jobs,) = {line.split()[1] for line in output.splitlines() if line.startswith("total")}
+    return int(jobs)

@@ -14,7 +14,7 @@ from heldout import registry
 from heldout.planning import identity
 from heldout.planning.definitions import Package
 from heldout.planning.identity import PACKAGE, PLUGINS, ROOTS
-from heldout.planning.written import reached, written
+from heldout.planning.written import digest_of, reached, written
 from heldout.storage.hashing import canonical, digest
 from tests.planning.test_written import locals_renamed
 
@@ -30,7 +30,7 @@ def copy(tmp_path):
 
 def digests(folder: Path, sources=tuple(COMPUTING)) -> dict[tuple[str, str], str]:
     package = Package(folder)
-    return {source: identity.source_digest.__wrapped__(*source, package) for source in sources}
+    return {source: digest_of(identity.roots(*source, package)) for source in sources}
 
 
 @cache
@@ -241,6 +241,29 @@ def test_everything_is_followed_but_what_is_reviewed():
     assert set(REVIEWED) == set(unfollowed), "no longer there: strike it off the list"
     loose = [f"{module.path}:{line}" for module in {each.module for each in found} for line in module.loose()]
     assert not loose, "a statement that defines nothing changes what others define"
+
+
+def test_what_is_kept_of_an_earlier_process_holds_for_the_same_files_alone(copy):
+    """The package under `copy` is asked as Snakemake and its jobs ask: each time by a process of its own."""
+
+    def asked():
+        code = """
+import sys
+from heldout.planning import identity
+print(identity.source_digest("train", "wgan"), len(identity.PACKAGE._modules))
+"""
+        done = subprocess.run([sys.executable, "-c", code], cwd=copy.parent, capture_output=True, text=True, check=True)
+        found, parsed = done.stdout.split()
+        return found, int(parsed)
+
+    first, parsed = asked()
+    assert first == todays()["train", "wgan"] and parsed
+    assert asked() == (first, 0)
+    path = copy / "networks" / "dcgan.py"
+    path.write_text(path.read_text(encoding="utf-8").replace("FIRST_SIDE = 4", "FIRST_SIDE = 8"), encoding="utf-8")
+    assert asked()[0] != first
+    (copy / "__pycache__" / "digests.json").write_text("{", encoding="utf-8")
+    assert asked()[1]
 
 
 def test_canonical_json_has_one_form():

@@ -1,15 +1,16 @@
 """The source in a file's digest: every definition that shapes its numbers, found from the roots listed here."""
 
 import ast
-from functools import cache
 from pathlib import Path
 
 from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 from heldout.planning.definitions import Definition, Package
+from heldout.planning.digest_cache import DigestCache
 from heldout.planning.written import digest_of
 
 PACKAGE = Package(Path(__file__).resolve().parents[1])
+CACHE = DigestCache(PACKAGE.folder)
 
 # The kind of plug-in that a step runs: what its file registers is a root, and so is the class of its parameters.
 PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "combine": "combination", "draw": "figure"}
@@ -38,20 +39,18 @@ ROOTS = {
 }
 
 
-@cache
-def source_digest(step: str, plugin: str = "", package: Package = PACKAGE) -> str:
+def source_digest(step: str, plugin: str = "") -> str:
     """Return the digest of the source that shapes what a step writes.
 
     Args:
         step: a key of ROOTS.
         plugin: the registered name of what it runs, if it is one of PLUGINS.
-        package: where the source lies; its files are read, never imported.
     """
-    return digest_of(roots(step, plugin, package))
+    return CACHE.get(f"{step} {plugin}", lambda: digest_of(roots(step, plugin)))
 
 
 def roots(step: str, plugin: str = "", package: Package = PACKAGE) -> list[Definition]:
-    """Return the definitions at which the source of a step begins."""
+    """Return the definitions at which the source of a step begins; files are read, none is imported."""
     found = [package.definition(root) for root in ROOTS[step]]
     if step in PLUGINS:
         registered, _ = registration(PLUGINS[step], plugin, package)
@@ -87,11 +86,14 @@ def check_source(planned: str, step: str, plugin: str = "") -> None:
         raise HeldoutError(f"the code of {plugin or step} has changed since this job was planned; run snakemake again")
 
 
-@cache
-def description_digest(kind: str, name: str, package: Package = PACKAGE) -> str:
+def description_digest(kind: str, name: str) -> str:
     """Return the digest of what a plug-in's description is made from: registration, parameters and documentation."""
-    registered, decorator = registration(kind, name, package)
-    summary = (ast.get_docstring(registered.module.tree) or "").partition("\n")[0]
-    stated = Definition(registered.module, [], [ast.Expr(decorator), ast.Expr(ast.Constant(summary))])
-    described = package.definition("planning.schema:describe")
-    return digest_of([stated, *parameters(registered), described], documented=True)
+
+    def find() -> str:
+        registered, decorator = registration(kind, name)
+        summary = (ast.get_docstring(registered.module.tree) or "").partition("\n")[0]
+        stated = Definition(registered.module, [], [ast.Expr(decorator), ast.Expr(ast.Constant(summary))])
+        described = PACKAGE.definition("planning.schema:describe")
+        return digest_of([stated, *parameters(registered), described], documented=True)
+
+    return CACHE.get(f"description of {kind} {name}", find)
