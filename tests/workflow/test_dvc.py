@@ -155,9 +155,13 @@ LOSS = "return self.critic(fake).mean() - self.critic(real).mean()"
 EDITS = {
     "training code": ("models/wgan.py", LOSS, LOSS.replace("fake).mean()", "fake).sum() / len(fake)")),
     "a comment in training code": ("models/wgan.py", LOSS, f"{LOSS}  # the critic's"),
-    "the loop around a training": ("training.py", '"steps": model.params.steps,', '"steps": int(model.params.steps),'),
+    "the loop around a training": (
+        "stages/train.py",
+        "history, failed = History(), None",
+        "failed, history = None, History()",
+    ),
     "scoring code": ("methods/mean_image.py", "square()", "pow(2)"),
-    "code that all of them share": ("steps.py", "drawn = 0", "drawn = int()"),
+    "code that every training goes through": ("numerics/training_steps.py", "drawn = 0", "drawn = int()"),
     "a comment in a dataset's code": ("datasets/mnist5k.py", "5,000 MNIST", "5000 MNIST"),
     "a dataset's code": ("datasets/mnist5k.py", "len(labels), bool", "len(labels), np.bool_"),
 }
@@ -174,9 +178,9 @@ EDITS = {
         ({"device": "auto"}, {}),
         ("training code", REPORT | {"train": 1, "score": 2}),
         ("a comment in training code", {}),
-        ("the loop around a training", REPORT),  # a figure rebuilds models by way of it
+        ("the loop around a training", {}),
         ("scoring code", REPORT | {"score": 1}),
-        ("code that all of them share", REPORT | {"train": 2, "score": 4}),
+        ("code that every training goes through", REPORT | {"train": 2, "score": 3}),  # mean_image reads no model
         ("a comment in a dataset's code", {}),
         ("a dataset's code", REPORT | {"prepare": 1, "split": 1, "train": 2, "score": 4}),
     ],
