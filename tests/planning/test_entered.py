@@ -23,6 +23,7 @@ from heldout.stages.train import train
 
 # What is entered and shapes no number, and why: whole modules, or single definitions of modules that also compute.
 UNNUMBERED = {
+    "planning.digest_cache": "finds the source, to compare it with the planned one",
     "planning.definitions": "finds the source, to compare it with the planned one",
     "planning.identity": "finds the source, to compare it with the planned one",
     "planning.written": "finds the source, to compare it with the planned one",

@@ -9,7 +9,7 @@ from heldout.planning.identity import PACKAGE
 from heldout.planning.written import reached, written
 from tests.planning.test_identity import SOURCES
 
-FOLDERS = ("datasets", "methods", "models", "networks", "numerics", "search")
+FOLDERS = ("combinations", "datasets", "methods", "models", "networks", "numerics", "search")
 # What no source reaches, and why it shapes no number.
 TYPE = "a type, for annotations alone"
 PLACE = "where files are fetched from; what they are, their checksums say"
