@@ -14,6 +14,7 @@ FOLDERS = ("combinations", "datasets", "methods", "models", "networks", "numeric
 TYPE = "a type, for annotations alone"
 PLACE = "where files are fetched from; what they are, their checksums say"
 UNREACHED = {
+    "heldout.combinations._classifying:SUPERVISION": "a registration, which reaches the spec",
     "heldout.datasets:Dataset": TYPE,
     "heldout.datasets:Download": PLACE,
     "heldout.datasets:Installed": PLACE,
