@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from heldout import registry
@@ -29,6 +30,20 @@ from heldout.storage.score_files import read_scores
 from heldout.storage.specs import Parent, ScoreSpec, TrainSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)  # the models are small, and pytest runs a process per core
+threadpool_limits(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quickstart", type=Path, help="folder with the quickstart's results, to compare with its promises"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left alone with it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 EXPERIMENT = {

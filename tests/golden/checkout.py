@@ -8,22 +8,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from tests.golden import forked
+from tests.serving import served
 
 WEIGHTS = "alexnet-owt-7be5be79.pth"
 PUBLISHED = "sha256:7be5be79"  # AlexNet's registered checksum: the first digits of its SHA-256
 CUT_OFF = ("train", "score")  # the rules whose jobs are interrupted once each
 DEADLINE_S = 300
-# What the command sets before it imports the libraries; the serving process has imported them by then.
-SERVER = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-SERVER |= {"TORCHINDUCTOR_COMPILE_THREADS": "1", "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 class RunFailed(Exception):
@@ -86,7 +82,7 @@ class Checkout:
                 if not re.search(r"^[^%]* [1-9]\d?%\|", log.read_text(encoding="utf-8")):  # the bar's first state
                     raise RunFailed(f"{log}: after it was cut off, the job started anew")
             return
-        self._forks = self._forks or self._served()
+        self._forks = self._forks or self._stack.enter_context(served(self.environment, self.folder))
         self._snakemake(arguments, self._forks)
 
     def _snakemake(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
@@ -129,22 +125,6 @@ class Checkout:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
                 process.communicate()
-
-    def _served(self) -> dict[str, str]:
-        """Have `heldout` served from forks; return what a command's environment needs for that."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        address, command = folder / "address", folder / "heldout"
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{forked.__file__}" "$@"\n', encoding="utf-8")
-        command.chmod(0o755)
-        serve = [sys.executable, "-P", forked.__file__, "--serve", str(address)]
-        server = subprocess.Popen(serve, env=self.environment | SERVER, cwd=self.folder)
-        self._stack.callback(server.wait)
-        self._stack.callback(server.terminate)
-        while not address.exists():
-            if server.poll() is not None:
-                raise RunFailed("the process that serves `heldout` has not started")
-            time.sleep(0.05)
-        return {"PATH": f"{folder}{os.pathsep}{self.environment['PATH']}", forked.ADDRESS: str(address)}
 
     def close(self) -> None:
         """End the process that serves `heldout`, if one was needed."""

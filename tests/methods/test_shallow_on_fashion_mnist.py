@@ -26,12 +26,12 @@ def idx(path, header):
 
 
 def drawn(folder, held_out):
-    """2,000 training images of a class, 2,000 test images of all, uint8 28x28; whether a test image is anomalous."""
+    """1,000 training images of a class, 1,000 test images of all, uint8 28x28; whether a test image is anomalous."""
     rng = np.random.default_rng(held_out)
     images = idx(folder / "train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
     labels = idx(folder / "train-labels-idx1-ubyte.gz", 8)
-    train = images[rng.choice(np.flatnonzero(labels == held_out), 2000, replace=False)]
-    chosen = rng.choice(10_000, 2000, replace=False)
+    train = images[rng.choice(np.flatnonzero(labels == held_out), 1000, replace=False)]
+    chosen = rng.choice(10_000, 1000, replace=False)
     test = idx(folder / "t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)[chosen]
     return train, test, idx(folder / "t10k-labels-idx1-ubyte.gz", 8)[chosen] != held_out
 

@@ -1,19 +1,14 @@
 """The experiment files that come with the project are valid."""
 
-import math
-
-import pandas as pd
 import pytest
 import yaml
 
 from heldout.planning.plan import Plan
-from heldout.planning.report_inputs import report_inputs
 from heldout.planning.resolve import resolve
 from tests.conftest import REPOSITORY
 
 FILES = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 SMALL = "all-methods-small"
-TABLES = REPOSITORY / "results" / SMALL / "tables"
 
 
 def planned(name: str) -> Plan:
@@ -49,14 +44,3 @@ def test_every_trained_model_of_the_small_experiment_is_read_by_a_method():
     experiment = planned(SMALL).experiment
     read = {entry.model for entry in (*experiment.models.values(), *experiment.methods.values())}
     assert set(experiment.models) <= read
-
-
-@pytest.mark.skipif(not (TABLES / "auroc.csv").is_file(), reason="the small experiment has not run here")
-def test_where_the_small_experiment_has_run_every_method_has_a_number():
-    table = pd.read_csv(TABLES / "metrics.csv").set_index(["held_out", "method"])
-    methods = report_inputs(planned(SMALL)).methods
-    assert set(table.index.get_level_values("method")) == set(methods)
-    assert table.failed.isna().all() and table.auroc.between(0, 1).all()
-    assert {"kde-oracle (oracle)", "joined-by-labels (semi-supervised)"} <= set(methods)
-    # What is told nothing tells a 1 from other digits somehow: a floor that fails here would be a fault of ours.
-    assert table.auroc["1", "mean_image"] > 0.5 and math.isfinite(table.auroc["mean", "combine"])

@@ -1,6 +1,7 @@
 """DVC and Snakemake agree: what is pulled is neither trained nor scored again, and what is saved is never lost.
 
-A team of two clones shares a storage folder beside them, the default remote. Each clone runs its own code.
+A team of two clones shares a storage folder beside them, the default remote. Each clone runs its own code. Each test
+works on a team of its own, a copy of one that was made once.
 """
 
 import os
@@ -14,9 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.conftest import TRIAL, Project, copy_repository
+from tests.workflow.conftest import ENVIRONMENT, PATH, TRIAL, Project
 from tests.workflow.test_bad_input import complaint
-from tests.workflow.test_end_to_end import REPORT
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,7 +27,9 @@ EXPERIMENT = TRIAL | {
     "experiment": "quickstart",
     "held_out": [1],
     "methods": {"mean_image": {}, "adgan": {"starts": 2, "steps": 1}, "anogan": {"steps": 2}, "discriminator": {}},
+    "figures": [],
 }
+REPORT = {"inputs": 1, "evaluate": 1, "write_tables": 1, "manifest": 1}
 COSTLY = {"fetch", "prepare", "split", "train", "score"}
 REFUSAL = "Can't remove the following unsaved files without confirmation"
 # All of root's powers over other people's permissions are given up, for good.
@@ -54,9 +56,21 @@ class Clone(Project):
 
     def clone(self, name: str, launcher: tuple[str, ...] = ()) -> "Clone":
         """Return a new clone beside this one."""
-        folder = self.folder.parent / name
-        self.git("clone", "-q", str(self.folder), str(folder))
-        return Clone(folder, self.environment | {"PYTHONPATH": str(folder / "workflow")}, launcher)
+        self.git("clone", "-q", str(self.folder), str(self.folder.with_name(name)))
+        return self.beside(name, launcher)
+
+    def twin(self, name: str) -> "Clone":
+        """Return another clone of the same repository, which has as much."""
+        shutil.copytree(self.folder, self.folder.with_name(name), symlinks=True)
+        return self.beside(name)
+
+    def beside(self, name: str, launcher: tuple[str, ...] = ()) -> "Clone":
+        """Return the clone in another folder, whose commands do what the code in that folder says."""
+        folder = self.folder.with_name(name)
+        environment = self.environment | {"PYTHONPATH": str(folder / "workflow")}
+        if launcher:  # the serving process keeps root's powers
+            environment["PATH"] = PATH
+        return Clone(folder, environment, launcher)
 
     def files(self, *folders: str) -> dict[str, bytes]:
         """The content of every file below the folders, by its path here."""
@@ -70,40 +84,80 @@ class Clone(Project):
         return {name for name in self.files("results/checkpoints") if name.endswith(".safetensors")}
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory) -> Clone:
-    """The first machine: it ran everything, saved, committed and pushed."""
-    parent = tmp_path_factory.mktemp("team")
-    folder = parent / "first"
-    folder.mkdir()
-    copy_repository(folder)
-    own = {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(folder / "workflow")}
-    own |= {name: str(parent / name.lower()) for name in ("HOME", "DVC_SITE_CACHE_DIR", "XDG_CACHE_HOME")}
-    own |= {name: str(parent / name.lower()) for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")}
+@pytest.fixture(scope="session")
+def team_folder(once, project_folder, forks) -> Path:
+    """Clones and their storage: `first` ran everything, saved, committed and pushed; the others have it from there."""
+
+    def make(folder: Path) -> None:
+        clone = clone_in(Path(shutil.copytree(project_folder, folder / "first")), forks)
+        (clone.folder / "trial.yaml").unlink()
+        clone.configure()
+        clone.git("init", "-q", "-b", "main")
+        clone.git("config", "receive.denyCurrentBranch", "updateInstead")
+        clone.git("add", ".")
+        clone.git("commit", "-q", "-m", "Start")
+        clone.snakemake()
+        printed = clone.heldout("save")
+        assert "not finished" not in printed
+        command = re.search(r"To share them: (.+) && git push", printed)[1]
+        clone.run("bash", "-c", command)
+        assert clone.git("status", "--short") == ""
+        clone.clone("pulled").dvc("pull")
+        clone.beside("pulled").twin("reported").snakemake()
+
+    return once("team", make)
+
+
+@pytest.fixture(scope="session")
+def divided_folder(once, team_folder, forks) -> Path:
+    """A team where `mine` and `theirs` have each searched for another number of steps, saved, committed and pushed."""
+
+    def make(folder: Path) -> None:
+        pulled = copied(team_folder, folder, forks).beside("pulled")
+        for name, steps in (("theirs", 3), ("mine", 4)):
+            clone = pulled.twin(name)
+            clone.snakemake("--config", f"methods={{anogan: {{steps: {steps}}}}}")
+            clone.heldout("save")
+            clone.commit(f"Search for {steps} steps")
+            clone.dvc("push")
+
+    return once("divided", make)
+
+
+def copied(team: Path, folder: Path, forks: dict[str, str]) -> Clone:
+    """Copy a team; its clones pull from the copy of the first machine, which is returned."""
+    shutil.copytree(team, folder, symlinks=True, ignore=shutil.ignore_patterns("reported"))
+    first = clone_in(folder / "first", forks)
+    for clone in {path.parent.name for path in folder.glob("*/.git")} - {"first"}:
+        first.beside(clone).git("remote", "set-url", "origin", str(first.folder))
+    return first
+
+
+@pytest.fixture
+def first(team_folder, forks, tmp_path) -> Clone:
+    """The first machine."""
+    return copied(team_folder, tmp_path / "team", forks)
+
+
+@pytest.fixture
+def pulled(first) -> Clone:
+    """A second clone, with everything pulled and nothing reported."""
+    return first.beside("pulled")
+
+
+@pytest.fixture
+def reported(team_folder, forks, tmp_path) -> Clone:
+    """A clone of its own, with everything pulled and reported."""
+    return clone_in(Path(shutil.copytree(team_folder / "reported", tmp_path / "reported", symlinks=True)), forks)
+
+
+def clone_in(folder: Path, forks: dict[str, str]) -> Clone:
+    own = ENVIRONMENT | forks | {"PYTHONPATH": str(folder / "workflow")}
+    own |= {name: str(folder.with_name(name.lower())) for name in ("HOME", "DVC_SITE_CACHE_DIR", "XDG_CACHE_HOME")}
+    own |= {name: str(folder.with_name(name.lower())) for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")}
     for person in ("AUTHOR", "COMMITTER"):
         own |= {f"GIT_{person}_NAME": "First", f"GIT_{person}_EMAIL": "first@example.org"}
-    clone = Clone(folder, own)
-    clone.configure()
-    clone.git("init", "-q", "-b", "main")
-    clone.git("config", "receive.denyCurrentBranch", "updateInstead")
-    clone.git("add", ".")
-    clone.git("commit", "-q", "-m", "Start")
-    clone.snakemake()
-    printed = clone.heldout("save")
-    assert "not finished" not in printed
-    command = re.search(r"To share them: (.+) && git push", printed)[1]
-    clone.run("bash", "-c", command)
-    assert clone.git("status", "--short") == ""
-    return clone
-
-
-@pytest.fixture(scope="module")
-def pulled(first) -> Clone:
-    """A second clone, with everything pulled and reported."""
-    clone = first.clone("pulled")
-    clone.dvc("pull")
-    clone.snakemake()
-    return clone
+    return Clone(folder, own)
 
 
 def shuffle_times(folder: Path) -> None:
@@ -113,21 +167,18 @@ def shuffle_times(folder: Path) -> None:
         os.utime(path, (when, when), follow_symlinks=False)
 
 
-@pytest.mark.parametrize(
-    ("cache_type", "launcher"),
-    [("copy", ()), *((cache_type, UNPRIVILEGED) for cache_type in ("copy", "hardlink", "symlink"))],
-    ids=["copy", "copy-unprivileged", "hardlink-unprivileged", "symlink-unprivileged"],
-)
-def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, request, cache_type, launcher):
-    if launcher and not shutil.which(launcher[0]):
+@pytest.mark.parametrize("cache_type", ["copy", "hardlink", "symlink"])
+def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, cache_type):
+    """For a user without root's powers, who cannot write to a file that says so."""
+    if UNPRIVILEGED and not shutil.which(UNPRIVILEGED[0]):
         pytest.skip("there is no setpriv to give up root's powers")
-    clone = first.clone(request.node.callspec.id, launcher)
+    clone = first.clone(cache_type, UNPRIVILEGED)
     clone.dvc("config", "--local", "cache.type", cache_type)
     clone.dvc("pull")
     checkpoint = clone.folder / min(clone.trained())
     assert checkpoint.is_symlink() == (cache_type == "symlink")
     assert (checkpoint.stat().st_nlink > 1) == (cache_type == "hardlink")
-    if launcher and cache_type != "copy":
+    if cache_type != "copy":
         assert "Permission denied" in clone.run("bash", "-c", f"echo >> {checkpoint}", ok=False)
     shuffle_times(clone.folder)
     assert not clone.planned().keys() & COSTLY
@@ -161,7 +212,7 @@ EDITS = {
         "failed, history = None, History()",
     ),
     "scoring code": ("methods/mean_image.py", "square()", "pow(2)"),
-    "code that every training goes through": ("numerics/training_steps.py", "drawn = 0", "drawn = int()"),
+    "code that all trainings share": ("numerics/training_steps.py", "drawn = 0", "drawn = int()"),
     "a comment in a dataset's code": ("datasets/mnist5k.py", "5,000 MNIST", "5000 MNIST"),
     "a dataset's code": ("datasets/mnist5k.py", "len(labels), bool", "len(labels), np.bool_"),
 }
@@ -180,53 +231,45 @@ EDITS = {
         ("a comment in training code", {}),
         ("the loop around a training", {}),
         ("scoring code", REPORT | {"score": 1}),
-        ("code that every training goes through", REPORT | {"train": 2, "score": 3}),  # mean_image reads no model
+        ("code that all trainings share", REPORT | {"train": 2, "score": 3}),
         ("a comment in a dataset's code", {}),
         ("a dataset's code", REPORT | {"prepare": 1, "split": 1, "train": 2, "score": 4}),
     ],
     ids=str,
 )
-def test_a_change_after_a_pull_runs_what_it_touches(pulled, change, expected):
-    try:
-        if isinstance(change, str):
-            name, before, after = EDITS[change]
-            path = pulled.folder / "workflow" / "heldout" / name
-            text = path.read_text()
-            assert text.count(before) == 1
-            path.write_text(text.replace(before, after))
-            pulled.heldout("schema")
-        else:
-            merged = {key: EXPERIMENT[key] | value for key, value in change.items() if isinstance(value, dict)}
-            pulled.configure(**change | merged)
-        planned = pulled.planned()
-    finally:
-        pulled.git("checkout", "-q", "config.yaml", "workflow")
-    assert planned == expected
-    assert pulled.planned() == {}
+def test_a_change_after_a_pull_runs_what_it_touches(reported, change, expected):
+    if isinstance(change, str):
+        name, before, after = EDITS[change]
+        path = reported.folder / "workflow" / "heldout" / name
+        text = path.read_text()
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, after))
+    else:
+        merged = {key: EXPERIMENT[key] | value for key, value in change.items() if isinstance(value, dict)}
+        reported.configure(**change | merged)
+    assert reported.planned() == expected
 
 
-def test_a_damaged_checkpoint_is_refused_by_score_and_named_by_verify(first):
-    clone = first.clone("damaged")
-    clone.dvc("pull")
-    assert re.search(r"[1-9]\d* files checked, [1-9]\d* recorded by DVC, 0 damaged", clone.heldout("verify"))
-    checkpoint = next(path for path in map(Path, clone.trained()) if path.name.startswith("wgan-"))
-    content, stat = (clone.folder / checkpoint).read_bytes(), (clone.folder / checkpoint).stat()
+def test_a_damaged_checkpoint_is_refused_by_score_and_named_by_verify(pulled):
+    assert re.search(r"[1-9]\d* files checked, [1-9]\d* recorded by DVC, 0 damaged", pulled.heldout("verify"))
+    checkpoint = next(path for path in map(Path, pulled.trained()) if path.name.startswith("wgan-"))
+    content, stat = (pulled.folder / checkpoint).read_bytes(), (pulled.folder / checkpoint).stat()
     flipped = bytes([*content[:-5], content[-5] ^ 1, *content[-4:]])
-    (clone.folder / checkpoint).write_bytes(flipped)
-    os.utime(clone.folder / checkpoint, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # so that DVC does not notice
-    scores = next(path for path in clone.files("results/scores") if re.search(r"/adgan-\w+\.parquet", path))
-    (clone.folder / scores).unlink()
-    line = complaint(clone.snakemake(ok=False))
-    assert f"{checkpoint} is damaged" in line and not (clone.folder / scores).exists()
+    (pulled.folder / checkpoint).write_bytes(flipped)
+    os.utime(pulled.folder / checkpoint, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # so that DVC does not notice
+    scores = next(path for path in pulled.files("results/scores") if re.search(r"/adgan-\w+\.parquet", path))
+    (pulled.folder / scores).unlink()
+    line = complaint(pulled.snakemake(ok=False))
+    assert f"{checkpoint} is damaged" in line and not (pulled.folder / scores).exists()
 
-    printed = clone.heldout("verify", ok=False)
+    printed = pulled.heldout("verify", ok=False)
     assert f"{checkpoint}: SHA-256 is not" in printed and "1 damaged" in printed
     command = re.search(r"run snakemake again: (.+)", printed)[1]
     assert command == f"rm {checkpoint.with_suffix('')}.*"
-    clone.run("bash", "-c", command)
-    clone.dvc("checkout")  # the remedy works
-    assert (clone.folder / checkpoint).read_bytes() == content
-    assert "0 damaged" in clone.heldout("verify") and not clone.planned().keys() & COSTLY
+    pulled.run("bash", "-c", command)
+    pulled.dvc("checkout")  # the remedy works
+    assert (pulled.folder / checkpoint).read_bytes() == content
+    assert "0 damaged" in pulled.heldout("verify") and not pulled.planned().keys() & COSTLY
 
 
 def test_with_links_verify_also_names_the_caches_copy(first):
@@ -244,71 +287,64 @@ def test_with_links_verify_also_names_the_caches_copy(first):
 
 
 @pytest.mark.parametrize("beside", ["alone", "with_all_beside_it"])
-def test_a_checkpoint_of_another_spec_renamed_into_place_is_refused(first, beside):
-    clone = first.clone(f"renamed_{beside}")
-    clone.dvc("pull")
-    clone.snakemake("checkpoints", "--config", "models={wgan: {steps: 11}}")
-    (wanted,) = (clone.folder / path for path in first.trained() if "/wgan-" in path)
-    (other,) = (clone.folder / path for path in clone.trained() - first.trained())
+def test_a_checkpoint_of_another_spec_renamed_into_place_is_refused(first, pulled, beside):
+    pulled.snakemake("checkpoints", "--config", "models={wgan: {steps: 11}}")
+    (wanted,) = (pulled.folder / path for path in first.trained() if "/wgan-" in path)
+    (other,) = (pulled.folder / path for path in pulled.trained() - first.trained())
     for path in other.parent.glob(f"{other.stem}.*" if beside == "with_all_beside_it" else other.name):
         shutil.copy(path, wanted.with_name(path.name.replace(other.stem, wanted.stem)))
-    for scores in (clone.folder / "results" / "scores").rglob("discriminator-*"):
+    for scores in (pulled.folder / "results" / "scores").rglob("discriminator-*"):
         scores.unlink()
-    line = complaint(clone.snakemake("--until", "score", ok=False))
-    assert str(wanted.relative_to(clone.folder)) in line
+    line = complaint(pulled.snakemake("--until", "score", ok=False))
+    assert str(wanted.relative_to(pulled.folder)) in line
     assert ("is damaged" if beside == "alone" else "holds training") in line
-    printed = clone.heldout("verify", ok=False)
-    assert f"{wanted.relative_to(clone.folder)}: " in printed
+    printed = pulled.heldout("verify", ok=False)
+    assert f"{wanted.relative_to(pulled.folder)}: " in printed
     assert (other.stem.partition("-")[2] in printed) == (beside == "with_all_beside_it")
 
 
-def test_dvc_repro_trains_what_changed_and_shows_what_moved(first):
-    clone = first.clone("repro")
-    clone.dvc("pull")
-    clone.snakemake()
-    assert "didn't change, skipping" in clone.dvc("repro")
-    before = clone.kept()
-    clone.configure(models=EXPERIMENT["models"] | {"wgan": TRIAL["models"]["wgan"] | {"steps": 12}})
-    clone.dvc("repro")
-    (new,) = clone.trained() - first.trained()
-    assert "/wgan-" in new and before.items() <= clone.kept().items()
-    assert "didn't change, skipping" in clone.dvc("repro")
-    clone.commit("Train longer")
+def test_dvc_repro_trains_what_changed_and_shows_what_moved(first, pulled):
+    pulled.snakemake()
+    assert "didn't change, skipping" in pulled.dvc("repro")
+    before = pulled.kept()
+    pulled.configure(models=EXPERIMENT["models"] | {"wgan": TRIAL["models"]["wgan"] | {"steps": 12}})
+    pulled.dvc("repro")
+    (new,) = pulled.trained() - first.trained()
+    assert "/wgan-" in new and before.items() <= pulled.kept().items()
+    assert "didn't change, skipping" in pulled.dvc("repro")
+    pulled.commit("Train longer")
 
-    assert re.search(r"config.yaml +models.wgan.steps +10 +12", clone.dvc("params", "diff", "HEAD~1", "HEAD"))
-    moved = clone.dvc("metrics", "diff", "HEAD~1", "HEAD")
+    assert re.search(r"config.yaml +models.wgan.steps +10 +12", pulled.dvc("params", "diff", "HEAD~1", "HEAD"))
+    moved = pulled.dvc("metrics", "diff", "HEAD~1", "HEAD")
     assert re.search(r"results/quickstart/metrics.json +mnist5k\.1\.adgan\.auroc", moved) and "anogan" not in moved
-    clone.dvc("plots", "diff", "HEAD~1", "HEAD")
-    page = (clone.folder / "dvc_plots" / "index.html").read_text()
+    pulled.dvc("plots", "diff", "HEAD~1", "HEAD")
+    page = (pulled.folder / "dvc_plots" / "index.html").read_text()
     assert all(title in page for title in ("ROC curves", "AUROC by class", "Scoring time"))
     for column in ("tpr_low", "auroc_low", "score_ms_per_image"):
         assert f'"{column}"' in page
 
-    now = clone.kept()
-    clone.git("checkout", "-q", "HEAD~1")
-    clone.dvc("checkout")
-    assert clone.kept() == before
-    clone.dvc("repro")
-    assert clone.kept() == before
-    clone.git("checkout", "-q", "main")
-    clone.dvc("checkout")
-    assert clone.kept() == now and not clone.planned().keys() & COSTLY
+    now = pulled.kept()
+    pulled.git("checkout", "-q", "HEAD~1")
+    pulled.dvc("checkout")
+    assert pulled.kept() == before
+    pulled.dvc("repro")
+    assert pulled.kept() == before
+    pulled.git("checkout", "-q", "main")
+    pulled.dvc("checkout")
+    assert pulled.kept() == now and not pulled.planned().keys() & COSTLY
 
 
-def test_dvc_exp_run_sets_one_parameter(first):
-    clone = first.clone("exp")
-    clone.dvc("pull")
-    command = re.search(r"^dvc exp run .+$", (clone.folder / "docs" / "reproducing.md").read_text(), re.MULTILINE)[0]
-    clone.run("bash", "-c", command)
-    assert yaml.safe_load((clone.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 16
-    assert clone.trained() == first.trained() and len(clone.kept()) == len(first.kept()) + 3
-    assert "adgan.auroc" in clone.dvc("exp", "diff")
+def test_dvc_exp_run_sets_one_parameter(first, pulled):
+    command = re.search(r"^dvc exp run .+$", (pulled.folder / "docs" / "reproducing.md").read_text(), re.MULTILINE)[0]
+    pulled.run("bash", "-c", command)
+    assert yaml.safe_load((pulled.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 16
+    assert pulled.trained() == first.trained() and len(pulled.kept()) == len(first.kept()) + 3
+    assert "adgan.auroc" in pulled.dvc("exp", "diff")
 
 
-def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_both(first):
-    other, mine = first.clone("other"), first.clone("mine")
+def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_both(first, pulled):
+    other, mine = pulled.twin("other"), pulled
     for clone, seed in ((other, 5), (mine, 6)):
-        clone.dvc("pull")
         clone.snakemake("checkpoints", "--config", f"seeds=[{seed}]")
     other.heldout("save")
     other.commit("Train seed 5")
@@ -339,16 +375,11 @@ def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_b
 
 
 @pytest.mark.parametrize("way", ["--no-rebase", "--rebase"])
-def test_two_commits_that_both_saved_are_joined_by_saving(first, way):
-    theirs, mine = first.clone(f"theirs{way}"), first.clone(f"ours{way}")
-    for clone, steps in ((theirs, 3), (mine, 4)):
-        clone.dvc("pull")
-        clone.snakemake("--config", f"methods={{anogan: {{steps: {steps}}}}}")
-        clone.heldout("save")
-        clone.commit(f"Search for {steps} steps")
-        clone.dvc("push")
-    theirs.git("push", "-q", "origin", f"HEAD:scored{way}")
-    printed = mine.git("pull", way, "origin", f"scored{way}", ok=False)
+def test_two_commits_that_both_saved_are_joined_by_saving(divided_folder, forks, tmp_path, way):
+    first = copied(divided_folder, tmp_path / "team", forks)
+    theirs, mine = first.beside("theirs"), first.beside("mine")
+    theirs.git("push", "-q", "origin", "HEAD:scored")
+    printed = mine.git("pull", way, "origin", "scored", ok=False)
     assert "CONFLICT (content): Merge conflict in dvc.lock" in printed
     assert "Merge conflict in results/quickstart/tables/runtime.csv" in printed
     before = mine.kept()
@@ -386,19 +417,17 @@ def test_prune_in_a_partial_clone_forgets_what_it_deletes_and_no_more(first):
     assert other.kept() == expected
 
 
-def test_own_images_travel_with_the_repository_and_saving_leaves_their_pin_alone(first):
-    clone = first.clone("own")
-    clone.dvc("pull")
+def test_own_images_travel_with_the_repository_and_saving_leaves_their_pin_alone(pulled):
     images = {f"data/parts/{name}/{number}.png": bytes([number]) for name in ("good", "bad") for number in range(3)}
     for path, content in images.items():
-        (clone.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (clone.folder / path).write_bytes(content)
-    clone.dvc("add", "data/parts")
-    clone.git("add", "data/parts.dvc", "data/.gitignore")
-    assert clone.git("status", "--short").split() == ["A", "data/.gitignore", "A", "data/parts.dvc"]
-    clone.commit("Add parts")
-    clone.dvc("push")
-    other = clone.clone("own_elsewhere")
+        (pulled.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (pulled.folder / path).write_bytes(content)
+    pulled.dvc("add", "data/parts")
+    pulled.git("add", "data/parts.dvc", "data/.gitignore")
+    assert pulled.git("status", "--short").split() == ["A", "data/.gitignore", "A", "data/parts.dvc"]
+    pulled.commit("Add parts")
+    pulled.dvc("push")
+    other = pulled.clone("own_elsewhere")
     other.dvc("pull")
     assert other.files("data/parts") == images
     (other.folder / "data" / "parts" / "good" / "0.png").write_bytes(b"changed by mistake")
@@ -410,16 +439,14 @@ def test_own_images_travel_with_the_repository_and_saving_leaves_their_pin_alone
     assert other.files("data/parts") == images
 
 
-def test_a_score_made_anew_is_not_called_damaged(first):
-    clone = first.clone("anew")
-    clone.dvc("pull")
-    for path in (clone.folder / "results" / "scores").rglob("adgan-*"):
+def test_a_score_made_anew_is_not_called_damaged(pulled):
+    for path in (pulled.folder / "results" / "scores").rglob("adgan-*"):
         path.unlink()
-    clone.snakemake("--until", "score")
-    printed = clone.heldout("verify")
+    pulled.snakemake("--until", "score")
+    printed = pulled.heldout("verify")
     assert "0 damaged" in printed and printed.count("was made again and is not saved") >= 1
-    clone.heldout("save")
-    assert "made again" not in clone.heldout("verify")
+    pulled.heldout("save")
+    assert "made again" not in pulled.heldout("verify")
 
 
 def test_saving_after_a_partial_pull_forgets_nothing(first):
@@ -429,11 +456,9 @@ def test_saving_after_a_partial_pull_forgets_nothing(first):
     assert clone.kept() == first.kept() and clone.git("status", "--short") == ""
 
 
-def test_saving_an_unfinished_experiment_says_so(first):
-    clone = first.clone("unfinished")
-    clone.dvc("pull")
-    clone.configure(seeds=[8])
-    assert "config.yaml is not finished: 6 of its trainings and scorings are missing" in clone.heldout("save")
+def test_saving_an_unfinished_experiment_says_so(pulled):
+    pulled.configure(seeds=[8])
+    assert "config.yaml is not finished: 6 of its trainings and scorings are missing" in pulled.heldout("save")
 
 
 def test_an_export_without_git_runs_and_one_command_lets_dvc_work_there(first):
@@ -441,7 +466,7 @@ def test_an_export_without_git_runs_and_one_command_lets_dvc_work_there(first):
     folder.mkdir()
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=first.folder, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x"], input=archive, cwd=folder, check=True)
-    export = Clone(folder, first.environment | {"PYTHONPATH": str(folder / "workflow")})
+    export = first.beside("export")
     export.snakemake("checkpoints")
     assert {path: export.files(".")[path] for path in export.trained()} == {
         path: content for path, content in first.files("results/checkpoints").items() if path in first.trained()

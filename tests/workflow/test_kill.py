@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heldout.storage.hashing import file_sha256
-from tests.workflow.conftest import TRIAL, Project, copy_repository
+from tests.workflow.conftest import ENVIRONMENT, TRIAL, Project, copy_repository
 
 pytestmark = pytest.mark.slow
 
@@ -20,20 +20,18 @@ EXPERIMENT = {
     "held_out": [1],
     "save_every": 1,
     "test_items": 200,
-    "models": {"wgan": TRIAL["models"]["wgan"] | {"steps": 2000}},
-    "methods": {"mean_image": {}, "adgan": {"starts": 32, "steps": 24}},
+    "models": {"wgan": TRIAL["models"]["wgan"] | {"steps": 250}},
+    "methods": {"mean_image": {}, "adgan": {"starts": 128, "steps": 24}},
+    "figures": [],
 }
 # Which job a kill is to hit, and at most how many seconds after it is at work.
 KILLS = [
-    *[("fetch", 0.0), ("fetch", 0.5)],
-    *[("prepare", 0.0), ("prepare", 1.0)],
-    *[("split", 0.0), ("split", 1.0)],
-    *[("train", 4.0)] * 5,
-    *[("score", 4.0)] * 5,
-    *[("evaluate", 0.0), ("evaluate", 1.5)],
-    *[("tables", 0.0), ("tables", 1.5)],
+    *[("fetch", 0.5), ("prepare", 0.0), ("prepare", 1.0), ("split", 0.5)],
+    *[("train", 2.0)] * 3,
+    *[("score", 2.0)] * 3,
+    *[("evaluate", 1.0), ("tables", 1.0)],
 ]
-TERMINATIONS = [("prepare", 0.0), *[("train", 4.0)] * 2, *[("score", 4.0)] * 2]
+TERMINATIONS = [("prepare", 0.0), *[("train", 2.0)] * 2, *[("score", 2.0)] * 2]
 LOOPS = ("train/", "score/")
 DEADLINE_S = 240
 
@@ -53,16 +51,17 @@ class Moment:
     lost_s: float | None
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, str]:
-    project = copied(tmp_path_factory.mktemp("undisturbed"))
-    project.snakemake("--configfile", "killed.yaml")
-    return results(project)
+@pytest.fixture
+def undisturbed(once) -> dict[str, str]:
+    def make(folder: Path) -> None:
+        copied(folder).snakemake("--configfile", "killed.yaml")
+
+    return results(Project(once("undisturbed", make), ENVIRONMENT))
 
 
 def copied(folder: Path) -> Project:
     copy_repository(folder)
-    project = Project(folder, {"HELDOUT_MIRROR": "", "CUDA_VISIBLE_DEVICES": ""})
+    project = Project(folder, ENVIRONMENT)
     project.write("killed.yaml", **EXPERIMENT)
     return project
 
@@ -83,7 +82,7 @@ def cut_off(project: Project, number: signal.Signals, job: str, delay_s: float) 
     jobs = list(dict.fromkeys(name for name, _ in KILLS))
     awaited = tuple(jobs[jobs.index(job) :])
     logs, began = project.folder / "results" / "logs", time.time()
-    process = project.start("--cores", "1", "--configfile", "killed.yaml", "--rerun-incomplete")
+    process = project.start("--cores", "1", "--configfile", "killed.yaml", "--rerun-incomplete", "--nolock")
     at_work: dict[str, float] = {}  # since when, by the log's name; a training or scoring while it is in its loop
     over = set()
 
@@ -130,14 +129,13 @@ def job_of(log: str) -> str:
     ("number", "cuts"), [(signal.SIGKILL, KILLS), (signal.SIGTERM, TERMINATIONS)], ids=["kill -9", "SIGTERM"]
 )
 def test_whatever_is_cut_off_whenever_a_rerun_ends_with_the_same_files(number, cuts, undisturbed, tmp_path):
-    project, rng = copied(tmp_path), random.Random(0)
+    project, rng = copied(tmp_path / "killed"), random.Random(0)
     moments = []
     for job, most_s in cuts:
         moment = cut_off(project, number, job, rng.uniform(0, most_s))
         if moment is None:
             continue
         moments.append(moment)
-        project.run("snakemake", "--unlock", "--configfile", "killed.yaml")
         lost = "" if moment.lost_s is None else f", {moment.lost_s:.1f} s of its work lost"
         print(f"{number.name} during {moment.after}{lost}")
     assert frozenset().union(*(moment.begun for moment in moments)) >= {job for job, _ in cuts}

@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-ADDRESS = "GOLDEN_ADDRESS"  # environment variable: the socket
+ADDRESS = "HELDOUT_FORKS"  # environment variable: the socket
 PRELOADED = (
     *("torch", "torch._dynamo", "torchvision", "sklearn.ensemble", "sklearn.mixture", "sklearn.svm"),
     *("sklearn.decomposition", "sklearn.linear_model", "pandas", "pyarrow.parquet", "jsonschema", "pydantic", "typer"),
@@ -49,6 +49,7 @@ def _run(connection: socket.socket) -> int:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["heldout", *request["arguments"]]
     try:
         importlib.import_module("heldout.cli").main()
