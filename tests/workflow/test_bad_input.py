@@ -108,13 +108,14 @@ def test_a_disk_that_is_full(unserved, until, kibibytes):
 def test_a_second_run_in_one_folder_is_told_which_to_wait_for(unserved):
     slow = {"methods": {"adgan": {"model": "dcgan"}}, "models": {"dcgan": {"steps": 5000, "width": 8}}, "held_out": [3]}
     name = unserved.write("slow.yaml", **slow | {"experiment": "slow"})
-    first = unserved.start("--configfile", name)
+    unserved.snakemake("--until", "split", "--configfile", name)  # so that the first run is in a long job at once
+    first = unserved.start("checkpoints", "--configfile", name)
     try:
         locks = unserved.folder / ".snakemake" / "locks"
         while not (locks.is_dir() and any(locks.iterdir())):
             assert first.poll() is None
             time.sleep(0.1)
-        printed = unserved.snakemake("--configfile", name, ok=False)
+        printed = unserved.snakemake("checkpoints", "--configfile", name, ok=False)
         assert f"heldout: process {first.pid} is running snakemake in this folder; if this run is refused" in printed
         assert "Directory cannot be locked" in printed
         assert "Traceback" not in printed

@@ -20,8 +20,8 @@ EXPERIMENT = {
     "held_out": [1],
     "save_every": 1,
     "test_items": 200,
-    "models": {"wgan": TRIAL["models"]["wgan"] | {"steps": 250}},
-    "methods": {"mean_image": {}, "adgan": {"starts": 128, "steps": 24}},
+    "models": {"wgan": TRIAL["models"]["wgan"] | {"steps": 400}},
+    "methods": {"mean_image": {}, "adgan": {"starts": 32, "steps": 24}},
     "figures": [],
 }
 # Which job a kill is to hit, and at most how many seconds after it is at work.
