@@ -1,6 +1,7 @@
 """What tests share: images of noise, models and a task on them of two steps, and the mirror of real data, if any."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(1)  # the models are small, and pytest runs a process per core
 threadpool_limits(1)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell, where tests send it all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,7 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+    def minutes(item: pytest.Item) -> float:
+        slow = item.get_closest_marker("slow")
+        return slow.kwargs.get("minutes", 1) if slow else 0
+
+    items.sort(key=minutes, reverse=True)
 
 
 EXPERIMENT = {

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from heldout import registry
 from heldout.figures import _style
-from heldout.planning import schema
+from heldout.planning.resolve import facts_of, resolve
 from tests.conftest import REPOSITORY
 
 APART = 10  # Delta E in CAM02-UCS
@@ -33,9 +33,8 @@ def differences(colors: list[str], vision: str) -> np.ndarray:
 
 def families_of(path) -> dict[str, str]:
     """Return the families of an experiment's entries, by name."""
-    plugins = schema.plugins("method")
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["methods"]
-    return {name: plugins[(entry or {}).get("method", name)]["family"] for name, entry in entries.items()}
+    experiment = resolve(yaml.safe_load(path.read_text(encoding="utf-8")), where=path.name)
+    return {name: facts_of(entry)["family"] for name, entry in experiment.methods.items()}
 
 
 def test_the_simulation_finds_red_and_green_alike_for_the_colour_blind():

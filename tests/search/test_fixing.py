@@ -72,7 +72,7 @@ def test_the_network_itself_comes_back_unchanged():
 def test_normalisation_behind_an_activation_stays():
     layers = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.BatchNorm2d(3)).eval()
     layers[2].running_mean.fill_(0.5)
-    images = noise(2, 1, 16).float()
+    images = to_unit_range(noise(2, 1, 16))
     assert isinstance(fixed(layers)[2], nn.BatchNorm2d)
     assert_close(fixed(layers)(images), layers(images))
 

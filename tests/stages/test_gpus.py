@@ -118,7 +118,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "locks"
     folder.mkdir(mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
-    with pytest.raises(HeldoutError, match=f"{folder}, .*it is not a folder of your own .*set TMPDIR") as error:
+    with pytest.raises(HeldoutError, match=f"{folder}, .*it is not a private folder of yours; .*set TMPDIR") as error:
         gpus.take(["one"], 1, folder)
     assert "\n" not in str(error.value)
 

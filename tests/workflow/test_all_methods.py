@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 
 
 def test_every_method_on_every_model_gets_a_number(project):

@@ -187,7 +187,7 @@ def test_a_clone_with_pulled_files_trains_nothing_and_reports_the_same(first, ca
     # Work goes on in the clone: another scoring, other tables, saved and pushed from here.
     assert clone.planned("--config", "methods={adgan: {steps: 2}}") == REPORT | {"score": 1}
     clone.snakemake("--config", "methods={adgan: {steps: 2}}")
-    assert "3 files for the first time" in clone.heldout("save")
+    assert "3 of them for the first time" in clone.heldout("save")
     clone.dvc("push")
     assert clone.files("results/quickstart") != first.files("results/quickstart")
 
@@ -357,7 +357,7 @@ def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_b
     assert unsaved.items() <= mine.kept().items()
 
     printed = mine.heldout("save")
-    assert "files for the first time" in printed
+    assert "8 of them for the first time" in printed
     assert mine.kept() == unsaved | other.kept()
     assert "0 damaged" in mine.heldout("verify")
     assert not mine.planned("checkpoints", "--config", "seeds=[5,6]")

@@ -12,7 +12,7 @@ import pytest
 from heldout.storage.hashing import file_sha256
 from tests.workflow.conftest import ENVIRONMENT, TRIAL, Project, copy_repository
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 
 # Long enough, with a save every second, to be cut off several times in each training and each scoring.
 EXPERIMENT = {

@@ -18,7 +18,7 @@ import pytest
 
 from tests.workflow.conftest import Project, copy_repository
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 
 SCRIPTS = Path(__file__).with_name("slurm")
 COMMANDS = ("munged", "slurmctld", "slurmd", "srun", "squeue")
