@@ -1,4 +1,4 @@
-"""What the quickstart promises, read from a run of it: `pytest --quickstart results/quickstart`."""
+"""What the quickstart promises, read from a run of it: `pytest --quickstart=results/quickstart`."""
 
 import json
 from pathlib import Path
