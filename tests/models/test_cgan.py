@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import pytest
 import torch
 from torch.nn.functional import logsigmoid, one_hot
 
@@ -20,8 +21,9 @@ def fresh(**params: object) -> torch.nn.Module:
     return registry.create("model", "cgan", params, IMAGE, randomness.generator(0, "weights"))
 
 
-def test_a_step_is_dcgans_with_the_class_beside_z_and_beside_the_image():
-    model = fresh(batch=6, learning_rate=0.01)
+@pytest.mark.parametrize("generator_z", [None, "fresh", "reused"])  # None: the default, z drawn anew
+def test_a_step_is_dcgans_with_the_class_beside_z_and_beside_the_image(generator_z):
+    model = fresh(batch=6, learning_rate=0.01, **({"generator_z": generator_z} if generator_z else {}))
     literal = copy.deepcopy(model)
     images, classes = noise(20, 1, 16), torch.arange(20) % 3
     model.start(images)
@@ -33,12 +35,16 @@ def test_a_step_is_dcgans_with_the_class_beside_z_and_beside_the_image():
     adam_d = torch.optim.Adam(discriminator.parameters(), **settings)
     adam_g = torch.optim.Adam(generator.parameters(), **settings)
     real, y = randomness.batches(images, 6, randomness.generator(0, "b"), classes)()
-    z = torch.randn(6, model.params.latent, generator=randomness.generator(0, "z"))
+    rng = randomness.generator(0, "z")
+    z = torch.randn(6, model.params.latent, generator=rng)
     maps = torch.stack([torch.stack([torch.full((16, 16), float(c == label)) for c in range(3)]) for label in y])
     fake = generator(torch.cat([z, one_hot(y, 3).float()], 1))
     d = lambda images: discriminator(torch.cat([images, maps], 1))  # noqa: E731
     loss_d = -(logsigmoid(d(real)).mean() + logsigmoid(-d(fake.detach())).mean())
     adam_d.zero_grad(), loss_d.backward(), adam_d.step()
+    if generator_z != "reused":
+        z = torch.randn(6, model.params.latent, generator=rng)
+        fake = generator(torch.cat([z, one_hot(y, 3).float()], 1))
     loss_g = -logsigmoid(d(fake)).mean()
     adam_g.zero_grad(), loss_g.backward(), adam_g.step()
     torch.testing.assert_close(found["discriminator"], loss_d.detach(), rtol=1e-5, atol=1e-6)

@@ -29,9 +29,10 @@ def test_the_losses_are_the_papers_logarithms():
     torch.testing.assert_close(model.generator_loss(fake), -d_fake.log().mean(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_it():
+@pytest.mark.parametrize("generator_z", [None, "fresh", "reused"])  # None: the default, Algorithm 1
+def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_it(generator_z):
     rate = 0.01  # so large that the loss against the updated discriminator is far from that against the old one
-    model = fresh(batch=6, learning_rate=rate)
+    model = fresh(batch=6, learning_rate=rate, **({"generator_z": generator_z} if generator_z else {}))
     literal = copy.deepcopy(model)
     images = noise(20, 1, 16)
     model.start(images)
@@ -41,13 +42,16 @@ def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_i
     adam_d = torch.optim.Adam(literal.discriminator.parameters(), **settings)
     adam_g = torch.optim.Adam(literal.generator.parameters(), **settings)
     real = randomness.batches(images, 6, randomness.generator(0, "b"))()
-    fake = literal.generator(torch.randn(6, literal.params.latent, generator=randomness.generator(0, "z")))
+    rng = randomness.generator(0, "z")
+    fake = literal.generator(torch.randn(6, literal.params.latent, generator=rng))
     log = torch.nn.functional.logsigmoid
     loss_d = -(log(literal.discriminator(real)).mean() + log(-literal.discriminator(fake.detach())).mean())
-    before = -log(copy.deepcopy(literal.discriminator)(fake)).mean()
+    before = copy.deepcopy(literal.discriminator)
     adam_d.zero_grad(), loss_d.backward(), adam_d.step()
+    if generator_z != "reused":
+        fake = literal.generator(torch.randn(6, literal.params.latent, generator=rng))
     loss_g = -log(literal.discriminator(fake)).mean()
-    assert abs(loss_g - before) > 0.05 * loss_g  # so the order of the two updates shows
+    assert abs(loss_g + log(before(fake)).mean()) > 0.05 * loss_g  # so the order of the two updates shows
     torch.testing.assert_close(found["discriminator"], loss_d.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found["generator"], loss_g.detach(), rtol=1e-3, atol=1e-6)
     adam_g.zero_grad(), loss_g.backward(), adam_g.step()

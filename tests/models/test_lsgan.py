@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -28,9 +29,10 @@ def test_the_losses_of_known_outputs_are_those_of_the_paper():
     assert model.generator_loss(torch.ones(2)) == 0  # c = 1
 
 
-def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_it():
+@pytest.mark.parametrize("generator_z", [None, "fresh", "reused"])  # None: the default, z drawn anew
+def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_it(generator_z):
     rate = 0.01  # so large that the loss against the updated discriminator is far from that against the old one
-    model = fresh(batch=6, learning_rate=rate)
+    model = fresh(batch=6, learning_rate=rate, **({"generator_z": generator_z} if generator_z else {}))
     literal = copy.deepcopy(model)
     images = noise(20, 1, 16)
     model.start(images)
@@ -39,12 +41,15 @@ def test_a_step_updates_the_discriminator_first_and_then_the_generator_against_i
     d, g = literal.discriminator, literal.generator
     adam_d, adam_g = (torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999)) for network in (d, g))
     real = randomness.batches(images, 6, randomness.generator(0, "b"))()
-    fake = g(torch.randn(6, literal.params.latent, generator=randomness.generator(0, "z")))
+    rng = randomness.generator(0, "z")
+    fake = g(torch.randn(6, literal.params.latent, generator=rng))
     loss_d = 0.5 * ((d(real) - 1) ** 2).mean() + 0.5 * (d(fake.detach()) ** 2).mean()
-    before = 0.5 * ((copy.deepcopy(d)(fake) - 1) ** 2).mean()
+    before = copy.deepcopy(d)
     adam_d.zero_grad(), loss_d.backward(), adam_d.step()
+    if generator_z != "reused":
+        fake = g(torch.randn(6, literal.params.latent, generator=rng))
     loss_g = 0.5 * ((d(fake) - 1) ** 2).mean()
-    assert abs(loss_g - before) > 0.05 * loss_g  # so the order of the two updates shows
+    assert abs(loss_g - 0.5 * ((before(fake) - 1) ** 2).mean()) > 0.05 * loss_g  # so the order of the two updates shows
     torch.testing.assert_close(found["discriminator"], loss_d.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found["generator"], loss_g.detach(), rtol=1e-3, atol=1e-6)
     adam_g.zero_grad(), loss_g.backward(), adam_g.step()

@@ -4,14 +4,16 @@
     max_G  E_(z,y) log D(G(z, y), y)
 
 G is given y as a one-hot vector beside z, D as one constant channel per class beside the image's channels. Generated
-images have the classes of the real batch. With one normal class, this is the GAN without condition.
+images have the classes of the real batch, in both updates. With one normal class, this is the GAN without condition.
 
 Source: Mirza, Osindero, arXiv 2014 (1411.1784), eq. 2; the survey's section 2.2. Networks and Adam as in `dcgan`.
+The generator's update draws new z, as Algorithm 1 of the original GAN does; `generator_z: reused` is as in `dcgan`.
 Deviations: the paper's networks are fully connected and add y in a hidden layer; ours are DCGAN's, with the generator's
 non-saturating loss. `steps` fixes the length of training.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +31,9 @@ class Params(ModelParams):
     learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, both networks (DCGAN section 4)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (DCGAN section 4)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    generator_z: Literal["fresh", "reused"] = Field(
+        "fresh", description="z of the generator's update: drawn anew (Algorithm 1 of the GAN), or D's (see `dcgan`)"
+    )
     latent: int = Field(256, ge=1, description="dimensions of z, without the class (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
@@ -103,9 +108,13 @@ class CGAN(nn.Module, Model):
     def step(self, draw: Callable[[], tuple[Tensor, Tensor]], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator once, then the generator once; return the losses."""
         real, classes = draw()
-        fake = self.conditional_generator(sample_z(self.params, rng), classes)
+        reused = self.params.generator_z == "reused"
+        with torch.set_grad_enabled(reused):  # G is fixed while D is updated
+            fake = self.conditional_generator(sample_z(self.params, rng), classes)
         discriminator = descend(self.optim_d, self.discriminator_loss(real, fake.detach(), classes))
         with frozen(self.discriminator):
+            if not reused:
+                fake = self.conditional_generator(sample_z(self.params, rng), classes)
             generator = descend(self.optim_g, self.generator_loss(fake, classes))
         return {"discriminator": discriminator, "generator": generator}
 

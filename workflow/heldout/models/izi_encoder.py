@@ -7,9 +7,12 @@
 f is the discriminator's last map before its decision. G and D are those of the model that `parent` names, in eval mode.
 
 Source: Schlegl, Seebock, Waldstein, Langs, Schmidt-Erfurth, Medical Image Analysis 2019, section 2.2, and the authors'
-code (tSchlegl/f-AnoGAN, z_encoding_izif.py): kappa 1, RMSProp 5e-5, batches of 64, on a WGAN-GP.
-Deviations: the code bounds E by tanh although z ~ N(0, I); `bounded: true` does so. By default E is unbounded, since a
-bounded one cannot find a z beyond 1. The encoder is DCGAN's; `steps` fixes the length of training.
+code (tSchlegl/f-AnoGAN, z_encoding_izif.py): kappa 1, batches of 64, on a WGAN-GP; RMSProp with step size 5e-5, and
+TensorFlow 1's own decay 0.9 and epsilon 1e-10. E ends in tanh: the code's later version calls it the paper's
+(`Z_REG_TYPE = 'tanh_fc'`); its first version has an unbounded E, like the paper's appendix A.2: `bounded: false`. A
+bounded E cannot find a z beyond 1, although z ~ N(0, I).
+Deviations: RMSProp is PyTorch's, which adds epsilon to the root of the mean square and starts that mean at 0, where
+TensorFlow adds it under the root and starts at 1. The encoder is DCGAN's; `steps` fixes the length of training.
 """
 
 from collections.abc import Callable
@@ -31,7 +34,13 @@ class Params(ModelParams):
     objective: Literal["izi_f", "izi", "ziz"] = Field("izi_f", description="what E minimises (section 2.2)")
     kappa: float = Field(1.0, ge=0, description="weight of the features in izi_f")
     learning_rate: float = Field(5e-5, gt=0, description="RMSProp's step size (the authors' code)")
-    bounded: bool = Field(False, description="whether tanh bounds z to [-1, 1] (the authors' code)")
+    decay: float = Field(
+        0.9, ge=0, lt=1, description="RMSProp's decay of the squared gradient (TensorFlow 1's; PyTorch's own is 0.99)"
+    )
+    epsilon: float = Field(
+        1e-10, gt=0, description="RMSProp's term against division by 0 (TensorFlow 1's; PyTorch's own is 1e-8)"
+    )
+    bounded: bool = Field(True, description="whether tanh bounds z to [-1, 1] (the paper; its appendix A.2: false)")
     width: int = Field(64, ge=1, description="channels next to the image")
 
 
@@ -71,7 +80,10 @@ class IziEncoder(nn.Module, Model):
 
     def start(self, images: Tensor) -> dict[str, Stateful]:
         self.parent.requires_grad_(False)
-        self.optim = torch.optim.RMSprop(self.encoder.parameters(), self.params.learning_rate)
+        params = self.params
+        self.optim = torch.optim.RMSprop(
+            self.encoder.parameters(), params.learning_rate, alpha=params.decay, eps=params.epsilon
+        )
         return {"optimiser": self.optim}
 
     def loss(self, real: Tensor, z: Tensor) -> Tensor:

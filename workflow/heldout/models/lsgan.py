@@ -6,11 +6,14 @@
 Source: Mao, Li, Xie, Lau, Wang, Smolley, ICCV 2017, eq. (9): the labels are a = 0 for generated images, b = 1 for real
 ones and c = 1 for the generator. Step size, beta1 and batch as in the authors' code for scenes (xudonmao/LSGAN
 train_lsun.py). The ADGAN paper names it as another GAN to search (section 3.1).
+The generator's update draws new z, as Algorithm 1 of the original GAN does (Goodfellow et al., NeurIPS 2014). The LSGAN
+paper is silent; the authors' code gives the generator the z of the discriminator's update: `generator_z: reused`.
 Deviations: `steps` fixes the length of training; DCGAN networks with 256 latent dimensions, z from N(0, I) and not from
 U(-1, 1); means over the batch, where the code has sums; Adam is nearly invariant to that factor.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +32,10 @@ class Params(ModelParams):
     )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (the authors' code)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
+    generator_z: Literal["fresh", "reused"] = Field(
+        "fresh",
+        description="z of the generator's update: drawn anew (Algorithm 1 of the GAN), or D's (the authors' code)",
+    )
     latent: int = Field(256, ge=1, description="dimensions of z (ADGAN section 4.2)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
@@ -60,9 +67,13 @@ class LSGAN(nn.Module, Model):
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator once, then the generator once; return the losses."""
-        fake = self.generator(sample_z(self.params, rng))
+        reused = self.params.generator_z == "reused"
+        with torch.set_grad_enabled(reused):  # G is fixed while D is updated
+            fake = self.generator(sample_z(self.params, rng))
         discriminator = descend(self.optim_d, self.discriminator_loss(draw(), fake.detach()))
         with frozen(self.discriminator):
+            if not reused:
+                fake = self.generator(sample_z(self.params, rng))
             generator = descend(self.optim_g, self.generator_loss(fake))
         return {"discriminator": discriminator, "generator": generator}
 
