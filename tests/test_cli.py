@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 import typer
 
 from heldout import registry
 from heldout.cli import PLUGINS, RESULTS, STEPS, app
+from heldout.planning import schema
 from heldout.project.snakemake_runs import explain
 
 
@@ -34,6 +36,12 @@ def test_an_entrys_parameters_are_shown_with_default_range_and_source():
     shown = heldout("methods", "adgan").stdout
     assert "starts = 64  (integer >= 1) starting points per image (n_seed)" in shown
     assert "Source: Deecke" in shown and "default model: wgan" in shown
+
+
+@pytest.mark.parametrize("name", registry.names("method"))
+def test_only_a_method_that_reads_a_model_is_shown_with_the_key_model(name):
+    reads_a_model = registry.load("method", name).facts["reads"] != ["images"]
+    assert ("model" in schema.structure("method", name)) is reads_a_model
 
 
 def test_a_mistake_is_one_line_and_status_1():

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from heldout.cli import app
+from heldout.figures import _style
 from heldout.project.save import NUMBERS
 from heldout.storage.files import VERSIONED
 from heldout.storage.folders import IGNORED
@@ -39,6 +40,18 @@ def test_every_plot_has_its_template():
         for facts in plot.values():
             template = json.loads((REPOSITORY / ".dvc" / "plots" / f"{facts['template']}.json").read_text())
             assert template["data"] == {"values": "<DVC_METRIC_DATA>"}
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / ".dvc" / "plots").glob("*.json")), ids=lambda path: path.stem)
+def test_plots_have_the_palette_of_the_figures(path):
+    def color_scales(part) -> list:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+        found = [scale for value in inner for scale in color_scales(value)]
+        return found + ([part["color"].get("scale")] if isinstance(part, dict) and "color" in part else [])
+
+    neighbours_of_other_hues = [color for shades in zip(*_style.SHADES.values(), strict=True) for color in shades]
+    scales = color_scales(json.loads(path.read_text()))
+    assert scales and all(scale == {"range": neighbours_of_other_hues} for scale in scales)
 
 
 def test_the_remotes_given_as_examples_are_well_formed(tmp_path):

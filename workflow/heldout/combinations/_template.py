@@ -20,7 +20,7 @@ class Params(CombinationParams):
 
 
 @registry.combination(
-    "my_combination",  # the name of this file and the value of `by` in an experiment
+    "my_combination",  # the name of this file without `.py`; an experiment selects it with `by: my_combination`
     paper="ours",  # authors, venue and year, for the documentation and the terminal
     small={"block": 4},  # parameters for the conformance tests
     # supervision="semi-supervised" if `fit` uses labelled anomalies; is_fitted=False if it uses no images

@@ -1,9 +1,10 @@
 """A dataset to copy: two photographs cut into tiles, whose class is the photograph. One line that says what it is.
 
-Copy this file to `my_dataset.py`, replace every `my_dataset` and what is read, and delete the comments. It runs as it
-is: `heldout datasets my_dataset` shows it, and `datasets: {my_dataset: {}}` in an experiment trains and tests on it.
+Copy this file to `my_dataset.py`, replace every `my_dataset` and the code that reads the images, and delete the
+comments. The copy works unchanged: `heldout datasets my_dataset` shows it, and an experiment with
+`datasets: {my_dataset: {}}` uses it.
 
-Source: who published the images, where and when; here the photographs `china` and `flower` that scikit-learn carries.
+Source: who published the images, where and when; here the photographs `china` and `flower` of scikit-learn.
 """
 
 from pathlib import Path
@@ -18,10 +19,10 @@ SIDE = 32
 
 
 @registry.dataset(
-    "my_dataset",  # the name of this file
+    "my_dataset",  # the name of this file without `.py`
     classes=("china", "flower"),  # lower-case words, in the order of the labels 0, 1, ...
-    # Files with their checksums (`md5sum FILE`). Download(files=..., addresses=("https://...",)) fetches them instead,
-    # and takes them from the mirror where one is set.
+    # Files of an installed package with their MD5 checksums (`md5sum FILE`). For files on the internet, use
+    # Download(files=..., addresses=("https://...",)); it takes them from the mirror if one is set.
     source=Installed(
         "sklearn.datasets",
         "images",
@@ -30,16 +31,16 @@ SIDE = 32
             "flower.jpg": "5896f0d20066ea484089d086cd8e5a8d",
         },
     ),
-    shape=(3, SIDE),  # channels and side of what `read` returns, and how many images are for training and for testing:
-    counts=(520, 0),  # for estimates of memory and time. 0: no official test part; a fifth of each class is set aside
+    shape=(3, SIDE),  # channels and side of the images that `read` returns, for estimates of memory and time
+    counts=(520, 0),  # images in the training and test part; 0: no official test part, so a fifth of each class is used
 )
 class MyDataset:
-    # Options of your own: `class Params(DatasetOptions)` with pydantic fields, and `params: Params` here.
+    # For options of its own: `class Params(DatasetOptions)` with pydantic fields, and `params: Params` here.
     def __init__(self, params: DatasetOptions) -> None:
         self.params = params
 
     def read(self, raw: Path) -> LabelledImages:
-        """Read the tiles row by row, photograph by photograph. `raw` holds the files named above."""
+        """Read the tiles row by row, photograph by photograph, from the files above in the folder `raw`."""
         images, labels, sources = [], [], []
         for label, name in enumerate(("china", "flower")):
             photograph = np.asarray(Image.open(raw / f"{name}.jpg"))  # (H, W, 3) uint8
@@ -48,8 +49,8 @@ class MyDataset:
                     tile = photograph[top : top + SIDE, left : left + SIDE]
                     images.append(tile.transpose(2, 0, 1))  # (32, 32, 3) -> (3, 32, 32)
                     labels.append(label)
-                    # A JPEG's pixels depend on the decoder, so the split is drawn by this name of the tile. Leave
-                    # `sources` out where the pixels are stored as they are.
+                    # The split is drawn by these names, because the pixels of a JPEG depend on the decoder. Lossless
+                    # formats need no `sources`: the split is then drawn by the pixels.
                     sources.append(f"{name} {top} {left}")
-        official_test = np.zeros(len(images), bool)  # none of them
+        official_test = np.zeros(len(images), bool)  # no image is in an official test part
         return LabelledImages(np.stack(images), np.array(labels), official_test, sources)

@@ -1,9 +1,9 @@
 """A figure to copy: AUROC by method as bars, with 95 % intervals. One line that says what it shows.
 
-Copy this file to `my_figure.py`, replace every `my_figure` and what is drawn, and delete the comments. It runs as it
-is: `figures: [my_figure]` in an experiment draws it.
+Copy this file to `my_figure.py`, replace every `my_figure` and the drawing, and delete the comments. The copy works
+unchanged: an experiment with `figures: [my_figure]` draws it.
 
-Source: the paper's figure that it redraws, or `ours`.
+Source: the figure of a paper that it reproduces, or `ours`.
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ from heldout.storage.report_inputs import Subject
 
 
 @registry.figure(
-    "my_figure",  # the name of this file
+    "my_figure",  # the name of this file without `.py`
     one_per="held_out",  # or "held_out_and_mean", or "model"
     reads=("tables",),  # its inputs: any of "tables", "checkpoints", "scores" and "labels"
 )
@@ -31,9 +31,9 @@ def my_figure(inputs: Inputs, subject: Subject) -> Figure:
     return figure
 
 
-# A function of an `Axes` and a table reads no file, so that a test can call it on three rows.
+# This function reads no file, so a test can call it with an `Axes` and a table of three rows.
 def draw(ax: Axes, rows: pd.DataFrame, lines: dict[str, dict]) -> None:
-    """Draw a bar per method; one that has failed has no number and no bar.
+    """Draw a bar per method; a failed method has no bar.
 
     Args:
         ax: where to draw.
@@ -43,4 +43,4 @@ def draw(ax: Axes, rows: pd.DataFrame, lines: dict[str, dict]) -> None:
     around = [rows.auroc - rows.auroc_low, rows.auroc_high - rows.auroc]
     ax.barh(rows.method, rows.auroc, xerr=around, color=[lines[name]["color"] for name in rows.method])
     ax.set(xlabel="AUROC, with 95 % interval", xlim=(0, 1))
-    ax.invert_yaxis()  # the floor on top, as in the tables
+    ax.invert_yaxis()  # the first method on top, as in the tables

@@ -2,11 +2,11 @@
 
     min_{e, d}  E_x ||x - d(e(x))||^2
 
-This first line is shown by `heldout models`; the equation above is the objective, in the paper's notation. It should be
-found again, term by term, in the losses of the class below.
+This first line is shown by `heldout models`; the equation above is the objective, in the paper's notation. Each of its
+terms is a loss in the class below.
 
 Source: authors, venue and year; the section or algorithm, and the code where the paper's values are incomplete.
-Deviations: everything that differs from the source, and why. Here: this is no paper's model.
+Deviations: everything that differs from the source, and why. Here: this model is not from a paper.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from heldout import registry
 from heldout.models import Model, ModelParams, Stateful
-from heldout.models._updates import adam, descend  # further: sample_z, frozen, minus_log, tenfold_lower
+from heldout.models._updates import adam, descend  # also there: sample_z, frozen, minus_log, tenfold_lower
 from heldout.networks import dcgan
 from heldout.networks.shape import ImageShape
 from heldout.numerics.trimming import squared_error
 
 
 class Params(ModelParams):
-    """What an experiment may set, besides `steps`, `batch`, `trim` and `refit`: the source's values as defaults."""
+    """Parameters besides `steps`, `batch`, `trim` and `refit`; the defaults are the source's values."""
 
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size (where the value is from)")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
@@ -34,9 +34,9 @@ class Params(ModelParams):
 
 
 @registry.model(
-    "my_model",  # the name of this file
-    paper="ours",  # authors, venue and year, for README and the terminal
-    provides=("encoder", "decoder", "autoencoder"),  # the parts below that methods may read
+    "my_model",  # the name of this file without `.py`
+    paper="ours",  # authors, venue and year, for the documentation and the terminal
+    provides=("encoder", "decoder", "autoencoder"),  # the attributes below that methods may read
     small={"steps": 2, "batch": 4, "latent": 8, "width": 4},  # a training of seconds, for the conformance tests
 )
 class MyModel(nn.Module, Model):
@@ -51,7 +51,7 @@ class MyModel(nn.Module, Model):
         return self.decoder(self.encoder(images))
 
     def start(self, images: Tensor) -> dict[str, Stateful]:
-        self.optim = adam(self.parameters(), self.params)  # here, since the weights are on their device only now
+        self.optim = adam(self.parameters(), self.params)  # not in __init__: now the weights are on their device
         return {"optimiser": self.optim}
 
     def step(self, draw: Callable[[], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
@@ -63,4 +63,5 @@ class MyModel(nn.Module, Model):
     def image_losses(self, images: Tensor) -> Tensor:
         return squared_error(images, self.autoencoder(images))
 
-    # `finish(images)` is only for what scoring needs and the training images alone can tell: see models/ganomaly.py.
+    # `finish(images)` computes statistics of the training images that scoring needs, after the last step: see
+    # models/ganomaly.py.

@@ -200,7 +200,7 @@ def _with_model(
 
 def _method(name: str, settings: Settings, splits: list[SplitSettings], models: dict[str, Entry], where: str) -> Entry:
     given = settings.methods[name]
-    entry = _entry("method", name, given, where)
+    entry = _entry("method", name, {key: value for key, value in given.items() if key != "model"}, where)
     facts = schema.facts("method", entry.plugin, entry.params)
     _refuse_without_labels(facts["supervision"], splits, f"{where}, methods.{name}")
     entry = replace(entry, supervision=facts["supervision"], weights=facts["weights"])

@@ -95,12 +95,17 @@ def _entry(kind: str, name: str, params: type[registry.Params], facts: dict[str,
     if kind == "combination":
         listed = {"type": "array", "items": {"type": "string"}}
         properties["of"] = listed | {"description": "entries whose scores it combines, or `entry:component`"}
-    elif kind == "method":
+    elif kind == "method" and _reads_a_model(facts):
         properties["model"] = {"type": "string", "description": "the entry of `models` that it reads"}
     elif kind == "model" and reads:
         properties["parent"] = {"type": "string", "description": "the entry of `models` on which it is trained"}
     required = {"required": schema["required"]} if "required" in schema else {}
     return {"type": "object", "additionalProperties": False, "properties": properties, **required}
+
+
+def _reads_a_model(facts: dict[str, Any]) -> bool:
+    """Return whether a method reads parts of a model, at least for some values of its parameters."""
+    return facts["reads"] != ["images"] or any("reads" in more for more in facts["when"].values())
 
 
 def parameters(kind: str, name: str) -> dict[str, Any]:
