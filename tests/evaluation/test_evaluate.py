@@ -306,7 +306,11 @@ def test_what_is_not_what_was_planned_is_refused(experiment, change):
         write_json(split, manifest | {"normal": ["b"]})
     if change == "scores":
         shutil.copy(json.loads(path.read_text())["runs"][1]["scores"]["adgan"], run["scores"]["adgan"])
-    complaint = {"labels": "is not what the split saw", "manifest": "was altered", "scores": "holds other scores"}
+    complaint = {
+        "labels": "differs from the labels that the split used",
+        "manifest": "was altered",
+        "scores": "contains other scores",
+    }
     with pytest.raises(HeldoutError, match=complaint[change]):
         evaluate(path)
 

@@ -49,7 +49,7 @@ def test_labels_of_something_else_are_refused(inputs, tmp_path):
     assert f"\n{index},cat," in text
     inputs.runs[0] = replace(inputs.runs[0], labels=str(tmp_path / "labels.csv"))
     (tmp_path / "labels.csv").write_text(text.replace(f"\n{index},cat,", f"\n{index},dog,"), encoding="utf-8")
-    with pytest.raises(HeldoutError, match="labels.csv is not what the split saw"):
+    with pytest.raises(HeldoutError, match="labels.csv differs from the labels that the split used"):
         drawn("gallery", inputs)
 
 
@@ -58,5 +58,5 @@ def test_scores_of_something_else_are_refused(inputs, tmp_path):
     other = tmp_path / "adgan-000000000000.parquet"
     write_scores(other, Scores(read_scores(scores["adgan"]).spec, {"index": [], "part": [], "score": []}, None))
     scores["adgan"] = str(other)
-    with pytest.raises(HeldoutError, match="adgan-000000000000.parquet holds other scores"):
+    with pytest.raises(HeldoutError, match="adgan-000000000000.parquet contains other scores"):
         drawn("gallery", inputs)

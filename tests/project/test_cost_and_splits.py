@@ -31,7 +31,8 @@ def test_cost_counts_what_there_is_and_estimates_what_is_missing_from_what_ran(f
     ]
     # 1800 s of training, and 100 images of 360 ms
     assert lines[5].startswith(
-        "to do: about 0.51 CPU hours, one job at a time, by earlier timings on cpu (toy); 2 to do of unknown length"
+        "to do: about 0.51 CPU hours with one job at a time, estimated from earlier timings on cpu (toy); "
+        "2 to do without an estimate"
     )
 
 
@@ -80,7 +81,7 @@ def test_cost_tries_what_has_not_run_once_for_all_that_are_alike(folder, capsys,
     assert cells["score", "mean_image"] == ["?", "?"] and len(seconds) == 4
     assert 5 < seconds["train", "wgan"] < 3600  # an update takes between 1 and 500 ms
     assert seconds["score", "adgan"] > 10 * max(1, seconds["score", "discriminator"])
-    assert " CPU hours, one job at a time, by a trial of a few steps on cpu (" in summary
+    assert " CPU hours with one job at a time, estimated from a trial of a few steps on cpu (" in summary
     tried = capsys.readouterr().err.splitlines()
     assert sorted(tried) == [
         "timing a few images by adgan on wgan",

@@ -33,7 +33,7 @@ def test_each_cell_says_present_missing_or_failed(folder):
         ["mnist5k", "1", "0", f"present {readable(size)}", "missing ?", "missing ?"],
         ["mnist5k", "8", "0", "failed", "missing ?", "failed"],
     ]
-    assert "1 present and 2 failed" in text and "3 missing: 3 of unknown length" in text
+    assert "1 present and 2 failed" in text and "3 missing: 3 without an estimate" in text
     assert "foreign: none" in text
 
 
@@ -59,7 +59,7 @@ def test_what_is_missing_is_estimated_from_what_ran(folder):
     Path("config.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
     text = status(inventory.experiments())
     assert [row[3] for row in rows(text)[:2]] == ["missing ~04:10"] * 2  # two and a half times the steps
-    assert "6 missing: ~08:20 on one core, by earlier timings, and 4 of unknown length" in text
+    assert "6 missing: ~08:20 on one core, estimated from earlier timings, and 4 without an estimate" in text
 
 
 def test_a_failed_training_lends_its_time_to_no_estimate(folder):

@@ -141,7 +141,7 @@ def verify() -> None:
         print(f"DVC's records are not checked: {error}", file=sys.stderr)
     result = verify(recorded)
     for path in result.unsaved:
-        print(f"{path}: differs from {dvc_records.LOCK}; it was made again and is not saved")
+        print(f"{path}: differs from {dvc_records.LOCK}; it was computed again and is not saved yet")
     for path, problem in result.damaged.items():
         print(f"{path}: {problem}")
     print(f"{len(result.checked)} files checked, {len(recorded)} recorded by DVC, {len(result.damaged)} damaged")

@@ -181,6 +181,6 @@ def _refuse_another(made: Path, source: Path, sha256: str) -> None:
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """Return the spec file beside a file; empty if it is missing, as where scores are evaluated without checkpoints."""
+    """Return the spec file beside a file; empty if it is missing, as when scores are evaluated without checkpoints."""
     beside = sidecar(path, SPEC)
     return json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}

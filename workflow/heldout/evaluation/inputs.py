@@ -23,7 +23,7 @@ class Inputs:
 
     Attributes:
         path: `inputs.json` itself.
-        content: what it holds.
+        content: its content.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Inputs:
         return {run.split: read_manifest(Path(run.split), run.split_digest) for run in self.runs}
 
     def table(self, name: str) -> pd.DataFrame:
-        """Read a table of the experiment. Only empty cells are missing values: an entry may be called `NA`."""
+        """Read a table of the experiment. Only empty cells are missing values, since an entry may be named `NA`."""
         words = dict.fromkeys(("dataset", "held_out", "method", "failed"), str)
         return pd.read_csv(self.tables / name, dtype=words, keep_default_na=False, na_values=[""])
 
@@ -69,12 +69,12 @@ class Inputs:
         """Return the class of each test image of a run, in the manifest's order.
 
         Raises:
-            HeldoutError: the labels differ from those that the split was made from.
+            HeldoutError: the labels differ from those that the split used.
         """
         manifest = self.manifests[run.split]
         classes = read_labels(Path(run.labels)).classes[manifest.test]
         if dict(Counter(classes.tolist())) != manifest.counts["test"]:
-            raise HeldoutError(f"{run.labels} is not what the split saw; delete it and run again")
+            raise HeldoutError(f"{run.labels} differs from the labels that the split used; delete it and run again")
         return classes
 
     def test_scores(self, run: RunFiles, name: str) -> tuple[Scores, np.ndarray | None]:
@@ -86,7 +86,7 @@ class Inputs:
         path = Path(run.scores[name])
         read = read_scores(path)
         if read.spec.digest not in path.name:
-            raise HeldoutError(f"{path} holds other scores, {read.spec.digest}; delete it and run again")
+            raise HeldoutError(f"{path} contains other scores, {read.spec.digest}; delete it and run again")
         if read.failed:
             return read, None
         table = pd.DataFrame(read.columns)

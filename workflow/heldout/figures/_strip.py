@@ -1,4 +1,4 @@
-"""Images side by side in one `Axes`, each above its caption; a frame marks anomalous images, also in grey."""
+"""Images side by side in one `Axes`, each above its caption; a frame marks anomalous images, so also in grey prints."""
 
 import textwrap
 
@@ -50,7 +50,7 @@ def draw(
     Args:
         ax: where to draw.
         pictures: `(N, H, W, 3)` in [0, 1], or `(N, H, W)` for a colour map.
-        is_anomalous: `(N,)`, which of them get a frame.
+        is_anomalous: `(N,)`, whether a picture gets a frame.
         captions: one per picture, all with the same number of lines; empty: no captions.
         room: number of pictures that fit, at least N.
         look: colour map and range.

@@ -5,8 +5,8 @@ from typing import Any
 
 from matplotlib import rc_context
 
-# Three shades per family of methods. Any two colours here differ by at least 10 in CAM02-UCS, also as seen with
-# deuteranopia and protanopia (Machado et al. 2009); a test holds it.
+# Three shades per family of methods. Any two colours here differ by at least 10 in CAM02-UCS, also in simulations of
+# deuteranopia and protanopia (Machado et al. 2009); a test checks this.
 SHADES = {
     "floor": ("#524e4f", "#949193", "#b6b2ab"),
     "shallow": ("#138e4d", "#07452b", "#496136"),
@@ -16,7 +16,7 @@ SHADES = {
     "output": ("#0c99ad", "#016d6e", "#07bfc6"),
     "combination": ("#b86107", "#502300", "#c09a08"),
 }
-NORMAL, ANOMALOUS = "#b5daec", "#b6286e"  # of images, never of a method
+NORMAL, ANOMALOUS = "#b5daec", "#b6286e"  # for images, never for a method
 LOOKS = (  # markers and dashes
     ("o", "-"),
     ("s", "--"),
@@ -35,7 +35,7 @@ SETTINGS = {
     "axes.spines.right": False,
     "savefig.bbox": "tight",
     "savefig.dpi": 150,
-    "svg.hashsalt": "heldout",  # else two drawings of one figure differ in their bytes
+    "svg.hashsalt": "heldout",  # without it, every drawing of a figure has other bytes
     "svg.fonttype": "none",
 }
 METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
@@ -49,8 +49,8 @@ def settings() -> Any:
 def lines(families: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Return the line of every entry, as keywords of `Axes.plot`; it is the same in every figure of an experiment.
 
-    The family gives the hue, the place among all entries gives marker and dashes; no two of up to 30 entries of one
-    family look alike.
+    The family gives the hue, the position among all entries gives marker and dashes. Up to 30 entries of one family all
+    look different.
 
     Args:
         families: the family of every entry of the experiment, in the order of its tables.

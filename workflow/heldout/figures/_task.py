@@ -1,6 +1,6 @@
 """The test images of one held-out class for figures: pixels, labels, scores, and the model that a method reads.
 
-Figures show the first of several seeds. Images are chosen by their keys or scores, never by hand.
+With several seeds, figures show the first. Images are selected by their keys or scores, never by hand.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from heldout.storage.report_inputs import Subject
 
 
 class Task:
-    """A dataset and class. A position is an image's place among the test images.
+    """A dataset and class. A position is an image's index among the test images.
 
     Attributes:
         classes: each test image's class, `(N,)`.
@@ -68,7 +68,7 @@ class Task:
 
     @contextmanager
     def read_by(self, name: str) -> Iterator[tuple[Any, nn.Module]]:
-        """Yield a method and the model that it scored with, on the CPU with the threads of the scoring."""
+        """Yield a method and the model that it read, on the CPU, with the number of threads of the scoring."""
         spec = self._inputs.test_scores(self.run, name)[0].spec
         checkpoint = Path(self.run.checkpoints[self.methods[name].model])
         with reproducible(spec.threads):

@@ -1,7 +1,7 @@
 """Test images x, a method's reconstructions x' and the residuals |x - x'|, a row each.
 
 Residuals are means over channels of pixels in [-1, 1]. Each method has one colour scale, so that the images of a row
-can be compared; the score stands below each image. A search shows its closest start.
+can be compared; the score is below each image. A search shows its closest start.
 
 Source: ours; Schlegl et al., IPMI 2017, mark anomalous regions by the residual |x - G(z)|.
 """

@@ -52,8 +52,8 @@ def latent_path(inputs: Inputs, subject: Subject) -> Figure:
             figure.colorbar(drawn, ax=ax, format="%.4g").ax.tick_params(labelsize=6)
             kind = "anomalous" if task.is_anomalous[position] else "normal"
             title = f"{name}, {kind}: {task.classes[position]}, score {scores[position]:.4g}"
-            ax.set_title(title, loc="left", fontsize=8, y=1.0)  # else it moves above the inset
-            above = ax.inset_axes((0.86, 1.01, 0.14, 0.14))  # not over a path
+            ax.set_title(title, loc="left", fontsize=8, y=1.0)  # a title without y moves above the inset
+            above = ax.inset_axes((0.86, 1.01, 0.14, 0.14))  # above the axes, so that it covers no path
             _strip.draw(above, _strip.displayed(image[None]), task.is_anomalous[[position]], [], 1)
     what = "$\\|x - g(z)\\|^2$ and the paths of z, from open to filled; dotted: 1 and 2 deviations of the prior"
     figure.suptitle(f"{task.title}\n{what}", x=0.01, ha="left", fontsize=9)

@@ -1,6 +1,6 @@
 """ROC curves of one held-out class, and of their mean over all classes (the ADGAN paper's Fig. 3).
 
-A line per method, the best first, with the 95 % bootstrap band over test images.
+One line per method, the best first, with the 95 % bootstrap band over test images.
 """
 
 from typing import Any
@@ -42,12 +42,12 @@ def draw(ax: Axes, curves: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> No
     """
     ordered = curves.sort_values(["auroc", "method", "fpr"], ascending=[False, True, True])
     for rank, (method, rows) in enumerate(ordered.groupby("method", sort=False)):
-        fpr, tpr = [0, *rows.fpr], [0, *rows.tpr]  # a curve starts at the origin, however steep
-        apart = (0.02 + 0.03 * (rank % 5), 0.15)  # or the markers of neighbouring curves would hide one another
+        fpr, tpr = [0, *rows.fpr], [0, *rows.tpr]  # every curve starts at the origin
+        apart = (0.02 + 0.03 * (rank % 5), 0.15)  # so that markers of similar curves do not overlap
         label = f"{method} ({rows.auroc.iloc[0]:.3f})"
         ax.plot(fpr, tpr, label=label, lw=1.3, ms=4.5, mew=0, markevery=apart, **lines[method])
         ax.fill_between(rows.fpr, rows.tpr_low, rows.tpr_high, color=lines[method]["color"], alpha=0.08, lw=0)
     ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls=":")  # chance
-    margin = (-0.01, 1.01)  # else a curve that rises at 0 hides in the axis
+    margin = (-0.01, 1.01)  # otherwise the axis hides a curve that rises at 0
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal", xlim=margin, ylim=margin)
     ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, title=LEGEND, handlelength=3.5)

@@ -1,6 +1,6 @@
 """Samples of a generator: a row per held-out class, training images on the left, samples on the right.
 
-Of several seeds, the first is shown.
+With several seeds, the first is shown.
 """
 
 import json
@@ -46,7 +46,7 @@ def draw(ax: Axes, real: torch.Tensor, made: torch.Tensor | None) -> None:
 
     Args:
         ax: where to draw.
-        real, made: `(N, C, H, W)` in [-1, 1], grey or colour; no `made` where the training failed.
+        real, made: `(N, C, H, W)` in [-1, 1], grey or colour; `made` is None if the training failed.
     """
     gap = torch.ones_like(real[:1])
     row = torch.cat([real, gap, made] if made is not None else [real, gap])

@@ -8,10 +8,10 @@ from heldout.project.text import aligned, duration
 
 
 def cost(experiment: Experiment) -> str:
-    """Return a table with a row per model and method: finished and missing steps, and their time; then the sum.
+    """Return a table of the finished and missing steps of each model and method and their time, and the total time.
 
-    Without a timing of a similar step, a trial on the experiment's device estimates the time. A step that several runs
-    or entries share counts once, for the first of them.
+    If there is no timing of a similar step, a trial on the experiment's device gives the estimate. A step that several
+    runs or entries share counts once, for the first of them.
     """
     plan = experiment.plan
     on_gpu = wanted_gpus(plan.settings.device) > 0
@@ -24,7 +24,7 @@ def cost(experiment: Experiment) -> str:
                 new = {} if step.digest in seen else {step.digest: step}
                 entries.setdefault((kind, name), {}).update(new)
                 seen.add(step.digest)
-    table = [["step", "entry", "in all", "here", "to do", "each", "together"]]
+    table = [["step", "entry", "total", "done", "to do", "time each", "time to do"]]
     known, unknown = 0.0, 0
     for (kind, name), steps in entries.items():
         missing = [step for step in steps.values() if not step.is_made]
@@ -58,9 +58,9 @@ def _summary(known: float, unknown: int, kind: str, sources: str) -> str:
     if known:
         hours = known / 3600
         amount = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-        parts.append(f"to do: about {amount} {kind} hours, one job at a time, by {sources}")
+        parts.append(f"to do: about {amount} {kind} hours with one job at a time, estimated from {sources}")
     if unknown:
         parts.append(
-            f"{unknown} to do of unknown length: fitted in seconds or minutes, or about images that are not here"
+            f"{unknown} to do without an estimate: fitted in seconds or minutes, or on images that are missing here"
         )
     return "; ".join(parts) or "nothing to do"

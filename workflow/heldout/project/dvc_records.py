@@ -1,6 +1,7 @@
 """The files that dvc.lock records for the outputs in dvc.yaml, each with its MD5.
 
-dvc.lock names a list per folder; the list itself is in DVC's cache or, after a fresh clone, in its remote.
+dvc.lock records the hash of a list of files per folder; the list is in DVC's cache or, after a fresh clone, in its
+remote.
 """
 
 import subprocess
@@ -67,7 +68,7 @@ def as_if(text: str | None) -> Iterator[None]:
 
 
 def bring(paths: Iterable[str]) -> None:
-    """Copy recorded files from DVC's cache or its remote to their paths, each whole or not at all.
+    """Copy recorded files from DVC's cache or its remote to their paths; an interrupted copy leaves no file.
 
     Raises:
         HeldoutError: a file is in neither.
@@ -80,7 +81,7 @@ def bring(paths: Iterable[str]) -> None:
 
 
 def cached(md5: str) -> Path:
-    """Return the path in DVC's cache of the file with this MD5, whether or not it is there."""
+    """Return the path of the file with this MD5 in DVC's cache; the file may be missing."""
     with _clear():
         from dvc.repo import Repo
 
@@ -116,6 +117,6 @@ def _problem(error: Exception) -> str | None:
     if isinstance(error, (DataIndexDirError, FileNotFoundError)):
         return (
             f"a file that {LOCK} records is neither in DVC's cache nor in its remote ({said}); `dvc remote list` shows "
-            "the remote, and whoever recorded the file can `dvc push` it there"
+            "the remote, and the person who recorded the file can upload it there with `dvc push`"
         )
     return f"DVC: {said}" if isinstance(error, DvcException) else None

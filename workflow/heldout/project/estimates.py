@@ -110,7 +110,7 @@ class Estimates:
             try:
                 self._trials = self._trials or Trials(self._device_name)
             except HeldoutError as error:
-                print(f"nothing is tried: {error}", file=sys.stderr)
+                print(f"there is no trial: {error}", file=sys.stderr)
                 self._device_name = None
                 return None
             self._found[key] = work(self._trials, images)
@@ -131,7 +131,7 @@ def _timings(kind: type[S], timed: type[T], on_gpu: bool) -> Iterator[tuple[S, T
             spec = kind.of(json.loads(sidecar(own, SPEC).read_text(encoding="utf-8"))["spec"])
             timing = timed.beside(own)
         except (HeldoutError, OSError, ValueError, KeyError, TypeError):
-            continue  # an estimate does without it
+            continue  # a damaged file; the estimate uses the others
         by_gpu = on_gpu and (isinstance(spec, TrainSpec) or uses_network(spec))
         if not timing.failed and timing.device.startswith("cpu") != by_gpu:
             yield spec, timing

@@ -19,7 +19,7 @@ from heldout.storage.sidecars import SPEC, sidecar
 
 QUICKSTART = "config.yaml"
 EXPERIMENTS = "workflow/experiments"
-# Where each step's files lie, and how its own file ends; the others stand beside it.
+# The folder of each step's files, and the ending of its own file; its other files are beside that one.
 PLACES = {
     "prepare": ("data/prepared", ".npy"),
     "split": ("data/splits", ".json"),
@@ -84,7 +84,7 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     was removed, `named_digests` still finds its files through its inputs.json or manifest.json.
 
     Raises:
-        HeldoutError: an experiment file has a mistake, so that the files it names are unknown.
+        HeldoutError: an experiment file has a mistake, so its results are unknown.
     """
     require_project()
     published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
@@ -114,7 +114,7 @@ def experiment(path: Path) -> Experiment:
 
 
 def unfinished() -> int:
-    """Return how many trainings and scorings of config.yaml are missing."""
+    """Return the number of missing trainings and scorings of config.yaml."""
     return sum(not step.is_made for step in _experiment(Path(QUICKSTART)).plan.trained_and_scored)
 
 
@@ -139,7 +139,7 @@ def stored() -> list[Stored]:
 
 
 def recorded_failure(path: Path | str) -> str | None:
-    """Return why a training or scoring failed, as the spec beside its file says; None: it did not, or is missing."""
+    """Return the reason of a failure from the spec beside a checkpoint or score; None: no failure, or no file."""
     try:
         return json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["failed"]
     except (OSError, ValueError, KeyError, TypeError):

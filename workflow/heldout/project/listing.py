@@ -1,4 +1,4 @@
-"""The tables of datasets, models and methods: what the command line prints, and the same in docs/methods.md."""
+"""The tables of datasets, models, methods and combinations, for the command line and for docs/methods.md."""
 
 import ast
 
@@ -22,7 +22,7 @@ def markdown(kind: str) -> str:
 
 
 def renewed(page: str) -> str:
-    """Return the page's text with its tables as of now, between the comments that mark their places."""
+    """Return the page's text with current tables, between the comments that mark their places."""
     for kind in LISTED:
         begin, end = f"<!-- {kind}s, by: heldout schema -->\n", f"\n<!-- end of {kind}s -->"
         before, _, rest = page.partition(begin)
@@ -49,5 +49,5 @@ def _table(kind: str) -> list[dict[str, str]]:
         if kind == "method":
             reads = facts["default_model"] or " ".join(facts["reads"])
             cells = {"reads": reads, "cost": facts["cost_class"], "paper": facts["paper"]}
-        rows.append({kind: name, **cells, "what it is": facts["summary"]})
+        rows.append({kind: name, **cells, "description": facts["summary"]})
     return rows

@@ -1,4 +1,4 @@
-"""`heldout prune`: delete files that neither an experiment file nor the record of an experiment names.
+"""`heldout prune`: delete the files that belong to no experiment: no experiment file and no `inputs.json` names them.
 
 Fetched images and your own are never deleted. Deleted files are also dropped from dvc.lock; earlier commits, DVC's
 cache and its remote still have them.
@@ -26,7 +26,7 @@ def superfluous(found: list[Experiment]) -> list[Stored]:
 
 
 def failures() -> list[Stored]:
-    """Return the recorded failures; the next run repeats those that are deleted."""
+    """Return the recorded failures; the next run repeats each one that is deleted."""
     return [entry for entry in stored() if entry.step in ("train", "score") and entry.failed]
 
 
@@ -40,7 +40,8 @@ def delete(entries: list[Stored]) -> Pruned:
     files = {str(path) for entry in entries for path in entry.files}
     recorded = files & dvc_records.recorded().keys()
     if recorded:
-        bring_lacking(apart_from={entry.digest for entry in entries})  # else the new record would drop those as well
+        # Otherwise the new record would also drop the recorded files that are missing here.
+        bring_lacking(apart_from={entry.digest for entry in entries})
     for entry in entries:
         # The step's own file first: if this is interrupted, the files left beside it are ignored.
         for path in sorted(entry.files, key=lambda path: path != entry.own):

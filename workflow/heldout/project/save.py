@@ -64,9 +64,8 @@ def save() -> Saved:
     unmerged = [path for path in _unmerged() if path.endswith(NUMBERS)]
     for path in unmerged:
         Path(path).unlink(missing_ok=True)
-        _run(
-            "git", "rm", "--cached", "--quiet", path
-        )  # git takes the conflict as resolved; the next `save` adds the file again
+        # This resolves the conflict for git; the next `save` adds the file again.
+        _run("git", "rm", "--cached", "--quiet", path)
     staged = record()
     return Saved(brought, len(dvc_records.recorded().keys() - before), unmerged, staged)
 

@@ -1,4 +1,4 @@
-"""`heldout status`: the files of each experiment that are present, missing or failed, and those that none names."""
+"""`heldout status`: the present, missing and failed files of each experiment, and the files of no experiment."""
 
 from collections import Counter, defaultdict
 
@@ -58,24 +58,24 @@ def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estima
     unknown = len(seconds) - len(known)
     summary = f"{counts[PRESENT]} present and {counts[FAILED]} failed ({readable(size)}), {counts[MISSING]} missing"
     if known:
-        summary += f": {duration(sum(known))} on one core, by earlier timings"
+        summary += f": {duration(sum(known))} on one core, estimated from earlier timings"
     if unknown:
-        summary += f"{', and' if known else ':'} {unknown} of unknown length"
+        summary += f"{', and' if known else ':'} {unknown} without an estimate"
     title = f"{plan.settings.experiment} ({experiment.path}), {plan.settings.protocol}"
     return "\n".join([title, aligned(table), summary])
 
 
 def _foreign(here: list[Stored], named: set[str]) -> str:
-    """Count what no experiment names, by run and by model or method."""
+    """Return the table of checkpoints and scores of no experiment, by run and by model or method."""
     groups: dict[tuple[str, str], list[Stored]] = defaultdict(list)
     for entry in here:
         if entry.digest not in named and entry.step in ("train", "score"):
             run = "/".join(entry.own.parent.parts[2:])  # below results/checkpoints or results/scores
             groups[run, entry.name].append(entry)
     if not groups:
-        return f"{FOREIGN}: none; every checkpoint and score is named by an experiment"
+        return f"{FOREIGN}: none; every checkpoint and score belongs to an experiment"
     table = [["run", "name", FOREIGN, "size"]]
     for (run, name), entries in sorted(groups.items()):
         table.append([run, name, str(len(entries)), readable(sum(entry.size for entry in entries))])
-    title = f"{FOREIGN}: named by no experiment; `heldout prune` lists the files"
+    title = f"{FOREIGN}: files of no experiment; `heldout prune` lists them"
     return "\n".join([title, aligned(table)])

@@ -35,7 +35,7 @@ from heldout.storage.timings import ScoreTiming, TrainTiming
 BENCHMARKS = Path("results/benchmarks")
 SNAKEMAKE_LOGS = Path(".snakemake/log")
 LOG_ENDING = ".snakemake.log"
-CLOCK_S = 1.0  # how coarse a file system's times may be
+CLOCK_S = 1.0  # resolution of a file system's times
 TRAINING, SCORING, AROUND, OTHER, IDLE = "training", "scoring", "start-up and end", "other steps", "no job"
 # The activities of a core in the order of the legend; the colours differ in grey, too.
 COLORS = {TRAINING: "#1b4f72", SCORING: "#e08214", AROUND: "#d0d8dd", OTHER: "#7b5ea7", IDLE: "#ffffff"}
@@ -53,8 +53,8 @@ class Job:
         kind: TRAINING, SCORING or OTHER.
         ends: seconds since the epoch.
         seconds: from its start to its end.
-        loop_s: of these, the seconds inside the loop of training or scoring; of another step, all.
-        threads: cores that it took.
+        loop_s: the part of `seconds` inside the loop of training or scoring; all of them for other steps.
+        threads: cores that it used.
     """
 
     name: str
@@ -75,8 +75,8 @@ class SnakemakeRun:
 
     Attributes:
         begins, ends: seconds since the epoch.
-        cores: how many it was given; None on a cluster.
-        jobs: those that it finished.
+        cores: number of cores that it was given; None on a cluster.
+        jobs: the finished ones.
     """
 
     begins: float
@@ -109,7 +109,7 @@ def timeline(experiment: Experiment) -> str:
     run = last_run(wanted)
     if run is None:
         raise HeldoutError(
-            f"no training or scoring of {name} was run here by Snakemake, or with `--quiet all`, which leaves no log"
+            f"no training or scoring of {name} was run here by Snakemake, or with `--quiet all`, which writes no log"
         )
     found = bars(run)
     seconds = shares(run)
@@ -151,13 +151,13 @@ def last_run(wanted: set[str]) -> SnakemakeRun | None:
     """
     runs = [_run(log) for log in sorted(SNAKEMAKE_LOGS.glob(f"*{LOG_ENDING}"))]  # a name is the time it began
     for job in _jobs():
-        # The first of them: a second Snakemake, refused since the folder was locked, leaves a log too.
+        # The first matching run: a second Snakemake, which a lock stopped, also leaves a log.
         run = next((run for run in runs if run.begins <= job.ends <= run.ends), None)
         if run:
             run.jobs.append(job)
     ours = [run for run in runs if any(_digest(job.name) in wanted for job in run.jobs)]
     if ours and not ours[-1].cores:
-        raise HeldoutError("the last run was on a cluster, whose cores are not known: there is no timeline of it")
+        raise HeldoutError("the last run was on a cluster; a timeline shows the cores of a run on this machine")
     return ours[-1] if ours else None
 
 
@@ -170,14 +170,14 @@ def bars(run: SnakemakeRun) -> list[Bar]:
     free_at = [run.begins] * run.cores
     found = []
     for job in sorted(run.jobs, key=lambda job: job.begins):
-        threads = min(job.threads, run.cores)  # Snakemake scales down what claims more
-        # By how much a core is busy still, which may be the coarseness of the clock, and then by number.
+        threads = min(job.threads, run.cores)  # Snakemake scales down jobs that request more
+        # Sort by the time for which a core is still busy (up to CLOCK_S may be the clock's error), then by number.
         busy = sorted((max(time - job.begins, 0.0), core) for core, time in enumerate(free_at))
         free = [core for still, core in busy if still <= CLOCK_S][:threads]
         if len(free) < threads:
             raise HeldoutError(
-                f"the times of {BENCHMARKS} are not those of one run here, with more jobs at once than cores: "
-                "were the files copied without their times?"
+                f"the times in {BENCHMARKS} show more jobs at once than cores, so they are not from one run; were the "
+                "files copied without their modification times? Run the experiment again for a timeline"
             )
         for core in free:
             begins, ends = max(job.begins, free_at[core]), job.ends
@@ -205,9 +205,9 @@ def draw(ax: Axes, found: Iterable[Bar], seconds: dict[str, float], cores: int) 
 
     Args:
         ax: where to draw.
-        found: what each core did.
+        found: the activity of each core.
         seconds: core seconds by kind.
-        cores: how many there are.
+        cores: number of cores.
     """
     whole = sum(seconds.values())
     wall = whole / cores
@@ -221,14 +221,14 @@ def draw(ax: Axes, found: Iterable[Bar], seconds: dict[str, float], cores: int) 
         xlabel=f"{name} since Snakemake started",
         ylabel="core",
         xlim=(0, wall / unit),
-        ylim=(cores + 0.5, 0.5),  # the first on top
+        ylim=(cores + 0.5, 0.5),  # the first core on top
     )
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     entries = [
         Patch(facecolor=color, edgecolor="0.5", lw=0.5, label=f"{kind} {seconds[kind] / whole:.1%}")
         for kind, color in COLORS.items()
     ]
-    # Outside, else it would narrow the lanes.
+    # Inside the axes, the legend would narrow the lanes.
     ax.figure.legend(handles=entries, loc="outside lower left", ncols=len(entries), frameon=False, **NARROW)
 
 

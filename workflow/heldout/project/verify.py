@@ -1,7 +1,7 @@
 """`heldout verify`: compare the hash of every checkpoint and score with its spec and with DVC's records.
 
 A file is damaged unless its bytes, the digest in its name, the spec beside it and the spec inside it all agree. A file
-that agrees with its spec but differs from dvc.lock is taken for one that was made again and not yet saved.
+that agrees with its spec but differs from dvc.lock counts as computed again and not yet saved.
 """
 
 import json
@@ -23,7 +23,7 @@ WITH_SPEC = ("split", "train", "score")
 
 @dataclass
 class Verified:
-    """The checked files, the problem of each damaged one, and the whole files that differ from DVC's record."""
+    """The checked files, the problem of each damaged one, and the intact files that differ from DVC's record."""
 
     checked: set[Path] = field(default_factory=set)
     damaged: dict[Path, str] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def damage_by_spec(trusted: dict[str, str] | None = None) -> dict[Path, str]:
 
 
 def remedy(path: Path) -> str:
-    """Return the command that deletes a damaged file and those beside it, so that Snakemake makes all of them again."""
+    """Return the command that deletes a damaged file and the files beside it, so that Snakemake writes them again."""
     digest = DIGEST_IN_NAME.search(path.name)
     return f"rm {path.with_name(path.name[: digest.end()] + '*') if digest else path}"
 

@@ -19,7 +19,7 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 def laplacian_distance(made: Tensor, images: Tensor) -> Tensor:
     """Return Lap1 of images `(N, C, H, W)`, square and of 2^n pixels a side, as `(N,)`."""
-    left = made - images  # the pyramid is linear, so that of the difference suffices
+    left = made - images  # the pyramid is linear, so one of the difference suffices
     distance, weight = torch.zeros_like(left[:, 0, 0, 0]), 1
     while left.shape[-1] > COARSEST:
         coarser = _blurred(left)[:, :, ::2, ::2]

@@ -187,7 +187,7 @@ class LatentSearch:
         if backend == "torch":
             raise Unavailable("backend: torch asks for it")
         if self._settings.theta_lr == 0:
-            raise Unavailable("it is for searches that move the weights, and theta_lr is 0")
+            raise Unavailable("it needs theta_lr > 0")
         if self._loss not in SQUARED_ERRORS:
             raise Unavailable("the loss is not the squared error")
         if backend == "native":
