@@ -1,7 +1,7 @@
-# heldout: train GANs on the classes called normal, score every test image, redraw the papers' tables.
-# First look (CPU, offline):  snakemake --cores all
-# Another experiment:         snakemake --cores all --configfile FILE
-if not workflow.configfiles:  # an experiment file stands alone; without this, Snakemake merges it onto config.yaml
+# heldout: train GANs on the normal classes, score every test image, write the papers' tables and figures.
+# The quickstart (CPU, offline):  snakemake --cores all
+# Another experiment:             snakemake --cores all --configfile FILE
+if not workflow.configfiles:  # an experiment file is complete; without this line Snakemake would add config.yaml to it
 
     configfile: "config.yaml"
 
