@@ -80,7 +80,8 @@ class Project:
 
     def begin(self, *command: str) -> subprocess.Popen:
         """Start a command in a process group of its own, as a terminal does."""
-        environment = os.environ | {"PATH": PATH} | self.environment
+        own = {"PATH": PATH, "PYTHONPATH": str(self.folder / "workflow")}  # as if this copy were the installed one
+        environment = os.environ | own | self.environment
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(
             [*self.launcher, *command], cwd=self.folder, env=environment, start_new_session=True, **pipes

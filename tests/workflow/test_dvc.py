@@ -4,14 +4,17 @@ A team of two clones shares a storage folder beside them, the default remote. Ea
 works on a team of its own, a copy of one that was made once.
 """
 
+import io
 import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -340,6 +343,22 @@ def test_dvc_exp_run_sets_one_parameter(first, pulled):
     assert yaml.safe_load((pulled.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 16
     assert pulled.trained() == first.trained() and len(pulled.kept()) == len(first.kept()) + 3
     assert "adgan.auroc" in pulled.dvc("exp", "diff")
+
+
+@pytest.mark.parametrize("way", ["--temp", "--queue"])
+def test_dvc_exp_run_in_a_copy_of_the_repository_runs_the_code_of_the_copy(first, pulled, way):
+    """DVC copies the edited repository below .dvc/tmp, while the installed package is that of `first`."""
+    clone = replace(pulled, environment=pulled.environment | {"PYTHONPATH": str(first.folder / "workflow")})
+    path = clone.folder / "workflow" / "heldout" / "methods" / "mean_image.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('{"score": (', '{"score": -('), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    clone.dvc("exp", "run", way, "-S", "config.yaml:test_items=50")
+    if way == "--queue":
+        clone.dvc("exp", "run", "--run-all")
+    table = pd.read_csv(io.StringIO(clone.dvc("exp", "show", "--csv")))
+    here, variant = table["mnist5k.1.mean_image.auroc"].iloc[[0, -1]]
+    assert here > 0.9 and variant < 0.1  # the edit flips the score's sign
 
 
 def test_a_pull_beside_unsaved_checkpoints_loses_nothing_and_one_command_joins_both(first, pulled):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from heldout.errors import HeldoutError
+from heldout.planning import origin
 from heldout.planning.experiment import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.storage.specs import PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
 
@@ -294,9 +295,10 @@ def manifest(inputs: File) -> None:
 
 
 def main() -> None:
-    """Run the command; an error of the user ends in one line and exit status 1."""
+    """Run the command with this folder's package; an error of the user ends in one line and exit status 1."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages for tensors; PyTorch reads it at the first one
     try:
+        origin.switch()
         app()
     except HeldoutError as error:
         sys.exit(f"heldout: error: {error}")

@@ -1,7 +1,26 @@
 # Checks the experiment and plans every file. A mistake in it ends in one line, without a traceback.
+import os
 import shlex
 import sys
 from pathlib import Path
+
+# The package beside the Snakefile plans, whichever is installed; where there is none, the installed one does.
+BESIDE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.resolve()
+IS_BESIDE = (BESIDE / "heldout" / "__init__.py").is_file()
+if IS_BESIDE:
+    sys.path.insert(0, str(BESIDE))
+
+import heldout
+
+IMPORTED = Path(heldout.__file__).resolve().parents[1]
+if IS_BESIDE and IMPORTED != BESIDE:
+    sys.exit(
+        f"heldout: error: this Snakefile belongs to the package in {BESIDE}, but this process has imported the one in "
+        f"{IMPORTED}; run snakemake in a process of its own"
+    )
+# Each job runs the package that planned it: Python finds it first, and `heldout` checks it (heldout/planning/origin.py).
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(IMPORTED), os.environ.get("PYTHONPATH")]))
+os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
 
 from heldout.errors import HeldoutError
 from heldout.planning import report_inputs

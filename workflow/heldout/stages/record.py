@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from heldout import registry
+from heldout.planning import origin
 from heldout.search.native.compiling import processor
 from heldout.stages.device import describe
 from heldout.storage import hashing
@@ -24,12 +24,18 @@ def decides_bits(device: torch.device) -> dict[str, Any]:
 def what_ran(device: torch.device) -> dict[str, Any]:
     """Return the environment of a result; it is stored beside the result and is not part of its digest."""
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("heldout", *LIBRARIES)}}
-    return {"versions": versions, "device": describe(device), "commit": _commit()}
+    return {"versions": versions, "device": describe(device), "package": origin.name(), "commit": _commit()}
 
 
 def _commit() -> str | None:
-    command = ["git", "-C", str(registry.PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """Return the commit of the package, `-dirty` if files are changed; None: git does not track it."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        _git("ls-files", "--error-unmatch", "heldout/__init__.py")  # an environment may lie in some other repository
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
     except (OSError, subprocess.CalledProcessError):
-        return None  # an export without .git
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(origin.IMPORTED), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
