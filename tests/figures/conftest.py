@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from heldout.evaluation.inputs import Inputs
+from heldout.planning import inputs_json
 from heldout.planning.plan import Plan
-from heldout.planning.report_inputs import report_inputs
 from heldout.planning.resolve import resolve
 from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, TrainStep
 from heldout.stages.prepare import prepare
@@ -69,7 +69,7 @@ def finished(tmp_path_factory):
                     sources = Sources(step.checkpoint and Path(step.checkpoint.path))
                     score(step.spec, Path(step.images.path), Path(step.split.path), sources, path, "cpu")
         Path(plan.folder).mkdir()
-        Path(plan.inputs).write_text(json.dumps(asdict(report_inputs(plan))), encoding="utf-8")
+        Path(plan.inputs).write_text(json.dumps(asdict(inputs_json.content(plan))), encoding="utf-8")
     return folder
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from heldout.errors import HeldoutError
-from heldout.planning import experiment, report_inputs
+from heldout.planning import experiment, inputs_json
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.wiring import Wiring
@@ -127,16 +127,16 @@ def test_a_digest_of_no_planned_file_is_named():
 def test_the_list_of_inputs_is_planned_beside_and_leaves_the_experiments_folder_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = Plan(resolve(BASE, where="trial.yaml"))
-    first = report_inputs.write(plan)
+    first = inputs_json.write(plan)
     assert first.is_new and not (tmp_path / "results" / "trial").exists()
     (tmp_path / "results" / "trial").mkdir()
     shutil.copy(first.path, plan.inputs)  # as the rule does
     written = (tmp_path / first.path).stat().st_mtime_ns
-    assert report_inputs.write(plan) == (first.path, False)
+    assert inputs_json.write(plan) == (first.path, False)
     assert (tmp_path / first.path).stat().st_mtime_ns == written
-    other = report_inputs.write(Plan(resolve(BASE | {"bootstrap": 200}, where="trial.yaml")))
+    other = inputs_json.write(Plan(resolve(BASE | {"bootstrap": 200}, where="trial.yaml")))
     assert other.is_new and other.path != first.path
-    assert not report_inputs.write(plan).is_new
+    assert not inputs_json.write(plan).is_new
 
 
 def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch):
@@ -258,8 +258,8 @@ def test_what_learns_from_labels_says_so_in_every_table():
     assert plan.runs[0].scorings["both"].spec.supervision == ""
     by_way_of_another = {"method": "combine", "of": ["kde", "mean_image"]}
     methods = BASE["methods"] | {"indirect": by_way_of_another, "kde": {"pca": "oracle"}}
-    assert "indirect (oracle)" in report_inputs.report_inputs(combined(methods=methods)).methods
-    shown = report_inputs.report_inputs(plan)
+    assert "indirect (oracle)" in inputs_json.content(combined(methods=methods)).methods
+    shown = inputs_json.content(plan)
     assert "told (semi-supervised)" in shown.methods and "both" in shown.methods
     assert set(shown.runs[0].scores) == set(shown.methods)
 
@@ -290,7 +290,7 @@ def test_a_figure_asks_for_every_file_that_it_reads():
 
 def test_another_kind_of_figure_leaves_the_source_of_the_others_alone():
     default, more = (
-        report_inputs.report_inputs(Plan(resolve(BASE | changes, where="trial.yaml")))
+        inputs_json.content(Plan(resolve(BASE | changes, where="trial.yaml")))
         for changes in ({}, {"figures": ["roc", "scores", "samples", "heatmaps"]})
     )
     assert more.source.keys() - default.source.keys() == {"figures.heatmaps"}

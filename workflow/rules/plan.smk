@@ -23,7 +23,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(IMPORTED), os.envir
 os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
 
 from heldout.errors import HeldoutError
-from heldout.planning import report_inputs
+from heldout.planning import inputs_json
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files
@@ -43,7 +43,7 @@ try:
     places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
     PLAN = Plan(resolve(config, where=" with ".join(places)), without_folders=True)
     WIRING = Wiring(PLAN, is_forced)
-    INPUTS = report_inputs.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
+    INPUTS = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
     for folder in VERSIONED:
         make_folder(Path(folder))  # DVC requires all outputs of its stage, even empty ones
 except HeldoutError as error:

@@ -1,4 +1,7 @@
-"""`results/<experiment>/inputs.json`: the inputs of an experiment's tables and figures, written while planning."""
+"""The records of `results/<experiment>/inputs.json`: the inputs of an experiment's tables and figures.
+
+`planning/inputs_json.py` writes the file.
+"""
 
 from dataclasses import dataclass, field
 

@@ -32,16 +32,16 @@ def write(plan: Plan) -> InputsFile:
     Raises:
         HeldoutError: the folder cannot be written to.
     """
-    content = asdict(report_inputs(plan))
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    present, written = Path(plan.inputs), Path(f"results/{SCRATCH}/inputs-{digest(content)}.json")
+    listed = asdict(content(plan))
+    text = json.dumps(listed, indent=1, ensure_ascii=False) + "\n"
+    present, written = Path(plan.inputs), Path(f"results/{SCRATCH}/inputs-{digest(listed)}.json")
     is_new = not present.is_file() or present.read_text(encoding="utf-8") != text
     if is_new or not written.is_file():
         write_text(written, text)
     return InputsFile(str(written), is_new)
 
 
-def report_inputs(plan: Plan) -> ReportInputs:
+def content(plan: Plan) -> ReportInputs:
     """Return the content of `inputs.json`."""
     floor_first = sorted(plan.experiment.methods.values(), key=lambda entry: entry.plugin != "mean_image")
     labels = {entry.name: entry.label for entry in floor_first}
