@@ -46,6 +46,24 @@ def test_checksums_are_those_that_torchvision_publishes(name):
     assert source.files == official
 
 
+def test_alexnets_checksum_and_size_agree_with_the_part_that_torchvision_publishes():
+    from torchvision.models import AlexNet_Weights
+
+    source = registry.load("weight", "alexnet").source
+    published = AlexNet_Weights.IMAGENET1K_V1
+    ((file, checksum),) = source.files.items()
+    assert published.url == source.addresses[0] + file
+    digits = checksum.removeprefix("sha256:")
+    assert len(digits) == 64 and digits.startswith(file.rpartition("-")[2].removesuffix(".pth"))
+    assert round(source.sizes[file] / 2**20, 3) == published.meta["_file_size"]
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_every_file_that_is_downloaded_has_a_size(name):
+    source = registry.load("dataset", name).source
+    assert source.sizes.keys() == {*source.files, *(source.archive or ())[:1]}
+
+
 @pytest.fixture
 def small_mirror(tmp_path, monkeypatch):
     """A mirror of an MNIST that consists of one small file."""

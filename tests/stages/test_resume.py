@@ -90,7 +90,8 @@ def test_a_save_that_will_not_do_is_a_line_and_a_fresh_start(tmp_path, monkeypat
     assert saves.load() is None
     (line,) = capsys.readouterr().err.splitlines()
     assert reason in line and line.endswith("restarting") and str(saves.path) in line
-    (tmp_path / FOLDER.parent / f"{saves.path.name}.123.partial").touch()  # of a process killed while it saved
+    (tmp_path / FOLDER / ".heldout-abc").mkdir()
+    (tmp_path / FOLDER / ".heldout-abc" / "lock").touch()  # of a process killed while it saved
     saves.drop()
     assert [path for path in (tmp_path / FOLDER.parent).rglob("*") if path.is_file()] == []
 

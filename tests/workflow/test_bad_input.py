@@ -100,7 +100,7 @@ def test_a_disk_that_is_full(unserved, until, kibibytes):
     goal = ["--until", until] if until in ("fetch", "split") else [until]
     printed = crowded.snakemake(*goal, "--configfile", name, ok=False)
     assert "cannot write" in complaint(printed) and "make room or its folder writable" in printed
-    written = [path for folder in ("data", "results") for path in (unserved.folder / folder).rglob("*.partial")]
+    written = [path for folder in ("data", "results") for path in (unserved.folder / folder).rglob(".heldout-*")]
     assert not written
     unserved.snakemake(*goal, "--configfile", name)  # the remedy works
 

@@ -199,11 +199,16 @@ def save() -> None:
 
 
 @app.command(rich_help_panel=STEPS)
-def fetch(dataset: str, folder: File, mirror: Mirror = "") -> None:
+def fetch(
+    dataset: str,
+    folder: File,
+    mirror: Mirror = "",
+    md5: Annotated[str, typer.Option(help="checksum of a folder of yours, as the experiment states it")] = "",
+) -> None:
     """Fetch the official files of a dataset and check them."""
     from heldout.stages.fetch import fetch
 
-    fetch(dataset, folder, mirror or None)
+    fetch(dataset, folder, mirror or None, md5 or None)
 
 
 @app.command(rich_help_panel=STEPS)

@@ -29,7 +29,7 @@ from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files
 from heldout.planning.wiring import Wiring
 from heldout.project.snakemake_runs import already_running, explain
-from heldout.storage.files import VERSIONED, make_folder
+from heldout.storage.files import VERSIONED, make_folder, sweep_all
 
 
 def is_forced():
@@ -69,6 +69,7 @@ onstart:  # a dry run needs no images
         WIRING.require_folders()
     except HeldoutError as error:
         sys.exit(f"heldout: error: {error}")
+    sweep_all()
 
 
 onerror:

@@ -97,6 +97,7 @@ class Download:
             holds them as `<mirror>/<name>/<file>`.
         addresses: folders on the web or on this machine that hold the files; tried in turn.
         archive: name and checksum of a tar archive at the addresses that holds all files; None: they lie there singly.
+        sizes: bytes of each file, and of the archive; no transfer brings more. Default: 4 GiB each.
         restore: given a file's name and a content that fails its checksum, returns the official content: for a
             distributor that is known to alter it.
         otherwise: what somebody without internet access can do instead, for the error.
@@ -105,6 +106,7 @@ class Download:
     files: dict[str, str]
     addresses: tuple[str, ...]
     archive: tuple[str, str] | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
     restore: Callable[[str, bytes], bytes] | None = None
     otherwise: str = "use the dataset mnist5k, which needs no download"
 
@@ -116,10 +118,12 @@ class OwnFolder:
     Attributes:
         address: where `archives` are published.
         archives: zip files, each `X.zip` with a folder `X`, that `heldout fetch` unpacks into the user's folder.
+        largest: bytes that an archive may have, packed or unpacked.
     """
 
     address: str = ""
     archives: tuple[str, ...] = ()
+    largest: int = 0
     files: dict[str, str] = field(default_factory=dict, init=False)  # none has a published checksum: `md5` pins them
 
 

@@ -11,6 +11,9 @@ from heldout.datasets import DatasetOptions
 # What Pillow raises where a file is damaged: which of them depends on the format and the place.
 DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
+# The only forms that are opened, whatever a file's name says: Pillow would start Ghostscript for PostScript.
+FORMS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+
 
 class FolderOptions(DatasetOptions):
     folder: str = Field(description="where it lies; no part of any identity")

@@ -49,6 +49,12 @@ def restored(file: str, content: bytes) -> bytes:
             "/usr/share/datasets/fashion-mnist/",  # Debian's package
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
+        sizes={
+            "train-images-idx3-ubyte.gz": 26_421_880,
+            "train-labels-idx1-ubyte.gz": 29_515,
+            "t10k-images-idx3-ubyte.gz": 4_422_102,
+            "t10k-labels-idx1-ubyte.gz": 5_148,
+        },
         restore=restored,
     ),
     shape=(1, 28),

@@ -21,15 +21,16 @@ import numpy as np
 from PIL import Image, ImageOps
 from pydantic import Field
 
-from heldout import registry
+from heldout import registry, shapes_no_number
 from heldout.datasets import LabelledImages, OwnFolder
-from heldout.datasets._photographs import DAMAGED, FolderOptions, square
+from heldout.datasets._photographs import DAMAGED, FORMS, FolderOptions, square
 from heldout.errors import HeldoutError, unknown
 from heldout.storage.folders import files_in
 from heldout.storage.hashing import file_sha256
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TRAIN, TESTS = "train", ("test", "val")
+SHOWN = 5  # files that a line names
 
 
 class Params(FolderOptions):
@@ -75,7 +76,7 @@ class ImageFolder:
     def _read(self, path: Path) -> np.ndarray:
         """Return one image, uint8 `(C, size, size)`."""
         try:
-            with Image.open(path) as opened:
+            with Image.open(path, formats=FORMS) as opened:
                 image = _eight_bit(ImageOps.exif_transpose(opened), path)
             if "A" in image.getbands() or "transparency" in image.info:
                 image = image.convert("RGBA")
@@ -110,12 +111,24 @@ def _listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
             )
         if is_image:
             found.append((parts[1:] == [path.parts[0]], classes.index(place.name), folder / path))
+    _report_unread(folder, files)
     with_images = {label for _, label, _ in found}
     for label, name in enumerate(classes):
         if label not in with_images:
             place = folder / "*" / name if parts else folder / name
             raise HeldoutError(f"{place} contains no images ({', '.join(ENDINGS)})")
     return sorted(found, key=lambda image: image[:2])  # stable: keeps the order of names
+
+
+@shapes_no_number
+def _report_unread(folder: Path, files: list[Path]) -> None:
+    """Name the files that are not read: those with other endings, and links to missing files."""
+    dangling = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if not path.exists()]
+    others = [path for path in files if path.suffix.lower() not in ENDINGS]
+    for paths, why in ((dangling, "is a link to a missing file"), (others, f"does not end in {', '.join(ENDINGS)}")):
+        if paths:
+            more = f", ... ({len(paths)} files)" if len(paths) > SHOWN else f" ({len(paths)} files)"
+            print(f"not read, since it {why}: {', '.join(map(str, paths[:SHOWN]))}{more}", file=sys.stderr)
 
 
 def _parts(folder: Path, above: set[str], classes: list[str]) -> list[str]:

@@ -3,7 +3,8 @@
     <folder>/<scene>_val_lmdb/data.mdb     the official test part
     <folder>/<scene>_train_lmdb/data.mdb   for the scenes to train on
 
-`heldout fetch lsun --folder FOLDER` downloads the ten validation archives, from the official address or a mirror.
+`heldout fetch lsun --folder FOLDER` downloads the ten validation archives from a mirror. The official address is plain
+http, where anyone on the way can alter them: it needs `--md5` with the checksum that the experiment states for FOLDER.
 Download the training archives (43 GB for bedroom) yourself: http://dl.yf.io/lsun/scenes/<scene>_train_lmdb.zip.
 `train` names the scenes whose training images are read; the default is all scenes with a training folder. For each, the
 first `train_images` by key are read; the keys are hashes, so this is equivalent to a random sample. Without any
@@ -15,18 +16,19 @@ Source: Yu, Seff, Zhang, Song, Funkhouser, Xiao, arXiv 1506.03365, 2015, http://
 <scene>_val_lmdb.zip and <scene>_train_lmdb.zip in a folder). No checksums are published, so `md5` pins the folder.
 """
 
-import contextlib
-import tempfile
+import io
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 
 from heldout import registry
 from heldout.datasets import LabelledImages, OwnFolder
-from heldout.datasets._photographs import DAMAGED, FolderOptions, square
+from heldout.datasets._photographs import DAMAGED, FORMS, FolderOptions, square
 from heldout.errors import HeldoutError
 
 ADDRESS = "http://dl.yf.io/lsun/scenes/"
@@ -58,7 +60,8 @@ class Params(FolderOptions):
 
 @registry.dataset(
     "lsun",
-    source=OwnFolder(ADDRESS, archives=tuple(f"{scene}_val_lmdb.zip" for scene in SCENES)),
+    # An archive of 300 photographs has some 5 MB.
+    source=OwnFolder(ADDRESS, archives=tuple(f"{scene}_val_lmdb.zip" for scene in SCENES), largest=200_000_000),
     counts=(0, 300 * len(SCENES)),  # `train_images` determines the number of training images
 )
 class LSUN:
@@ -82,48 +85,43 @@ class LSUN:
         for name in (f"{scene}_{part}_lmdb" for scene, part in parts):
             if not (raw / name).is_dir():
                 raise HeldoutError(f"{raw} has no folder {name}; unpack {ADDRESS}{name}.zip there")
-        images, labels, official_test, sources = [], [], [], []
+        images: list[np.ndarray] = []
+        labels, official_test, sources = [], [], []
         for scene, part in parts:
             most = self.params.train_images if part == "train" else None
-            with _opened(raw / f"{scene}_{part}_lmdb") as database:
-                found = [self._square(database, number) for number in range(len(database))[:most]]
-                sources += [f"{scene} {part} {key.decode(errors='replace')}" for key in database.keys[:most]]
-            images += found
-            labels += [classes.index(scene)] * len(found)
-            official_test += [part == "val"] * len(found)
+            folder = raw / f"{scene}_{part}_lmdb"
+            for key, value in _first(folder, most):  # the keys are in order
+                images.append(self._square(folder, key, value))
+                labels.append(classes.index(scene))
+                official_test.append(part == "val")
+                sources.append(f"{scene} {part} {key}")
         return LabelledImages(np.stack(images), np.array(labels), np.array(official_test), sources)
 
-    def _square(self, database: Any, number: int) -> np.ndarray:
+    def _square(self, folder: Path, key: str, value: bytes) -> np.ndarray:
         """Return one image, uint8 `(3, size, size)`."""
         try:
-            image, _ = database[number]
+            image = Image.open(io.BytesIO(value), formats=FORMS).convert("RGB")
         except DAMAGED as error:
-            key = database.keys[number].decode(errors="replace")
             raise HeldoutError(
-                f"{database.root}: the image {key} cannot be read ({error}); unpack its archive again"
+                f"{folder.resolve()}: the image {key} cannot be read ({error}); unpack its archive again"
             ) from error
         return square(image, self.params.size)
 
 
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[Any]:
-    """Yield torchvision's reader of a database, which returns colour images in the order of their keys."""
+def _first(folder: Path, most: int | None) -> Iterator[tuple[str, bytes]]:
+    """Yield the first `most` images of a database, or all, each with its key."""
     try:
         import lmdb
     except ImportError as error:
         raise HeldoutError(f"lsun needs {error.name}; run: pip install -e '.[lsun]'") from error
-    from torchvision.datasets import LSUNClass  # takes 4 seconds to import
-
     folder = folder.resolve()
     try:
-        with lmdb.open(str(folder), readonly=True, lock=False) as environment:
+        with lmdb.open(str(folder), readonly=True, lock=False, readahead=False) as environment:
             size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if (folder / "data.mdb").stat().st_size < size:  # reading it would be a bus error
-            raise lmdb.Error("data.mdb is cut off")
-        # It caches a list of keys in the working directory, which a folder with a similar name would reuse.
-        with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere):
-            database = LSUNClass(str(folder))
-        with contextlib.closing(database.env):
-            yield database
+            if (folder / "data.mdb").stat().st_size < size:  # reading it would be a bus error
+                raise lmdb.Error("data.mdb is cut off")
+            with environment.begin() as transaction:
+                for key, value in islice(transaction.cursor(), most):
+                    yield key.decode(errors="replace"), value
     except lmdb.Error as error:
         raise HeldoutError(f"{folder} is not a complete database ({error}); unpack its archive again") from error

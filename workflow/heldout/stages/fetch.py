@@ -3,53 +3,58 @@
 Every file must have its published checksum; a file with another one is deleted, and the error names it.
 """
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from http.client import HTTPException
+import zlib
+from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from heldout import registry, shapes_no_number
 from heldout.datasets import Download, Installed, OwnFolder
 from heldout.errors import HeldoutError
 from heldout.planning.experiment import MIRROR_VARIABLE
-from heldout.storage.files import whole_folder
-from heldout.storage.folders import FETCHED
+from heldout.stages.transfer import transfer
+from heldout.storage.files import filled_folder, write_json
+from heldout.storage.folders import FETCHED, IGNORED, md5_of
 from heldout.storage.hashing import file_md5, file_sha256, has_checksum
 
-PATIENCE_S = 30  # an address that sends nothing for this long counts as unreachable
+LARGEST = 1 << 32  # bytes of a file whose source does not state its size
+PLAIN = "http://"  # anyone on the way can alter what it brings
 
 
-def fetch(name: str, folder: Path, mirror: str | None) -> None:
+def fetch(name: str, folder: Path, mirror: str | None, md5: str | None = None) -> None:
     """Write the files of a dataset or of weights, and `fetched.json` with each file's checksum and origin.
 
     Args:
         name: a registered dataset, or registered weights.
-        folder: `data/raw/<name>`, which is replaced as a whole. For a dataset that reads a user's own folder, that
-            folder: published archives are unpacked beside its files.
+        folder: `data/raw/<name>`. For a dataset that reads a user's own folder, that folder: published archives are
+            unpacked beside its files.
         mirror: a folder or an http(s) address with `<name>/<file>`; None: the official addresses. Files of an installed
             package need neither.
+        md5: of a user's own folder with the unpacked archives, as the experiment states it; None: not checked.
 
     Raises:
-        HeldoutError: a file is not available, or fails its checksum.
+        HeldoutError: a file is not available or fails its checksum, or `folder` holds files that `fetch` did not write.
     """
     source = _entry(name).source
     if isinstance(source, OwnFolder):
-        _unpack_beside(name, source, folder, mirror)
+        _unpack_beside(name, source, folder, mirror, md5)
         return
-    with whole_folder(folder) as partial:
+    if md5:
+        raise HeldoutError(f"{name} has published checksums; leave out --md5, which is for a folder of your own")
+    _refuse_foreign(name, source, folder)
+    with filled_folder(folder) as partial:
         if isinstance(source, Download) and source.archive and not mirror:
             origins = _unpack(name, source, *source.archive, partial)
         else:
             origins = {file: _bring(name, source, file, source.files[file], partial, mirror) for file in source.files}
-        record = {file: {"checksum": source.files[file], "source": origin} for file, origin in origins.items()}
-        (partial / FETCHED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record = {file: {"checksum": source.files[file], "source": origin} for file, origin in origins.items()}
+    write_json(folder / FETCHED, record)
 
 
 @shapes_no_number
@@ -61,11 +66,41 @@ def check(name: str, folder: Path) -> None:
             raise HeldoutError(f"{folder / file} is {problem}; delete {folder} and run again")
 
 
+def _refuse_foreign(name: str, source: Installed | Download, folder: Path) -> None:
+    """Raise HeldoutError if a folder holds a file that `fetch` has neither recorded nor would write as it is."""
+    recorded = _recorded(folder)
+    for place, _, files in os.walk(folder):
+        for path in (Path(place, file) for file in files):
+            file = path.relative_to(folder).as_posix()
+            if any(fnmatch(part, pattern) for part in Path(file).parts for pattern in IGNORED):
+                continue
+            if file == FETCHED and recorded:
+                continue
+            published = source.files.get(file)
+            if published and recorded.get(file, {}).get("checksum") == published:
+                continue
+            if not published or not path.is_file() or not has_checksum(path, published):
+                raise HeldoutError(
+                    f"{path} was not put there by `heldout fetch {name}`, which replaces nothing else; nothing was "
+                    "changed. Name another folder, or move the file away"
+                )
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return the files that a folder's `fetched.json` lists, with checksum and source; empty if it is none of ours."""
+    try:
+        content = json.loads((folder / FETCHED).read_text(encoding="utf-8"))
+        return content if all({*facts} == {"checksum", "source"} for facts in content.values()) else {}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
 def _bring(name: str, source: Installed | Download, file: str, checksum: str, folder: Path, mirror: str | None) -> str:
     """Write one official file to `folder`; return its address."""
     path, problems = folder / file, []
+    largest = source.sizes.get(file, LARGEST) if isinstance(source, Download) else LARGEST
     for address in _addresses(name, source, file, mirror):
-        problem = _get(address, path)
+        problem = transfer(address, path, largest)
         if problem is None:
             if isinstance(source, Download) and source.restore and not has_checksum(path, checksum):
                 path.write_bytes(source.restore(file, path.read_bytes()))
@@ -94,10 +129,11 @@ def _remedy(name: str, source: Installed | Download, mirror: str | None) -> str:
 
 
 def _unpack(name: str, source: Download, archive: str, checksum: str, folder: Path) -> dict[str, str]:
-    """Fetch the official archive and unpack it; return the origin of every file."""
+    """Fetch the official archive and unpack the dataset's files; return the origin of every file."""
     address = _bring(name, source, archive, checksum, folder, mirror=None)
     with tarfile.open(folder / archive) as packed:
-        packed.extractall(folder, filter="data")  # refuses members that would leave the folder
+        for file in source.files:
+            packed.extract(file, folder, filter="data")  # refuses members that would leave the folder
     (folder / archive).unlink()
     for file, published in source.files.items():
         if problem := _damage(folder / file, published):
@@ -105,69 +141,54 @@ def _unpack(name: str, source: Download, archive: str, checksum: str, folder: Pa
     return dict.fromkeys(source.files, address)
 
 
-def _unpack_beside(name: str, source: OwnFolder, folder: Path, mirror: str | None) -> None:
+def _unpack_beside(name: str, source: OwnFolder, folder: Path, mirror: str | None, md5: str | None) -> None:
     """Unpack each archive `X.zip` to `folder/X`, unless that exists; the archives have no published checksum."""
     if not source.archives:
         raise HeldoutError(f"{name} reads a folder of yours; there is nothing to fetch. See: heldout datasets {name}")
-    for archive in source.archives:
-        inner = archive.removesuffix(".zip")
-        if (folder / inner).is_dir():
-            continue
-        address = f"{mirror.rstrip('/')}/{name}/{archive}" if mirror else source.address + archive
-        with whole_folder(folder / inner) as partial:
-            if problem := _get(address, partial / archive):
-                raise HeldoutError(f"{name}: cannot fetch {address} ({problem}); unpack {archive} in {folder} by hand")
+    base = f"{mirror.rstrip('/')}/{name}/" if mirror else source.address
+    if base.startswith(PLAIN) and not md5:
+        raise HeldoutError(
+            f"{name}: {base} is plain http, which anyone on the way can alter; add --md5 with the checksum that your "
+            f"experiment states for {folder}, or set {MIRROR_VARIABLE} to a folder or an https address"
+        )
+    with filled_folder(folder) as partial:
+        for archive in source.archives:
+            inner = archive.removesuffix(".zip")
+            if (folder / inner).is_dir():
+                continue
+            if problem := transfer(base + archive, partial / archive, source.largest):
+                raise HeldoutError(
+                    f"{name}: cannot fetch {base}{archive} ({problem}); unpack {archive} in {folder} by hand"
+                )
+            (partial / inner).mkdir()
             try:
                 with zipfile.ZipFile(partial / archive) as packed:
-                    for member in packed.infolist():
-                        _unpack_member(packed, member, inner, partial)
-            except zipfile.BadZipFile as error:
-                raise HeldoutError(f"{address} is not a complete archive ({error}); fetch it again") from error
+                    _unpack_members(packed, inner, partial / inner, source.largest)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                raise HeldoutError(f"{base}{archive} is not a complete archive ({error}); fetch it again") from error
             (partial / archive).unlink()
+        if md5 and (found := md5_of(folder, partial)) != md5.removesuffix(".dir"):
+            raise HeldoutError(
+                f"{folder} with the fetched archives would have the md5 {found}, not the {md5} of --md5; nothing was "
+                "changed. Correct the experiment's md5, or unpack what it also covers (training archives) first"
+            )
 
 
-def _unpack_member(packed: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str, folder: Path) -> None:
-    parts = PurePosixPath(member.filename).parts
-    if parts == (inner,):
-        return
-    if len(parts) != 2 or parts[0] != inner or parts[1] == "..":
-        raise HeldoutError(f"{packed.filename} holds {member.filename}, outside the folder {inner}; it was refused")
-    with packed.open(member) as source, open(folder / parts[1], "wb") as target:
-        shutil.copyfileobj(source, target)
-
-
-def _get(address: str, path: Path) -> str | None:
-    """Copy or download a file to `path`; return the reason of a failure, or None.
-
-    torchvision downloads the file. pooch would be another dependency, and it limits neither the time nor the size of a
-    whole transfer either.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # from an earlier address; torchvision would accept it as complete
-    if not address.startswith(("http://", "https://")):
-        source = Path(address.removeprefix("file://")).expanduser()
-        if not source.is_file():
-            return "no such file"
-        shutil.copyfile(source, path)
-        return None
-    from torchvision.datasets.utils import download_url  # takes 4 seconds to import
-
-    with _impatient(), open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
-        try:
-            download_url(address, str(path.parent), path.name)
-        except (OSError, RuntimeError, HTTPException, ValueError) as error:
-            return str(getattr(error, "reason", error))
-    return None
-
-
-@contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _unpack_members(packed: zipfile.ZipFile, inner: str, folder: Path, largest: int) -> None:
+    """Write the files of an archive, which all lie in its folder `inner`, to `folder`."""
+    members = [member for member in packed.infolist() if PurePosixPath(member.filename).parts != (inner,)]
+    if (size := sum(member.file_size for member in members)) > largest:
+        raise HeldoutError(f"{inner}.zip unpacks to {size} bytes, more than the {largest} that it may; it was refused")
+    for member in members:
+        parts = PurePosixPath(member.filename).parts
+        if len(parts) != 2 or parts[0] != inner or parts[1] == "..":
+            raise HeldoutError(f"{inner}.zip holds {member.filename}, outside the folder {inner}; it was refused")
+        if member.flag_bits & 1:
+            raise HeldoutError(f"{inner}.zip is encrypted; put one without a password there")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise HeldoutError(f"{inner}.zip is packed in a way that is not read here; pack it with `zip`")
+        with packed.open(member) as source, open(folder / parts[1], "wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def _damage(path: Path, checksum: str) -> str | None:

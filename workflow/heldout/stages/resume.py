@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from heldout.storage.files import SCRATCH, whole_file
+from heldout.storage.files import SCRATCH, sweep, whole_file
 from heldout.storage.hashing import canonical
 from heldout.storage.specs import ScoreSpec, TrainSpec
 
@@ -69,9 +69,9 @@ class Saves:
         return None
 
     def drop(self) -> None:
-        """Delete the state and any partial files of killed processes."""
-        for path in (self.path, *Path("results", SCRATCH).glob(f"{self.path.name}.*.partial")):
-            path.unlink(missing_ok=True)
+        """Delete the state, and what killed processes left beside it."""
+        self.path.unlink(missing_ok=True)
+        sweep(self.path.parent)
 
 
 class Stop:

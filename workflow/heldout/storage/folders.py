@@ -15,15 +15,24 @@ from heldout.storage.files import write_json
 from heldout.storage.hashing import file_md5
 
 # Files that tools write beside images. .dvcignore has the same patterns, so that DVC computes the same hash.
-# LMDB writes lock.mdb whenever a database is opened.
-IGNORED = ("__pycache__", "*.egg-info", ".ipynb_checkpoints", "*.swp", ".DS_Store", "Thumbs.db", "lock.mdb")
+# LMDB writes lock.mdb whenever a database is opened; `.heldout-*` are the work folders of storage/files.py.
+IGNORED = (
+    "__pycache__",
+    "*.egg-info",
+    ".ipynb_checkpoints",
+    "*.swp",
+    ".DS_Store",
+    "Thumbs.db",
+    "lock.mdb",
+    ".heldout-*",
+)
 FETCHED = "fetched.json"  # lists the fetched files of a dataset, with checksum and source
 KNOWN = Path("data/.resume")  # cached hashes of files, with their size and modification time
 
 
-def md5_of(folder: Path) -> str:
-    """Return the hash of a folder's files, reading them all."""
-    return _listed({name: file_md5(folder / name) for name in _names(folder)})
+def md5_of(*folders: Path) -> str:
+    """Return the hash of a folder's files, reading them all; of several folders, as if their files lay in one."""
+    return _listed({name: file_md5(folder / name) for folder in folders for name in _names(folder)})
 
 
 def require(folder: Path, dataset: str, why: str = "") -> None:
