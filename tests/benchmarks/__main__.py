@@ -22,10 +22,13 @@ NAMES = [module.name for module in pkgutil.iter_modules(tests.benchmarks.__path_
 def main() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command `heldout` does
     arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
-    arguments.add_argument("names", nargs="*", default=NAMES, choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    # Not `choices`: argparse holds a default that is a list against them as if it were one name.
+    arguments.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
     arguments.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch; all processors by default")
     arguments.add_argument("--rounds", type=int, default=5)
     asked = arguments.parse_args()
+    if unknown := [name for name in asked.names if name not in NAMES]:
+        arguments.error(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
     with reproducible(asked.threads), threadpool_limits(asked.threads):
         print(json.dumps(_measuring.machine()), flush=True)
         for name in asked.names:

@@ -1,0 +1,38 @@
+"""The benchmarks' command line; the measurements are run by hand."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tests.benchmarks import __main__ as command
+from tests.benchmarks import _measuring
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[str]:
+    """The names of the benchmarks that the command measures; nothing is timed and nothing written."""
+    names: list[str] = []
+
+    def stand_in(module: str) -> SimpleNamespace:
+        return SimpleNamespace(measure=lambda rounds: names.append(module.rpartition(".")[2]))
+
+    monkeypatch.setattr(command, "importlib", SimpleNamespace(import_module=stand_in))
+    for name in ("write", "text", "draw_ratios"):
+        monkeypatch.setattr(_measuring, name, lambda *_: "")
+    return names
+
+
+@pytest.mark.parametrize("named", [[], ["training"], ["shallow", "encoders"]], ids=str)
+def test_the_benchmarks_that_are_named_are_measured_and_without_a_name_all(named, measured, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["python -m tests.benchmarks", *named])
+    command.main()
+    assert measured == (named or command.NAMES) and len(command.NAMES) > 5
+
+
+def test_a_name_that_no_benchmark_has_is_refused_in_one_line(measured, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["python -m tests.benchmarks", "trainings"])
+    with pytest.raises(SystemExit):
+        command.main()
+    *_, line = capsys.readouterr().err.splitlines()
+    assert "no benchmark 'trainings'; there are" in line and not measured
