@@ -205,6 +205,15 @@ def test_without_the_data_pulled_checkpoints_are_scored_and_not_trained(first):
         assert clone.planned("checkpoints", *forced) == data | {"train": 2, "checkpoints": 1}
 
 
+def test_pulled_data_are_trained_on_and_what_is_pushed_goes_where_the_remote_is(first):
+    clone = first.clone("data_only")
+    clone.dvc("pull", "data/raw", "data/prepared", "data/splits")
+    assert clone.planned() == REPORT | {"train": 2, "score": 4}
+    place = first.folder.with_name("elsewhere")
+    clone.dvc("remote", "modify", "storage", "url", str(place))
+    assert "pushed" in clone.dvc("push", "data/splits") and any(place.iterdir())
+
+
 LOSS = "return self.critic(fake).mean() - self.critic(real).mean()"
 EDITS = {
     "training code": ("models/wgan.py", LOSS, LOSS.replace("fake).mean()", "fake).sum() / len(fake)")),
@@ -343,6 +352,7 @@ def test_dvc_exp_run_sets_one_parameter(first, pulled):
     assert yaml.safe_load((pulled.folder / "config.yaml").read_text())["methods"]["adgan"]["starts"] == 16
     assert pulled.trained() == first.trained() and len(pulled.kept()) == len(first.kept()) + 3
     assert "adgan.auroc" in pulled.dvc("exp", "diff")
+    assert "workspace" in pulled.dvc("exp", "show")
 
 
 @pytest.mark.parametrize("way", ["--temp", "--queue"])
