@@ -417,7 +417,7 @@ def test_a_mistake_in_the_entry_is_one_line(folder, changes, message):
 
 def test_a_required_option_is_asked_for(folder):
     content = EXPERIMENT | {"datasets": {"image_folder": {"classes": ["a", "b"]}}}
-    with pytest.raises(HeldoutError, match="datasets.image_folder: image_folder needs 'folder', where it lies"):
+    with pytest.raises(HeldoutError, match="datasets.image_folder: image_folder needs 'folder', its path"):
         resolve(content, where="parts.yaml")
 
 

@@ -210,7 +210,7 @@ def figure(
         name: the file's name, and the first part of the figures' file names.
         one_per: its subjects: each `held_out` class, each `held_out_and_mean`, or each `model`.
         reads: its inputs: the evaluation's `tables`, the `checkpoints`, the `scores`, the test `labels`.
-        shows: what a method must offer to appear in it; None: it shows all methods, or none.
+        shows: the function that a method must have in `offers` to appear in it; None: it shows all methods, or none.
         latent: the required dimension of z of those methods' models; None: any.
     """
     return _register("figure", name, one_per=one_per, reads=list(reads), shows=shows, latent=latent)

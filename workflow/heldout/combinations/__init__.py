@@ -44,7 +44,7 @@ class Combination(Protocol):
             seed: the run's seed, for all random draws.
 
         Returns:
-            What `score` needs.
+            The first argument of `score`.
         """
         ...
 

@@ -9,7 +9,7 @@ from heldout.combinations import CombinationParams
 
 
 class PooledParams(CombinationParams):
-    pool: Literal["mean", "max"] = Field("mean", description="over the components")
+    pool: Literal["mean", "max"] = Field("mean", description="mean or maximum over the components")
 
 
 def pooled(standardised: Tensor, params: PooledParams) -> Tensor:

@@ -15,7 +15,7 @@ from heldout.combinations import Combination, CombinationParams
 
 
 class Params(CombinationParams):
-    weights: list[float] | None = Field(None, description="one for each component in `of`; none: all 1")
+    weights: list[float] | None = Field(None, description="one weight per component in `of`; none: all 1")
 
 
 @registry.combination(

@@ -18,7 +18,7 @@ from heldout.combinations import Combination, CombinationParams
 
 
 class Params(CombinationParams):
-    nu: float = Field(0.1, gt=0, le=1, description="largest fraction of calibration images outside")
+    nu: float = Field(0.1, gt=0, le=1, description="upper bound of the fraction of calibration images outside")
 
 
 @registry.combination("ocsvm", paper="SIGKDD Explorations 2024", small={"block": 4})

@@ -1,16 +1,17 @@
-"""Labelled images: what a file in this folder must have to be a dataset. `_template.py` is one to copy.
+"""Labelled images: the contract of a dataset, one file each. `_template.py` is a dataset to copy.
 
 A dataset is one file with one class, registered under the file's name:
 
     @registry.dataset("my_dataset", classes=("cat", "dog"), source=Installed(...))
     class MyDataset: ...                                     # see `Dataset`
 
-1. `heldout fetch` brings the files that the source names to `data/raw/<name>` and checks their checksums.
+1. `heldout fetch` copies or downloads the files of `source` to `data/raw/<name>` and checks their checksums.
 2. `heldout prepare` creates the class with the experiment's options and calls `read`, once.
-3. It pads or resizes the images to a square (`DatasetOptions.size`) and stores them as one array, and the labels apart.
+3. It pads or resizes the images to a square (`DatasetOptions.size`) and stores them as one array, and the labels in a
+   separate file.
 
-Training and scoring read that array only: what `read` does is part of the identity of every result on the dataset,
-where its files come from is not.
+Training and scoring read only that array. The code of `read` is part of the digest of every result on the dataset; the
+origin of its files is not.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ if TYPE_CHECKING:  # the command line lists datasets without NumPy
 
 
 class DatasetOptions(registry.Params):
-    """The options that every dataset has; a dataset with options of its own derives them from this class."""
+    """The options of every dataset; a dataset with its own options derives a class from this one."""
 
     size: Literal[32, 64] | None = Field(
-        None, description="side in pixels; none: the next power of two, filled up with black; else resized from there"
+        None,
+        description="side in pixels; none: padded (black) to the next power of two; a number: resized after that",
     )
 
 
@@ -43,11 +45,11 @@ class LabelledImages:
 
     Attributes:
         images: uint8 `(N, C, H, W)`, C 1 (grey) or 3 (RGB), at most 256 pixels wide and high.
-        labels: integers `(N,)`, each the place of the image's class in the registered `classes`.
-        official_test: bool `(N,)`, true in the official test part; all false where there is none. Then a stratified
-            fifth is tested.
-        sources: N strings, each a hash or key of what the image was decoded from; None: the pixels themselves. Splits
-            are drawn by them, so that another version of a decoder, which gives other pixels, changes no split.
+        labels: integers `(N,)`, each the index of the image's class in the registered `classes`.
+        official_test: bool `(N,)`, true in the official test part; all false if there is none. Then a stratified fifth
+            is the test part.
+        sources: N strings, each a hash or key of the file from which the image was decoded; None: splits use the
+            pixels. Splits are drawn by them, so that a decoder with slightly different pixels changes no split.
     """
 
     images: np.ndarray
@@ -57,10 +59,10 @@ class LabelledImages:
 
 
 class Dataset(Protocol):
-    """What a registered class must have."""
+    """The contract of a registered class."""
 
     def __init__(self, params: DatasetOptions) -> None:
-        """Keep the options; the annotation of `params` says which class declares them."""
+        """Keep the options. The annotation of `params` is the class of the options."""
 
     def read(self, raw: Path) -> LabelledImages:
         """Read every image from `raw`, the folder with the source's files.
@@ -68,7 +70,7 @@ class Dataset(Protocol):
         The files have passed their checksums. Reading twice must give the same bits.
 
         Raises:
-            HeldoutError: a user's own folder does not hold what the options say.
+            HeldoutError: a user's own folder does not match the options.
         """
         ...
 

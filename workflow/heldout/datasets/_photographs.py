@@ -1,4 +1,4 @@
-"""What folders of photographs share: where they lie, the hash that pins them, and squares cut out of any size."""
+"""Shared by folders of photographs: their path, the hash that pins them, and square crops of images of any size."""
 
 import struct
 
@@ -8,17 +8,17 @@ from pydantic import Field
 
 from heldout.datasets import DatasetOptions
 
-# What Pillow raises where a file is damaged: which of them depends on the format and the place.
+# The exceptions of Pillow for a damaged file; which one depends on the format and the position of the damage.
 DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
-# The only forms that are opened, whatever a file's name says: Pillow would start Ghostscript for PostScript.
+# The only formats that are read, independent of the file's name: for PostScript, Pillow would start Ghostscript.
 FORMS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 class FolderOptions(DatasetOptions):
-    folder: str = Field(description="where it lies; no part of any identity")
+    folder: str = Field(description="its path, which is not part of any digest")
     md5: str | None = Field(
-        None, pattern=r"^[0-9a-f]{32}(\.dir)?$", description="pins its files, as in FOLDER.dvc; none: as they are"
+        None, pattern=r"^[0-9a-f]{32}(\.dir)?$", description="hash of its files, from FOLDER.dvc; none: any files"
     )
 
 

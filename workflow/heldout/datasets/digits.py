@@ -1,10 +1,10 @@
-"""The 1,797 handwritten digits that scikit-learn carries: grey, 8x8 stretched to 32x32, no download.
+"""The 1,797 handwritten digits of scikit-learn: grey, 8x8 resized to 32x32, no download.
 
-Grey values from 0 to 16 become 0 to 255. The networks begin at 32 pixels, so each image is stretched to 32 (bilinear),
-and has no black border as MNIST's do; `size: 64` resizes it from there.
+Grey values from 0 to 16 become 0 to 255. The networks need at least 32 pixels, so each image is resized to 32
+(bilinear). Unlike MNIST's digits, these have no black border. `size: 64` resizes the images of 32 pixels.
 
-Source: Alpaydin, Kaynak 1998, UCI machine learning repository, "Optical Recognition of Handwritten Digits", of which
-scikit-learn (`sklearn.datasets.load_digits`) has the test set; there is no official test part within it.
+Source: Alpaydin, Kaynak 1998, UCI machine learning repository, "Optical Recognition of Handwritten Digits";
+scikit-learn (`sklearn.datasets.load_digits`) contains its test set, which has no official test part of its own.
 """
 
 from pathlib import Path

@@ -36,9 +36,12 @@ SHOWN = 5  # files that a line names
 class Params(FolderOptions):
     size: Literal[32, 64, 128, 256] = Field(64, description="side in pixels")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: colour")
-    classes: list[str] = Field(min_length=2, description="names of its folders, one per class")
+    classes: list[str] = Field(min_length=2, description="names of the class folders")
     normal: list[str] | None = Field(None, description="normal classes for the protocol `folders`")
-    skip_unreadable: bool = Field(False, description="skip damaged images and list them in the log; else stop")
+    skip_unreadable: bool = Field(
+        False,
+        description="skip damaged images and list them in the log; false: stop at one",
+    )
 
 
 @registry.dataset("image_folder", source=OwnFolder())

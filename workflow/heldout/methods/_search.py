@@ -18,7 +18,7 @@ class LatentParams(MethodParams):
     bound: float = Field(3.0, gt=0, description="largest |z_d| of each dimension d, for `restriction: clip`")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="of the steps in a search of z alone; bfloat16 takes half the time; the result is read in float32",
+        description="of the steps in a search of z alone; bfloat16 takes half the time; results are in float32",
     )
 
 

@@ -28,7 +28,7 @@ from heldout.numerics.latent_distance import DISTANCES
 
 class Params(MethodParams):
     distance: Literal["mean_squared", "l1", "l2"] = Field(
-        "mean_squared", description="between the two codes: authors' code, paper, survey (eq. 12)"
+        "mean_squared", description="distance of the two codes: of the authors' code, the paper, the survey (eq. 12)"
     )
     error: Literal["latent", "contextual"] = Field(
         "latent", description="the score: distance of the codes, or L1 distance of the images"

@@ -42,7 +42,12 @@ EXPONENTS = [quarter / 4 for quarter in range(-32, 33)]  # of 2, times 1 / (medi
 
 
 class Params(FeatureParams):
-    nu: float = Field(0.1, gt=0, le=1, description="largest fraction of training images outside (ADGAN section 4.2)")
+    nu: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="upper bound of the fraction of outliers in training (ADGAN section 4.2)",
+    )
     gamma: Annotated[float, Field(gt=0)] | Literal["evangelista", "scale"] = Field(
         "evangelista",
         description="inverse squared width of the kernel: a number; `evangelista`: from distances of training images; "

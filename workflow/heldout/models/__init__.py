@@ -1,6 +1,6 @@
 """Trained models, one file each, and the contract between a model, its training and the methods that read it.
 
-To add a model, copy `_template.py` to `my_model.py`: it trains as it stands.
+To add a model, copy `_template.py`, which works once its name is replaced.
 
 A training (`numerics/training_steps.py`) builds the model with its first weights on the CPU, moves it to its device,
 and calls, in this order:
@@ -54,7 +54,10 @@ class ModelParams(registry.Params):
     steps: int = Field(10_000, ge=1, description="updates of the model; of a GAN's generator")
     batch: int = Field(64, ge=2, description="images in one update")
     trim: float = Field(
-        0.0, ge=0, le=0.5, description="fraction of the images drawn for a batch, those with the highest loss, left out"
+        0.0,
+        ge=0,
+        le=0.5,
+        description="fraction of the drawn images that a batch drops, those with the highest loss",
     )
     refit: float = Field(
         0.0,
@@ -78,7 +81,7 @@ class Stateful(Protocol):
 
 
 class Model(Protocol):
-    """What a model defines. It is a `torch.nn.Module` besides: `class MyModel(nn.Module, Model)`.
+    """The contract of a model. It is also a `torch.nn.Module`: `class MyModel(nn.Module, Model)`.
 
     It is built as `MyModel(params, image, rng)`: its parameters, the `ImageShape` of its images, and the source of its
     first weights, a generator on the CPU. A model that is trained on another one (`reads`) gets that one as a fourth
@@ -96,8 +99,8 @@ class Model(Protocol):
             images: the normal training images, uint8 `(N, C, H, W)`, on that device.
 
         Returns:
-            By name, everything whose state the updates change besides the model's own: an interrupted training is
-            restored from these states and from the model's.
+            By name, every object besides the model whose state the updates change. An interrupted training is restored
+            from these states and the model's.
         """
         ...
 
@@ -125,8 +128,8 @@ class Model(Protocol):
         ...
 
     def finish(self, images: Tensor) -> None:
-        """Complete the weights and buffers with what scoring needs; by default, do nothing.
+        """Compute weights and buffers that scoring needs from the training images. Default: do nothing.
 
         Args:
-            images: as `start` had them. Methods that read a model are given no training images.
+            images: as for `start`. Methods that read a model do not get the training images.
         """

@@ -1,4 +1,4 @@
-"""What the objectives share: an optimiser's update, draws of z, and the original GAN's losses."""
+"""Shared by the objectives: an optimiser's update, draws of z, and the original GAN's losses."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

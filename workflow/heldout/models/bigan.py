@@ -40,7 +40,7 @@ class Params(ModelParams):
     ema: float = Field(
         0.999, ge=0, lt=1, description="decay of the moving average of the weights (EGBAD's code); 0: no average"
     )
-    bounded: bool = Field(False, description="whether tanh bounds the encoder's z to [-1, 1]; in no paper")
+    bounded: bool = Field(False, description="whether tanh bounds the encoder's z to [-1, 1] (ours)")
     latent: int = Field(200, ge=1, description="dimensions of z (EGBAD's code)")
     width: int = Field(64, ge=1, description="channels next to the image; D's dense layers have 8 and 16 times as many")
 
@@ -69,7 +69,7 @@ class BiGAN(nn.Module, Model):
         self.optim_d = adam(self.joint_discriminator.parameters(), self.params)
         averaged = dict(self.named_children()) if self.params.ema else {}
         move = get_ema_multi_avg_fn(self.params.ema)
-        # In a dict, the averages are no part of the model until `finish` puts them in the place of its weights.
+        # In a dict, the averages are not part of the model until `finish` replaces its weights by them.
         self.averages = {name: AveragedModel(part, multi_avg_fn=move) for name, part in averaged.items()}
         averages = {f"average of {name}": average for name, average in self.averages.items()}
         return {"generator and encoder": self.optim_ge, "discriminator": self.optim_d, **averages}

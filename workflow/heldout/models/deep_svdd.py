@@ -35,18 +35,21 @@ from heldout.numerics.trimming import squared_error
 
 class Params(ModelParams):
     batch: int = Field(200, ge=2, description="images in one update (Deep-SVDD-PyTorch)")
-    pretraining: int = Field(10_000, ge=0, description="updates of the autoencoder before `steps`")
+    pretraining: int = Field(10_000, ge=0, description="updates of the autoencoder, before those of `steps`")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size, both trainings (Deep-SVDD-PyTorch)")
     lower_after: float = Field(
         50 / 150, gt=0, le=1, description="fraction of steps after which the step size is a tenth (Deep-SVDD-PyTorch)"
     )
     pretraining_lower_after: float = Field(
-        250 / 350, gt=0, le=1, description="the same for the autoencoder (Deep-SVDD-PyTorch, CIFAR-10)"
+        250 / 350,
+        gt=0,
+        le=1,
+        description="fraction of `pretraining` after which it is a tenth (Deep-SVDD-PyTorch, CIFAR-10)",
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient (PyTorch's own)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (PyTorch's own)")
-    weight_decay: float = Field(5e-7, ge=0, description="weight of the squared weights, likewise (Deep-SVDD-PyTorch)")
-    away_from_zero: float = Field(0.1, ge=0, description="least absolute value of c's coordinates (Deep-SVDD-PyTorch)")
+    weight_decay: float = Field(5e-7, ge=0, description="weight of squared weights, both trainings (Deep-SVDD-PyTorch)")
+    away_from_zero: float = Field(0.1, ge=0, description="minimum of c's absolute coordinates (Deep-SVDD-PyTorch)")
     latent: int = Field(128, ge=1, description="dimensions of the embedding (Deep-SVDD-PyTorch: 128, MNIST 32)")
     width: int = Field(64, ge=1, description="channels next to the image; DCGAN's own are 128 at 64 pixels")
 
@@ -70,7 +73,7 @@ class DeepSVDD(nn.Module, Model):
         self.register_buffer("centre", torch.zeros(params.latent))
         dcgan.initialise(self, rng)
         decoder = dcgan.initialise(dcgan.Generator(params.latent, params.width, image), rng)
-        self.discarded = [decoder]  # in a list, so that it is no part of the model and not in its checkpoint
+        self.discarded = [decoder]  # in a list, so that it is neither part of the model nor of its checkpoint
 
     def start(self, images: Tensor) -> dict[str, Stateful]:
         params = self.params

@@ -51,8 +51,10 @@ class Params(ModelParams):
     norms: Literal["code", "paper"] = Field(
         "code", description="means over all elements, or an image's norms as eqs. 8 to 10 write them"
     )
-    reinitialise_below: float = Field(1e-5, ge=0, description="D is drawn anew when its loss is below this; 0: never")
-    bounded: bool = Field(False, description="whether tanh bounds both codes to [-1, 1]; in no paper")
+    reinitialise_below: float = Field(
+        1e-5, ge=0, description="D is reinitialised when its loss is below this; 0: never"
+    )
+    bounded: bool = Field(False, description="whether tanh bounds both codes to [-1, 1] (ours)")
     latent: int = Field(100, ge=1, description="dimensions of z (nz in the code)")
     width: int = Field(64, ge=1, description="channels next to the image (ngf and ndf in the code)")
 

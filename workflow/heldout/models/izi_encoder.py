@@ -31,7 +31,7 @@ from heldout.numerics.trimming import squared_error
 
 
 class Params(ModelParams):
-    objective: Literal["izi_f", "izi", "ziz"] = Field("izi_f", description="what E minimises (section 2.2)")
+    objective: Literal["izi_f", "izi", "ziz"] = Field("izi_f", description="E's objective (section 2.2)")
     kappa: float = Field(1.0, ge=0, description="weight of the features in izi_f")
     learning_rate: float = Field(5e-5, gt=0, description="RMSProp's step size (the authors' code)")
     decay: float = Field(

@@ -30,7 +30,7 @@ SMALLEST = 1e-10  # MMD^2 under the root: its slope at 0 is infinite, and roundi
 
 
 class Params(ModelParams):
-    batch: int = Field(1000, ge=2, description="images, and as many generated ones, in one update (the authors' code)")
+    batch: int = Field(1000, ge=2, description="real images in one update, and generated ones (the authors' code)")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size (ours: see the deviations)")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")

@@ -37,9 +37,9 @@ from heldout.numerics.trimming import squared_error
 class Params(ModelParams):
     batch: int = Field(32, ge=2, description="images in one update (ldeecke/vae-torch)")
     likelihood: Literal["gaussian", "bernoulli"] = Field(
-        "gaussian", description="of a pixel given z; the ADGAN paper is silent, ldeecke/vae-torch has Bernoulli"
+        "gaussian", description="p(pixel | z); the ADGAN paper does not state it, ldeecke/vae-torch has Bernoulli"
     )
-    variance: float = Field(1.0, gt=0, description="of a pixel in [-1, 1] under the Gaussian likelihood, fixed")
+    variance: float = Field(1.0, gt=0, description="fixed variance of the Gaussian likelihood, for pixels in [-1, 1]")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size (ldeecke/vae-torch)")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient (ldeecke/vae-torch)")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient (ldeecke/vae-torch)")

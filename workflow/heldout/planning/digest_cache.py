@@ -1,6 +1,6 @@
-"""Digests of the package's source, kept from one process to the next: to find them takes a third of a dry run.
+"""A cache of the source's digests between processes: computing them takes a third of a dry run.
 
-They hold while no file has another size or time of change, which the file system sets at every write.
+It is valid while no file's size or change time differs; the file system sets the change time at every write.
 """
 
 import json
@@ -13,13 +13,13 @@ from heldout.storage.hashing import digest
 
 
 class DigestCache:
-    """Digests by name, of the `.py` and `.cpp` files below a folder as they are now."""
+    """Digests by name, valid for the present `.py` and `.cpp` files below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / "__pycache__" / "digests.json"
 
     def get(self, name: str, find: Callable[[], str]) -> str:
-        """Return a digest that is known, or find it and keep it."""
+        """Return a stored digest, or compute and store it."""
         if name not in self._known:
             self._known[name] = find()
             self._write()
@@ -36,7 +36,7 @@ class DigestCache:
         try:
             content = json.loads(self._path.read_text(encoding="utf-8"))
             return content["digests"] if content["files"] == self._files else {}
-        except (OSError, ValueError, LookupError, TypeError):  # there is none yet, or it was cut off
+        except (OSError, ValueError, LookupError, TypeError):  # no cache yet, or a truncated one
             return {}
 
     def _write(self) -> None:
@@ -45,5 +45,5 @@ class DigestCache:
             self._path.parent.mkdir(exist_ok=True)
             temporary.write_text(json.dumps({"files": self._files, "digests": self._known}), encoding="utf-8")
             os.replace(temporary, self._path)
-        except OSError:  # the folder is another user's
+        except OSError:  # the folder is not writable, so there is no cache
             return

@@ -23,10 +23,10 @@ class Settings(SplitSettings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="heldout experiment")
 
-    experiment: Name = Field(description="names the folder below results/")
+    experiment: Name = Field(description="name of the folder in results/")
     datasets: Entries = Field(min_length=1, description="datasets to train and test on; `heldout datasets` lists them")
     protocol: Literal["one_class", "leave_one_out", "folders"] = Field(
-        "one_class", description="which classes are normal; `folders`: those in the dataset's option `normal`"
+        "one_class", description="rule for the normal classes; `folders`: those in the dataset's option `normal`"
     )
     held_out: Literal["all"] | list[str | int] = Field("all", description="held-out classes, by name or number")
     seeds: list[Seed] = Field([0], min_length=1, description="one training per seed")

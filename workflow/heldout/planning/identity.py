@@ -12,9 +12,9 @@ from heldout.planning.written import digest_of
 PACKAGE = Package(Path(__file__).resolve().parents[1])
 CACHE = DigestCache(PACKAGE.folder)
 
-# The kind of plug-in that a step runs: what its file registers is a root, and so is the class of its parameters.
+# The kind of plug-in that a step runs: the registered class or function is a root, and so is its parameter class.
 PLUGINS = {"prepare": "dataset", "train": "model", "score": "method", "combine": "combination", "draw": "figure"}
-# What a step goes through whatever its plug-in.
+# The other roots of each step: the code that runs with any plug-in.
 ROOTS = {
     "prepare": ("stages.prepare:prepare",),
     "split": ("stages.split:split",),
@@ -40,17 +40,17 @@ ROOTS = {
 
 
 def source_digest(step: str, plugin: str = "") -> str:
-    """Return the digest of the source that shapes what a step writes.
+    """Return the digest of the source code that determines the content of a step's files.
 
     Args:
         step: a key of ROOTS.
-        plugin: the registered name of what it runs, if it is one of PLUGINS.
+        plugin: the registered name of the plug-in, if the step is in PLUGINS.
     """
     return CACHE.get(f"{step} {plugin}", lambda: digest_of(roots(step, plugin)))
 
 
 def roots(step: str, plugin: str = "", package: Package = PACKAGE) -> list[Definition]:
-    """Return the definitions at which the source of a step begins; files are read, none is imported."""
+    """Return the root definitions of a step; files are parsed, not imported."""
     found = [package.definition(root) for root in ROOTS[step]]
     if step in PLUGINS:
         registered, _ = registration(PLUGINS[step], plugin, package)
@@ -59,7 +59,7 @@ def roots(step: str, plugin: str = "", package: Package = PACKAGE) -> list[Defin
 
 
 def registration(kind: str, name: str, package: Package = PACKAGE) -> tuple[Definition, ast.expr]:
-    """Return what a plug-in's file registers, and the decorator that does."""
+    """Return the class or function that a plug-in's file registers, and its decorator."""
     module = package.module(f"{package.top}.{kind}s.{name}")
     assert module is not None, f"there is no {kind}s/{name}.py"
     by = package.definition(f"registry:{'weights' if kind == 'weight' else kind}")
@@ -70,7 +70,7 @@ def registration(kind: str, name: str, package: Package = PACKAGE) -> tuple[Defi
 
 
 def parameters(registered: Definition) -> list[Definition]:
-    """Return the class of a plug-in's parameters: the type of its first argument `params`; none where it has none."""
+    """Return the class of a plug-in's parameters, the type of its argument `params`; empty if it has none."""
     (statement,) = registered.statements
     for method in getattr(statement, "body", ()):
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
@@ -81,13 +81,13 @@ def parameters(registered: Definition) -> list[Definition]:
 
 @shapes_no_number
 def check_source(planned: str, step: str, plugin: str = "") -> None:
-    """Raise HeldoutError if the source is not the one that a job was planned with: its file would have a wrong name."""
+    """Raise HeldoutError if the source changed after a job was planned: its file would have a wrong name."""
     if source_digest(step, plugin) != planned:
         raise HeldoutError(f"the code of {plugin or step} has changed since this job was planned; run snakemake again")
 
 
 def description_digest(kind: str, name: str) -> str:
-    """Return the digest of what a plug-in's description is made from: registration, parameters and documentation."""
+    """Return the digest of the source of a plug-in's description: registration, parameters and documentation."""
 
     def find() -> str:
         registered, decorator = registration(kind, name)

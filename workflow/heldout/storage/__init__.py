@@ -1,1 +1,1 @@
-"""Files: what each kind holds, how it is named, written whole, hashed and read back."""
+"""The files of the workflow: their content and names, and how they are written, hashed and read."""

@@ -1,4 +1,4 @@
-"""Published weights of networks that methods read: files that are fetched as a dataset's are, one Python file each.
+"""Published weights of networks that methods read, one Python file each; they are fetched like a dataset's files.
 
-A method asks for them by `when` in its registration; `heldout score` is then given the folder that holds them.
+A method requests them with `when` in its registration; `heldout score` then gets their folder.
 """
