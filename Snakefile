@@ -1,12 +1,7 @@
 # heldout: train GANs on the normal classes, score every test image, write the papers' tables and figures.
 # The quickstart (CPU, offline):  snakemake --cores all
 # Another experiment:             snakemake --cores all --configfile FILE
-if not workflow.configfiles:  # an experiment file is complete; without this line Snakemake would add config.yaml to it
-
-    configfile: "config.yaml"
-
-
-include: "workflow/rules/plan.smk"  # checks the experiment and names every file: PLAN, WIRING
+include: "workflow/rules/plan.smk"  # reads FILE or config.yaml, checks it and names every file: PLAN, WIRING
 include: "workflow/rules/data.smk"  # fetch, prepare, split
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, one_line
 from heldout.planning import origin
 from heldout.planning.experiment import JOBS_PER_GPU, MIRROR_VARIABLE, SAVE_EVERY_S
 from heldout.storage.specs import PrepareSpec, ScoreSpec, SplitSpec, TrainSpec
@@ -147,8 +147,8 @@ def verify() -> None:
         print(f"{path}: {problem}")
     print(f"{len(result.checked)} files checked, {len(recorded)} recorded by DVC, {len(result.damaged)} damaged")
     if result.damaged:
-        rm = "; ".join(dict.fromkeys(map(remedy, result.damaged)))
-        raise HeldoutError(f"delete the damaged files, then `dvc pull` or run snakemake again: {rm}")
+        print("To delete the damaged files:", *dict.fromkeys(map(remedy, result.damaged)), sep="\n    ")
+        raise HeldoutError("delete the damaged files as shown, then `dvc pull` or run snakemake again")
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -208,7 +208,8 @@ def fetch(
     """Fetch the official files of a dataset and check them."""
     from heldout.stages.fetch import fetch
 
-    fetch(dataset, folder, mirror or None, md5 or None)
+    # No shell has seen `mirror: ~/folder`.
+    fetch(dataset, folder, os.path.expanduser(mirror) or None, md5 or None)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -299,16 +300,12 @@ def manifest(inputs: File) -> None:
     write_manifest(inputs)
 
 
+@one_line()
 def main() -> None:
-    """Run the command with this folder's package; an error of the user ends in one line and exit status 1."""
+    """Run the command with this folder's package; whatever fails ends in one line and exit status 1."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages for tensors; PyTorch reads it at the first one
-    try:
-        origin.switch()
-        app()
-    except HeldoutError as error:
-        sys.exit(f"heldout: error: {error}")
-    except OSError as error:
-        sys.exit(f"heldout: error: {error.filename or 'a file'}: {error.strerror or error}")
+    origin.switch()
+    app()
 
 
 def _on_its_threads(planned: S) -> S:

@@ -1,4 +1,4 @@
-# Checks the experiment and plans every file. A mistake in it ends in one line, without a traceback.
+# Reads and checks the experiment, and plans every file. Whatever fails ends in one line, without a traceback.
 import os
 import shlex
 import sys
@@ -22,8 +22,9 @@ if IS_BESIDE and IMPORTED != BESIDE:
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(IMPORTED), os.environ.get("PYTHONPATH")]))
 os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
 
-from heldout.errors import HeldoutError
+from heldout.errors import one_line
 from heldout.planning import inputs_json
+from heldout.planning.experiment_file import of_run
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files
@@ -39,15 +40,16 @@ def is_forced():
     return any(getattr(settings, force, False) for force in forces)
 
 
-try:
-    places = [*map(str, workflow.configfiles), *(["--config"] if workflow.config_settings.config else [])]
-    PLAN = Plan(resolve(config, where=" with ".join(places)), without_folders=True)
+with one_line():
+    if workflow.modifier.skip_configfile:  # a module of another workflow, which hands its experiment over
+        EXPERIMENT, WHERE = config, "config"
+    else:
+        EXPERIMENT, WHERE = of_run(workflow.configfiles, workflow.config_settings.config_args)
+    PLAN = Plan(resolve(EXPERIMENT, WHERE), without_folders=True)
     WIRING = Wiring(PLAN, is_forced)
     INPUTS = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
     for folder in VERSIONED:
         make_folder(Path(folder))  # DVC requires all outputs of its stage, even empty ones
-except HeldoutError as error:
-    sys.exit(f"heldout: error: {error}")
 
 
 if "--nolock" not in sys.argv and (other_run := already_running()):
@@ -65,11 +67,9 @@ wildcard_constraints:
 
 
 onstart:  # a dry run needs no images
-    try:
+    with one_line():
         WIRING.require_folders()
-    except HeldoutError as error:
-        sys.exit(f"heldout: error: {error}")
-    sweep_all()
+        sweep_all()
 
 
 onerror:

@@ -4,6 +4,7 @@ Planning needs no data and imports no plug-in: it uses the datasets' published c
 parameters, and the text of the source code. Therefore it takes about as long as Snakemake itself.
 """
 
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -188,6 +189,7 @@ class Plan:
 def _preparation(dataset: DatasetEntry, without_folder: bool) -> PrepareStep:
     options = dict(dataset.params)
     folder = options.pop("folder", None)  # the digest covers the folder's content, not its path
+    folder = folder and os.path.expanduser(folder)
     options.pop("normal", None)  # affects the split, not the images
     if folder is not None:
         if not options["md5"] and not (without_folder and not Path(folder).exists()):

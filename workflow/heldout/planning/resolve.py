@@ -3,8 +3,8 @@
 Parameters are checked against the stored schema, so no plug-in is imported.
 """
 
-import math
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from heldout.errors import HeldoutError, unknown
 from heldout.planning import schema
 from heldout.planning.experiment import Settings, explained
-from heldout.planning.split_settings import SplitSettings, as_number
+from heldout.planning.split_settings import SplitSettings
 from heldout.planning.tasks import WHOLE, class_slugs, slug
+from heldout.planning.typed import is_word, named, typed
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,14 @@ def resolve(config: dict[str, Any], where: str) -> Resolved:
     """Check an experiment and fill in its defaults.
 
     Args:
-        config: the parsed file; numbers may be strings, as Snakemake reads `5e-5`.
+        config: as `experiment_file.load` reads it, or of Python's own types; numbers may be strings.
         where: the file's name, for messages.
 
     Raises:
         HeldoutError: one line with the place, the mistake and the likely correction.
     """
     try:
-        settings = Settings.model_validate(config)
+        settings = Settings.model_validate(_typed(config, where))
     except ValidationError as error:
         raise explained(error, where) from error
     datasets = {name: _dataset(name, settings, where) for name in settings.datasets}
@@ -116,6 +117,23 @@ def resolve(config: dict[str, Any], where: str) -> Resolved:
     return Resolved(settings, datasets, models, methods, held_out, figures)
 
 
+def _typed(config: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the experiment after reading the settings, and the names in its entries."""
+    found: dict[str, Any] = {key: typed(value, _rules().get(key), f"{where}, {key}") for key, value in config.items()}
+    for section in (f"{kind}s" for kind in schema.NAMED):
+        if isinstance(entries := found.get(section), dict):
+            found[section] = {
+                name: named(given, f"{where}, {section}.{name}") if isinstance(given, dict) else given
+                for name, given in entries.items()
+            }
+    return found
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    return Settings.model_json_schema()["properties"]
+
+
 def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[str, Any]:
     """Return all parameters of a plug-in: the given ones, checked for type and range, and the defaults."""
     rules = schema.parameters(kind, plugin)
@@ -126,10 +144,8 @@ def complete(given: dict[str, Any], kind: str, plugin: str, where: str) -> dict[
         if key not in rules:
             known = list(rules)
             raise unknown(where, f"parameter of {plugin}", key, known, see=f"heldout {kind}s {plugin}")
-    values = {key: as_number(given.get(key, rule.get("default")), rule) for key, rule in rules.items()}
+    values = {key: typed(given.get(key, rule.get("default")), rule, f"{where}.{key}") for key, rule in rules.items()}
     for key, rule in rules.items():
-        if isinstance(values[key], float) and not math.isfinite(values[key]):
-            raise HeldoutError(f"{where}.{key}: {values[key]} is no number. See: heldout {kind}s {plugin}")
         error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(rule).iter_errors(values[key]))
         if error is not None:
             few = f"at least {error.validator_value} are needed, not {error.instance}"
@@ -151,7 +167,11 @@ def _entry(kind: str, name: str, given: dict[str, Any], where: str) -> Entry:
 
 def _dataset(name: str, settings: Settings, where: str) -> DatasetEntry:
     given = settings.datasets[name]
-    own = {key: value for key, value in given.items() if key in SplitSettings.model_fields}
+    own = {
+        key: typed(value, _rules()[key], f"{where}, datasets.{name}.{key}")
+        for key, value in given.items()
+        if key in SplitSettings.model_fields
+    }
     entry = _entry("dataset", name, {key: value for key, value in given.items() if key not in own}, where)
     _refuse_other_classes(entry, f"{where}, datasets.{name}")
     try:
@@ -299,13 +319,16 @@ def _classes(settings: Settings, dataset: DatasetEntry, where: str) -> list[str]
         return [WHOLE]
     if settings.held_out == "all":
         return classes
-    numbers = {str(number): name for number, name in enumerate(classes)}
-    folders = dict(zip(dataset.params.get("classes", classes), classes, strict=True))
+    slugs = dict(zip(dataset.params.get("classes", classes), classes, strict=True))
+    are_words = all(is_word(name) for name in slugs)  # else a number could be another way to write a name
+    names = dict(zip(classes, classes, strict=True)) | slugs
+    numbers = {str(number): name for number, name in enumerate(classes)} if are_words else {}
     found = []
-    for wanted in (folders.get(str(name), str(name)) for name in settings.held_out):
-        if wanted not in classes and wanted not in numbers:
-            raise unknown(f"{where}, held_out", f"class of {dataset.name}", wanted, classes)
-        found.append(wanted if wanted in classes else numbers[wanted])
+    for wanted in map(str, settings.held_out):
+        if wanted not in names and wanted not in numbers:
+            error = unknown(f"{where}, held_out", f"class of {dataset.name}", wanted, slugs)
+            raise error if are_words else HeldoutError(f"{error} Write the name of a class as it is, in quotes")
+        found.append(names.get(wanted) or numbers[wanted])
     if len(set(found)) < len(found):
         raise HeldoutError(f"{where}, held_out: a class of {dataset.name} by its name and by its number; keep one")
     return found

@@ -6,6 +6,7 @@ from typing import Any
 from heldout.errors import HeldoutError
 
 OWN_TEST_SHARE = 0.2  # test fraction of each class, if a dataset has no official test part
+LONGEST_SLUG = 100  # characters; a figure's name has a class, a dataset and an ending in 255 bytes
 WHOLE = "all"  # replaces the held-out class under the protocol `folders`
 OVERALL = "overall"  # the row over all anomalous classes under `folders`
 
@@ -53,7 +54,7 @@ def class_slugs(dataset: str, official: list[str], options: dict[str, Any]) -> l
         options: the dataset's options; without registered classes, `classes` names them.
 
     Raises:
-        HeldoutError: two classes have the same slug, or a slug is a row of the tables.
+        HeldoutError: two classes have the same slug, or a slug is too long or a row of the tables.
     """
     if official:
         return official
@@ -62,6 +63,11 @@ def class_slugs(dataset: str, official: list[str], options: dict[str, Any]) -> l
         raise HeldoutError(
             f"{dataset}: the classes {', '.join(options['classes'])} have the same name in file names, which keep "
             "lower-case letters and digits only; rename a folder"
+        )
+    if len(longest := max(slugs, key=len)) > LONGEST_SLUG:
+        raise HeldoutError(
+            f"{dataset}: a class's name has {len(longest)} characters, and {LONGEST_SLUG} fit into the names of files; "
+            "rename its folder"
         )
     if taken := {"all", "mean", "overall"} & set(slugs):
         raise HeldoutError(

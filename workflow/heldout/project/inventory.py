@@ -7,17 +7,15 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from heldout.errors import HeldoutError, NotThere
+from heldout.planning import experiment_file
+from heldout.planning.experiment_file import QUICKSTART
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.storage.files import SCRATCH
 from heldout.storage.sidecars import SPEC, sidecar
 
-QUICKSTART = "config.yaml"
 EXPERIMENTS = "workflow/experiments"
 # The folder of each step's files, and the ending of its own file; its other files are beside that one.
 PLACES = {
@@ -88,7 +86,7 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     """
     require_project()
     published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
-    others = [path for path in sorted(Path().glob("*.y*ml")) if _KEYS.search(_text(path))]
+    others = [path for path in sorted(Path().glob("*.y*ml")) if _KEYS.search(experiment_file.read(path))]
     paths = dict.fromkeys([Path(QUICKSTART), *published, *others, *(Path(os.path.relpath(path)) for path in given)])
     found, left_out = [], []
     for path in paths:
@@ -122,7 +120,7 @@ def named_digests(found: list[Experiment]) -> set[str]:
     """Return the digests in experiment files and in the inputs.json and manifest.json of experiments that ran."""
     named = {digest for experiment in found for digest in experiment.plan.steps}
     for record in (*Path("results").glob("*/manifest.json"), *Path("results").glob("*/inputs.json")):
-        named |= set(DIGEST_IN_NAME.findall(_text(record)))
+        named |= set(DIGEST_IN_NAME.findall(record.read_text(encoding="utf-8", errors="replace")))
     return named
 
 
@@ -156,25 +154,4 @@ def _digest(path: Path) -> str:
 
 
 def _experiment(path: Path, without_folders: bool = False) -> Experiment:
-    return Experiment(path, Plan(resolve(_content(path), where=str(path)), without_folders=without_folders))
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise _unreadable(path, error) from error
-    if not isinstance(content, dict):
-        raise HeldoutError(f"{path} is not an experiment file: it needs keys and values, as in {QUICKSTART}")
-    return content
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Any) -> HeldoutError:
-    return HeldoutError(f"{path} cannot be read ({' '.join(str(error).split())})")
+    return Experiment(path, Plan(resolve(experiment_file.load(path), where=str(path)), without_folders=without_folders))
