@@ -74,7 +74,7 @@ def test_a_truncated_checkpoint(project):
     project.snakemake("checkpoints", "--configfile", name)
     checkpoint = next((project.folder / "results" / "checkpoints").rglob("wgan-*.safetensors"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    name = project.write("bad.yaml", **FLOOR | wgan | {"methods": {"discriminator": {}}})
+    name = project.write("bad.yaml", **FLOOR | wgan | {"experiment": "bad", "methods": {"discriminator": {}}})
     line = complaint(project.snakemake("--until", "score", "--configfile", name, ok=False))
     assert f"{checkpoint.name} is damaged" in line and "delete it and run again" in line
     checkpoint.unlink()

@@ -24,7 +24,7 @@ def test_tables_and_figures_appear(finished):
     stems = {"roc-1", "roc-8", "roc-all", "scores-1", "scores-8", "samples-wgan", "samples-dcgan"}
     expected = {f"tables/{name}" for name in (*tables, "runtime.md")}
     expected |= {f"figures/{stem}.{form}" for stem in stems for form in ("svg", "png")}
-    assert names == expected | {"inputs.json", "metrics.json", "manifest.json"}
+    assert names == expected | {"inputs.json", "metrics.json", "manifest.json", "experiment.yaml"}
     table = pd.read_csv(folder / "tables" / "auroc.csv")
     assert table.held_out.tolist() == ["1", "8", "mean"]
     assert table[list(TRIAL["methods"])].notna().all().all()

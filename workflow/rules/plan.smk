@@ -23,13 +23,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(IMPORTED), os.envir
 os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
 
 from heldout.errors import one_line
-from heldout.planning import inputs_json
-from heldout.planning.experiment_file import of_run
+from heldout.planning import inputs_json, kept_experiment
+from heldout.planning.experiment_file import QUICKSTART, of_run
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files
 from heldout.planning.wiring import Wiring
-from heldout.project.snakemake_runs import already_running, explain
+from heldout.project.snakemake_runs import Ending, already_running, explain
 from heldout.storage.files import VERSIONED, make_folder, sweep_all
 
 
@@ -42,10 +42,13 @@ def is_forced():
 
 with one_line():
     if workflow.modifier.skip_configfile:  # a module of another workflow, which hands its experiment over
-        EXPERIMENT, WHERE = config, "config"
+        EXPERIMENT, WHERE, FILES = config, "config", []
     else:
         EXPERIMENT, WHERE = of_run(workflow.configfiles, workflow.config_settings.config_args)
+        FILES = [*map(str, workflow.configfiles)] or [QUICKSTART]
     PLAN = Plan(resolve(EXPERIMENT, WHERE), without_folders=True)
+    kept_experiment.refuse_name_of_another(PLAN, FILES, WHERE)
+    ENDING = Ending(PLAN)
     WIRING = Wiring(PLAN, is_forced)
     INPUTS = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
     for folder in VERSIONED:
@@ -69,7 +72,13 @@ wildcard_constraints:
 onstart:  # a dry run needs no images
     with one_line():
         WIRING.require_folders()
+        kept_experiment.keep(PLAN, FILES)
         sweep_all()
+
+
+onsuccess:
+    for line in ENDING.lines():
+        print(f"heldout: {line}", file=sys.stderr)
 
 
 onerror:

@@ -67,7 +67,7 @@ rule manifest:
         checkpoints=ancient(PLAN.checkpoints),
         scores=ancient(PLAN.scores),
     output:
-        PLAN.manifest,
+        update(PLAN.manifest),  # it reads what an earlier run made
     log:
         f"results/logs/{PLAN.settings.experiment}/manifest.log",
     benchmark:

@@ -5,13 +5,15 @@ from pathlib import Path
 from heldout.evaluation.inputs import Inputs
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
+from heldout.storage.leftovers import NAME, leftovers, remove
 from heldout.storage.sidecars import SPEC, sidecar
-
-NAME = "manifest.json"
 
 
 def write_manifest(inputs_path: Path) -> None:
-    """Write the SHA-256 of every result and of every file behind it, by path."""
+    """Write the SHA-256 of every result and of every file behind it, by path.
+
+    Results of an earlier run that today's plan does not make are deleted, as its manifest lists them.
+    """
     inputs = Inputs.read(inputs_path)
     made_from: set[str] = set()
     for run in inputs.runs:
@@ -23,4 +25,5 @@ def write_manifest(inputs_path: Path) -> None:
         "made_from": {path: file_sha256(Path(path)) for path in sorted(made_from)},
         "results": {path: file_sha256(Path(path)) for path in sorted(inputs.content.results)},
     }
+    remove(leftovers(inputs.folder, inputs.content.results))
     write_json(inputs.folder / NAME, content)

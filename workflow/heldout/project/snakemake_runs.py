@@ -1,4 +1,4 @@
-"""Runs of Snakemake in this folder: whether one is in progress, and what to print when one ends early."""
+"""Runs of Snakemake in this folder: whether one is in progress, and what to print when one ends."""
 
 import os
 import re
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from heldout.errors import HeldoutError
+from heldout.planning.plan import Plan
+from heldout.storage.leftovers import leftovers
 
 TAIL_LINES = 15
 LOCKS = Path(".snakemake", "locks")
@@ -24,6 +26,34 @@ def explain(snakemake_logs: Iterable[str | Path], command: str) -> str:
     parts = [_tail(Path(name)) for name in dict.fromkeys(_LOG_OF_A_FAILED_JOB.findall(text))]
     parts.append(f"Finished files stay valid. Resume with:\n    {command}")
     return "\n".join(["", *parts])
+
+
+class Ending:
+    """What to print at the end of a successful run; made while planning, to notice what the run changes."""
+
+    def __init__(self, plan: Plan) -> None:
+        figures = [path for paths in plan.figures.values() for path in paths]
+        summary = [path for path in figures if Path(path).stem.endswith("-all")]  # all classes in one figure
+        self._folder, self._manifest = plan.folder, Path(plan.manifest)
+        self._to_open = [f"{plan.folder}/tables/auroc.md", *(summary or figures)[:1]]
+        self._leftovers = list(leftovers(Path(plan.folder), [*plan.tables, *figures, plan.metrics]))
+        self._before = self._written()
+
+    def lines(self) -> list[str]:
+        """Return what to open and what was removed; nothing if the run did not finish the experiment."""
+        if self._written() in (None, self._before):
+            return []
+        lines = [f"Results to open: {', '.join(self._to_open)}"]
+        kept = [path for path in self._leftovers if path.exists()]
+        removed = [path for path in self._leftovers if path not in kept]
+        for verb, paths in (("Removed from", removed), ("Changed since an earlier run made it, so kept in", kept)):
+            if paths:
+                names = ", ".join(str(path.relative_to(self._folder)) for path in paths)
+                lines.append(f"{verb} {self._folder}: {names}")
+        return lines
+
+    def _written(self) -> int | None:
+        return self._manifest.stat().st_mtime_ns if self._manifest.is_file() else None
 
 
 def already_running() -> str | None:
