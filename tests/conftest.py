@@ -21,7 +21,7 @@ from heldout.planning.resolve import resolve
 from heldout.planning.steps import Step
 from heldout.search import private_weights
 from heldout.search.native import joint_search
-from heldout.search.native.compiling import Unavailable, library
+from heldout.search.native.compiling import Unavailable, function
 from heldout.stages.score import Sources, score
 from heldout.stages.split import split
 from heldout.stages.train import train
@@ -186,7 +186,7 @@ def respecify(steps: dict[str, Step], name: str, **changes: object) -> None:
 def compiler() -> None:
     """A test that runs native code is skipped where none can be compiled."""
     try:
-        library(joint_search.SOURCE)
+        function(joint_search.SOURCE, joint_search.KERNEL)
     except Unavailable as reason:
         pytest.skip(f"no native code: {reason}")
 

@@ -12,8 +12,8 @@ SOURCE = 'extern "C" int answer() { return 42; }\n'
 ASK = """
 import sys
 from pathlib import Path
-from heldout.search.native.compiling import library
-print(library(Path(sys.argv[1])).answer())
+from heldout.search.native.compiling import function
+print(function(Path(sys.argv[1]), "answer")())
 """
 
 
@@ -40,14 +40,14 @@ def test_jobs_that_compile_at_once_leave_one_library_and_nothing_else(source):
 
 
 def test_what_is_built_is_loaded_without_a_compiler(source, monkeypatch):
-    assert compiling.library(source).answer() == 42
+    assert compiling.function(source, "answer")() == 42
     compiling._tried.cache_clear()
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
-    assert compiling.library(source).answer() == 42
+    assert compiling.function(source, "answer")() == 42
 
 
 def test_another_source_processor_or_pytorch_is_another_library(source, monkeypatch):
-    compiling.library(source)
+    compiling.function(source, "answer")
     for number, change in enumerate(["source", "processor", "torch", "flags"], start=2):
         if change == "source":
             source.write_text(SOURCE.replace("42", "43"), encoding="utf-8")
@@ -58,14 +58,14 @@ def test_another_source_processor_or_pytorch_is_another_library(source, monkeypa
         else:
             monkeypatch.setattr(compiling, "FLAGS", ("-std=c++17", "-O1"))
         compiling._tried.cache_clear()
-        assert compiling.library(source).answer() == 43
+        assert compiling.function(source, "answer")() == 43
         assert len(built(source)) == number
 
 
 def test_an_error_of_the_compiler_is_told_in_one_line(source):
     source.write_text('extern "C" int answer() { return nothing; }\n', encoding="utf-8")
     with pytest.raises(compiling.Unavailable, match="answer.cpp does not compile: .*nothing") as error:
-        compiling.library(source)
+        compiling.function(source, "answer")
     assert "\n" not in str(error.value) and built(source) == []
 
 
@@ -73,4 +73,19 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(source, monkeypatch
     source.with_name("a file").write_text("", encoding="utf-8")
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(source.with_name("a file")))
     with pytest.raises(compiling.Unavailable, match="cannot be built or loaded"):
-        compiling.library(source)
+        compiling.function(source, "answer")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-1], lambda content: b"", lambda content: b"x" + content[1:]]
+)
+def test_a_library_that_was_damaged_is_built_anew(source, damage):
+    """Loading it could end the process."""
+    compiling.function(source, "answer")
+    (library,) = built(source)
+    content = library.read_bytes()
+    library.unlink()  # this process has it in memory
+    library.write_bytes(damage(content))
+    compiling._tried.cache_clear()
+    assert compiling.function(source, "answer")() == 42
+    assert [path.read_bytes() for path in built(source)] == [content]

@@ -2,8 +2,9 @@
 
 The library's name contains a hash of the source, the compiler, its flags, PyTorch's version and the processor: machines
 that share a home folder may not be able to run each other's `-march=native` code. The library is built in a temporary
-folder and renamed into place, so that concurrent builds do not conflict and a killed build leaves no lock and no
-incomplete library.
+folder, tried in a process of its own and renamed into place: concurrent builds do not conflict, and a killed build or a
+compiler that writes no library leaves nothing. The name also contains a hash of the library's content, since loading a
+damaged one can end the process.
 """
 
 import ctypes
@@ -12,74 +13,113 @@ import os
 import platform
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from heldout.storage.hashing import DIGITS, file_sha256
 
 # No -ffast-math, which would reorder sums and ignore infinities and NaN. `-fno-math-errno` and `-fno-trapping-math`
 # change no result; without them a square root is a function call and a comparison a branch.
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-pthread")
+LIMIT_S = 300  # of a compiler; the largest file takes some ten seconds
+TRY = "import ctypes, sys; getattr(ctypes.CDLL(sys.argv[1]), sys.argv[2])"
 
 
 class Unavailable(Exception):
     """The reason why native code is not available; it completes a message."""
 
 
-def library(source: Path, machine: str = "native") -> ctypes.CDLL:
-    """Return the compiled library of a C++ file with a plain C interface.
+def function(source: Path, name: str, machine: str = "native") -> Any:
+    """Return a compiled function of a C++ file with a plain C interface.
 
     Args:
         source: the file.
+        name: of the function.
         machine: GCC's `-march`.
 
     Raises:
         Unavailable: there is no compiler, or it fails, or the folder cannot be written.
     """
-    found = _tried(source, machine)
+    found = _tried(source, name, machine)
     if isinstance(found, str):
         raise Unavailable(found)
-    return found
+    return getattr(found, name)
 
 
 @cache
-def _tried(source: Path, machine: str) -> ctypes.CDLL | str:
+def _tried(source: Path, name: str, machine: str) -> ctypes.CDLL | str:
     """Return the library or the reason of its failure; the cache avoids a new attempt for every block of images."""
     flags = (*FLAGS, f"-march={machine}")
-    key = "\n".join([source.read_text(encoding="utf-8"), _compiler(), *flags, torch.__version__, processor()])
-    name = f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     try:
-        path = _folder() / name
-        if not path.is_file():
-            _build(source, flags, path)
-        return ctypes.CDLL(str(path))
+        command = _compiler()
+        key = "\n".join([source.read_text(encoding="utf-8"), *command, *flags, torch.__version__, processor()])
+        stem = f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        return ctypes.CDLL(str(_built(_folder(), stem) or _build(source, name, [*command, *flags], stem)))
     except Unavailable as reason:
         return str(reason)
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home folder
-        return f"{name} cannot be built or loaded ({error})"
+        return f"{source.name} cannot be built or loaded ({error})"
 
 
-def _build(source: Path, flags: tuple[str, ...], path: Path) -> None:
-    if shutil.which(_compiler()) is None:
-        raise Unavailable(f"there is no C++ compiler {_compiler()!r} (install g++, or name yours in CXX)")
-    from torch.utils import cpp_extension  # takes a second; not needed once the library is built
+def _built(folder: Path, stem: str) -> Path | None:
+    """Return the library that was built under this name, if there is one; delete damaged ones."""
+    for path in folder.glob(f"{stem}-*.so"):
+        if path.stem.rpartition("-")[2] == file_sha256(path)[:DIGITS]:
+            return path
+        path.unlink(missing_ok=True)
+    return None
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+
+def _build(source: Path, name: str, command: list[str], stem: str) -> Path:
+    if shutil.which(command[0]) is None:
+        raise Unavailable(f"there is no C++ compiler {command[0]!r} (install g++, or name yours in CXX)")
+    _folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+        library = Path(folder, "library.so")
+        printed = _run(
+            [*command, "-shared", "-fPIC", str(source), "-o", str(library)], f"{source.name} does not compile"
+        )
+        if not library.is_file():
+            raise Unavailable(f"{source.name} does not compile: {command[0]} wrote no library {printed}".rstrip())
+        _run([sys.executable, "-I", "-c", TRY, str(library), name], f"{source.name} compiles to a broken library")
+        path = _folder() / f"{stem}-{file_sha256(library)[:DIGITS]}.so"
+        os.replace(library, path)
+    return path
+
+
+def _run(command: list[str], problem: str) -> str:
+    """Run a command, at most for LIMIT_S, and return what it prints; raise Unavailable if it fails."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
         try:
-            cpp_extension.load(
-                path.stem, [str(source)], list(flags), build_directory=folder, is_python_module=False, with_cuda=False
-            )
-        except RuntimeError as error:
-            lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
-            raise Unavailable(f"{source.name} does not compile: {lines[-1].strip()}") from error
-        (built,) = Path(folder).glob("*.so")  # PyTorch changes the name if a process builds twice
-        os.replace(built, path)
+            printed = process.communicate(timeout=LIMIT_S)[0].decode(errors="replace")
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # a compiler starts others
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Unavailable(f"{problem}: {command[0]} has not ended after {LIMIT_S} s") from error
+            raise
+    lines = printed.splitlines()
+    told = ([line for line in lines if "error" in line.lower()] or lines)[-1:]
+    if process.returncode:
+        raise Unavailable(
+            f"{problem}: {' '.join(told).strip()[:200] or f'{command[0]} ends with {process.returncode}'}"
+        )
+    return " ".join(told)
 
 
-def _compiler() -> str:
-    return shlex.split(os.environ.get("CXX") or "c++")[0]
+def _compiler() -> list[str]:
+    named = os.environ.get("CXX", "")
+    try:
+        return shlex.split(named) or ["c++"]
+    except ValueError as error:
+        raise Unavailable(f"CXX is no command: {named!r} ({error})") from error
 
 
 def _folder() -> Path:

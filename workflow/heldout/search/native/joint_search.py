@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from heldout.networks.dcgan import FIRST_SIDE, Generator
-from heldout.search.native.compiling import Unavailable, library
+from heldout.search.native.compiling import Unavailable, function
 from heldout.search.private_weights import why_not_plain
 
-SOURCE = Path(__file__).with_suffix(".cpp")
+SOURCE, KERNEL = Path(__file__).with_suffix(".cpp"), "heldout_joint_search"
 RESTRICTIONS = ("none", "shell", "clip")
 
 
@@ -40,7 +40,7 @@ def check(generator: nn.Module, device: torch.device) -> None:
     reason = why_not_plain(generator)
     if reason:
         raise Unavailable(reason)
-    library(SOURCE)
+    function(SOURCE, KERNEL)
 
 
 def search(
@@ -71,7 +71,7 @@ def search(
         Unavailable: the kernel cannot be compiled here.
         MemoryError: the threads' copies of the weights do not fit into memory.
     """
-    kernel = library(SOURCE, machine).heldout_joint_search
+    kernel = function(SOURCE, KERNEL, machine)
     convolutions = [layer for layer in generator.modules() if isinstance(layer, nn.ConvTranspose2d)]
     normalisations = [layer for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)]
     side, channels = FIRST_SIDE << len(convolutions), convolutions[-1].out_channels
