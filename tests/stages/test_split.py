@@ -260,13 +260,13 @@ def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
     [
         (
             {"contamination": 0.5, "variant": "pooled", "protocol": "leave_one_out"},
-            "16 anomalies among 32 training images asked for, but toy has 10 anomalous images outside the test part",
+            "16 anomalies among 32 training images requested, but toy has 10 anomalous images outside the test part",
         ),
         ({"contamination": 0.01}, "contamination: 0.01 of 10 training images is 0; raise it"),
-        ({"train_items": 11}, "train_items: 11 asked for, but toy has 10 normal training images; lower it"),
+        ({"train_items": 11}, "train_items: 11 requested, but toy has 10 normal training images; lower it"),
         ({"labelled_anomalies": 21}, "20 anomalous images outside the test part; lower it"),
         ({"calibration": 0.1}, "1 calibration images, but at least 2 are needed; raise calibration, or set it to 0"),
-        ({"test_items": 1000}, "test_items: 1000 asked for, but toy has 30 test images; lower it"),
+        ({"test_items": 1000}, "test_items: 1000 requested, but toy has 30 test images; lower it"),
         ({"per_class": 2}, "toy, held_out b: 1 training images, but at least 2 are needed"),
         ({"test_items": 1}, "image among 1 test images; raise test_items"),
     ],

@@ -61,11 +61,10 @@ ELSEWHERE = {
 # Run nowhere: the reason. At most one command in ten.
 NOT_RUN = {
     "dvc commit": "the page says what it would lose",
-    "dvc exp run --queue": "the page says that it is not supported",
     "heldout score": "the page says what it refuses; Snakemake runs it with a spec",
     "pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cpu": "an address; "
     "tests/test_environments.py holds the versions against the pinned ones",
-    "snakemake --sdm conda": "README says that it was not tried",
+    "snakemake --sdm conda": "README says that it was not tested",
 }
 VERBS = dict(typer.main.get_command(app).commands)
 

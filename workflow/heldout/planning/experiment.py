@@ -90,12 +90,12 @@ def explained(error: ValidationError, where: str) -> HeldoutError:
     if first["type"] == "missing":
         return HeldoutError(f"{where}: the key {place!r} is missing")
     wanted = {
-        "dict_type": "entries such as {NAME: {}} are wanted",
-        "list_type": f"a list such as [{short(first['input'], LONGEST_WORD)}] is wanted",
-        "string_pattern_mismatch": "letters, digits, '_', '-' and '.' make a name",
+        "dict_type": "expected entries such as {NAME: {}}",
+        "list_type": f"expected a list such as [{short(first['input'], LONGEST_WORD)}]",
+        "string_pattern_mismatch": "a name consists of letters, digits, '_', '-' and '.'",
         "string_too_long": f"a name has at most {LONGEST_NAME} characters",
     }
     if place == "device":
-        wanted["string_pattern_mismatch"] = "auto, cpu, cuda or cuda:N is wanted"
+        wanted["string_pattern_mismatch"] = "expected auto, cpu, cuda or cuda:N"
     message = wanted.get(first["type"], first["msg"].removeprefix("Value error, "))
     return HeldoutError(f"{where}, {place}: {message} (it is {short(repr(first['input']), LONGEST_WORD)})")

@@ -100,7 +100,7 @@ def read(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise HeldoutError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if len(content) > LARGEST_FILE:
-        raise HeldoutError(f"{path} is no experiment file: it is larger than {LARGEST_FILE >> 20} MiB")
+        raise HeldoutError(f"{path} is not an experiment file: it is larger than {LARGEST_FILE >> 20} MiB")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -145,14 +145,16 @@ class _Document:
         next(self._events)  # the document ends
         following = next(self._events)
         if not isinstance(following, yaml.StreamEndEvent):
-            raise self._error(following.start_mark, "a second document begins; an experiment is a file of its own")
+            raise self._error(
+                following.start_mark, "a second document begins; an experiment file contains one document"
+            )
         return value
 
     def _value(self, event: Any, depth: int) -> Any:
         mark, before = event.start_mark, self._size
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise self._error(mark, f"*{event.anchor} stands for nothing that ends before it")
+                raise self._error(mark, f"*{event.anchor} refers to no complete anchor before it")
             value, size = self._anchors[event.anchor]
             self._count(size, mark)
             return value
@@ -160,7 +162,7 @@ class _Document:
         if depth > DEEPEST:
             raise self._error(mark, f"more than {DEEPEST} levels; an experiment has fewer")
         if event.tag not in (None, "!", _WORD):
-            raise self._error(mark, f"{event.tag.replace('tag:yaml.org,2002:', '!!')} is no part of an experiment")
+            raise self._error(mark, f"{event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed in an experiment")
         if isinstance(event, yaml.ScalarEvent):
             value = scalar(event.value) if event.implicit[0] and event.tag is None else event.value
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -178,7 +180,7 @@ class _Document:
         for event in self._until(yaml.MappingEndEvent):
             mark, key = event.start_mark, self._key(event)
             if key in lines:
-                raise self._error(mark, f"the key {key!r} is here a second time, after line {lines[key]}; keep one")
+                raise self._error(mark, f"the key {key!r} repeats that of line {lines[key]}; keep one")
             lines[key] = mark.line + 1
             value = self._value(next(self._events), depth)
             if key != _MERGE or event.style:
@@ -186,7 +188,7 @@ class _Document:
                 continue
             inherited = value if isinstance(value, list) else [value]
             if not all(isinstance(each, dict) for each in inherited):
-                raise self._error(mark, f"{_MERGE} wants another entry, as in {_MERGE}: *NAME")
+                raise self._error(mark, f"{_MERGE} needs another entry, as in {_MERGE}: *NAME")
         for other in inherited:
             found = {**other, **found}
         return found
@@ -200,7 +202,7 @@ class _Document:
         key = scalar(event.value) if event.implicit[0] and event.value != _MERGE else event.value
         if not isinstance(key, str) or isinstance(key, Plain):
             raise self._error(
-                event.start_mark, f'the key {event.value} without quotes is no name in YAML; write "{event.value}"'
+                event.start_mark, f'the key {event.value} without quotes is not a name in YAML; write "{event.value}"'
             )
         return key
 

@@ -327,7 +327,7 @@ def _classes(settings: Settings, dataset: DatasetEntry, where: str) -> list[str]
     for wanted in map(str, settings.held_out):
         if wanted not in names and wanted not in numbers:
             error = unknown(f"{where}, held_out", f"class of {dataset.name}", wanted, slugs)
-            raise error if are_words else HeldoutError(f"{error} Write the name of a class as it is, in quotes")
+            raise error if are_words else HeldoutError(f"{error} Write the exact name of the class, in quotes")
         found.append(names.get(wanted) or numbers[wanted])
     if len(set(found)) < len(found):
         raise HeldoutError(f"{where}, held_out: a class of {dataset.name} by its name and by its number; keep one")

@@ -25,7 +25,7 @@ _NAMES = {"type": "array", "items": _NAME}
 
 
 def typed(value: Any, rule: Any, where: str) -> Any:
-    """Return a value as the type of its place; a value of another type stays, for the checks that follow.
+    """Convert a value to the type that its key requires; values of other types are unchanged, for the later checks.
 
     Args:
         value: from an experiment file, or from Python.
@@ -33,8 +33,8 @@ def typed(value: Any, rule: Any, where: str) -> Any:
         where: file and key, for messages.
 
     Raises:
-        HeldoutError: a number or a truth value without quotes where a name is wanted, a truth value where a number is
-            wanted, or a number that is not decimal, not finite or too large.
+        HeldoutError: a number or a truth value without quotes in place of a name, a truth value in place of a number,
+            or a number that is not decimal, not finite or too large.
     """
     if not isinstance(rule, Mapping):
         return value
@@ -81,7 +81,7 @@ def _entries(value: Mapping[str, Any], options: list[Any], where: str) -> dict[s
 def _nothing(types: set[Any], is_name: bool, where: str) -> None:
     if "null" not in types and types <= {"string", "integer", "number", "boolean"}:
         quoted = '; the name null needs quotes: "null"' if is_name else ""
-        raise HeldoutError(f"{where}: a value is wanted, and null or nothing is here{quoted}")
+        raise HeldoutError(f"{where}: expected a value, but it is null or empty{quoted}")
 
 
 def _truth(value: bool | str, types: set[Any], is_name: bool, is_number: bool, where: str) -> Any:
@@ -91,7 +91,7 @@ def _truth(value: bool | str, types: set[Any], is_name: bool, is_number: bool, w
     if is_name:
         raise HeldoutError(f'{where}: {text} without quotes is true or false in YAML; for the name write "{text}"')
     if is_number:
-        raise HeldoutError(f"{where}: {text} is true or false in YAML, and a number is wanted")
+        raise HeldoutError(f"{where}: expected a number, but {text} is true or false in YAML")
     return value
 
 
@@ -111,18 +111,18 @@ def _name(value: Any, types: set[Any], where: str) -> Any:
 
 
 def _number(value: Any, options: list[Any], types: set[Any], where: str) -> Any:
-    """Return an int or a float; a word that no number resembles stays."""
+    """Return an int or a float; a word that does not resemble a number is unchanged."""
     if isinstance(value, str):
         text = value.strip()
         if not _DECIMAL.fullmatch(text):
             if isinstance(value, Plain):
-                raise HeldoutError(f"{where}: {value} is no finite decimal number such as 12, 0.5 or 1e-3")
+                raise HeldoutError(f"{where}: {value} is not a finite decimal number such as 12, 0.5 or 1e-3")
             return value
         exact = Decimal(text)
     elif isinstance(value, (int, float)) and math.isfinite(value):
         exact = Decimal(value)
     elif isinstance(value, float):
-        raise HeldoutError(f"{where}: {value} is no number")
+        raise HeldoutError(f"{where}: {value} is not a number")
     else:
         return value
     if "number" in types:
@@ -135,7 +135,7 @@ def _number(value: Any, options: list[Any], types: set[Any], where: str) -> Any:
 def _finite(exact: Decimal, where: str) -> float:
     found = float(exact)
     if not math.isfinite(found):
-        raise HeldoutError(f"{where}: {exact} is larger than any number of double precision")
+        raise HeldoutError(f"{where}: {exact} is larger than the largest number of double precision")
     return found
 
 
@@ -143,5 +143,5 @@ def _bounded(exact: Decimal, options: list[Any], where: str) -> int:
     bound = max(option.get("maximum", LARGEST) for option in options if option.get("type") == "integer")
     if exact > bound or exact < -LARGEST:
         limit = f"more than {bound}, the largest" if exact > bound else f"less than {-LARGEST}, the smallest"
-        raise HeldoutError(f"{where}: {exact} is {limit} number that is allowed here")
+        raise HeldoutError(f"{where}: {exact} is {limit} allowed number")
     return int(exact)

@@ -108,7 +108,7 @@ def _bring(name: str, source: Installed | Download, file: str, checksum: str, fo
         if problem is None:
             return address
         problems.append(f"{address} ({problem})")
-    raise HeldoutError(f"{name}: cannot fetch {'; nor '.join(problems)}; {_remedy(name, source, mirror)}")
+    raise HeldoutError(f"{name}: cannot fetch {', '.join(problems)}; {_remedy(name, source, mirror)}")
 
 
 def _addresses(name: str, source: Installed | Download, file: str, mirror: str | None) -> list[str]:

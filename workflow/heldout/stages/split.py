@@ -116,7 +116,7 @@ class _Draw:
             return candidates
         if count > len(candidates):
             raise HeldoutError(
-                f"{key}: {count} asked for, but {self.spec.dataset} has {len(candidates)} {images}; lower it"
+                f"{key}: {count} requested, but {self.spec.dataset} has {len(candidates)} {images}; lower it"
                 + ("" if key == "labelled_anomalies" else ", or leave it out to use all")
             )
         purpose, names = key.replace("_", " "), self.classes[candidates]
@@ -191,7 +191,7 @@ def _contaminating(spec: SplitSpec, train: np.ndarray, outside: np.ndarray, draw
         raise HeldoutError(f"contamination: {spec.contamination} of {len(train)} training images is 0; raise it")
     if wanted > len(outside):
         raise HeldoutError(
-            f"contamination: {wanted} anomalies among {len(train)} training images asked for, but {spec.dataset} "
+            f"contamination: {wanted} anomalies among {len(train)} training images requested, but {spec.dataset} "
             f"has {len(outside)} anomalous images outside the test part; lower it, or train_items"
         )
     return draw.first("contamination", outside, wanted)
