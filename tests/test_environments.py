@@ -6,6 +6,8 @@ from itertools import chain
 
 import pytest
 import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
 
 from tests.conftest import REPOSITORY
 
@@ -50,3 +52,17 @@ def test_readme_names_the_pinned_versions_of_pytorch():
     assert {name for name, _ in named} == {"torch", "torchvision"}
     versions = {name: pin.partition(" ")[0] for name, pin in pinned().items()}
     assert all(versions[name] == version for name, version in named)
+
+
+def test_the_lock_has_the_packages_of_the_constraints_each_with_hashes():
+    platform = default_environment() | {"sys_platform": "linux", "platform_machine": "x86_64", "python_version": "3.11"}
+    constraints = (REPOSITORY / "envs" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in constraints if not line.startswith("#")]
+    expected = {
+        name_of(pin.name): str(pin.specifier) for pin in pins if not pin.marker or pin.marker.evaluate(platform)
+    }
+    lock = (REPOSITORY / "envs" / "lock.txt").read_text(encoding="utf-8")
+    packages = re.findall(r"^([\w.-]+)(==[\w.+!-]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", lock, re.MULTILINE)
+    assert {name_of(name): version for name, version, _ in packages} == expected
+    comments = "".join(line for line in lock.splitlines(keepends=True) if line.startswith("#"))
+    assert lock == comments + "".join("".join(package) + "\n" for package in packages)  # no other line: no address
