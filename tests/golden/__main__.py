@@ -46,7 +46,7 @@ def main() -> int:
         for name, text in experiments(before.folder, asked.full).items():
             lacking = [dataset for dataset in MIRRORED.get(name, ()) if not (mirror / dataset).is_dir()]
             if lacking:
-                print(f"{name}: skipped, for want of {' and '.join(lacking)} in a mirror")
+                print(f"{name}: skipped, because the mirror lacks {' and '.join(lacking)}")
             elif not asked.only or name in asked.only:
                 compare(name, text, before, after, comparison)
     print("compared:", ", ".join(f"{count:,} {kind}" for kind, count in comparison.counts.items()))

@@ -8,7 +8,7 @@ import pytest
 
 from heldout.errors import HeldoutError
 from heldout.project import dvc_records
-from heldout.project.save import lacking, save
+from heldout.project.save import save, to_fetch
 from heldout.project.verify import remedy, verify
 from heldout.storage.hashing import file_md5
 from heldout.storage.sidecars import SPEC, sidecar
@@ -104,14 +104,14 @@ def test_saving_brings_what_is_gone_and_leaves_what_was_made_here(run):
     training, scoring, floor = (
         Path(step.path) for step in (run.trainings["wgan"], run.scorings["adgan"], run.scorings["mean_image"])
     )
-    assert lacking(recorded) == ["data/raw/mnist5k/fetched.json"]
+    assert to_fetch(recorded) == ["data/raw/mnist5k/fetched.json"]
     training.unlink()  # gone, and what stands beside it is another's
     training.with_suffix(".timing.json").write_text("{}")
     scoring.with_suffix(".spec.json").unlink()  # gone from beside the recorded file
     flip(floor, -1)  # made here, under the same digest
     floor.with_suffix(".timing.json").unlink()
     expected = {"data/raw/mnist5k/fetched.json", str(training), str(training.with_suffix(".timing.json"))}
-    assert set(lacking(recorded)) == expected | {str(scoring.with_suffix(".spec.json"))}
+    assert set(to_fetch(recorded)) == expected | {str(scoring.with_suffix(".spec.json"))}
 
 
 def test_without_a_lock_nothing_is_recorded(folder):

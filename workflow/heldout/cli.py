@@ -183,8 +183,8 @@ def save() -> None:
     from heldout.project.save import save
 
     saved = save()
-    if saved.brought:
-        print(f"fetched {saved.brought} recorded files that were missing here")
+    if saved.fetched:
+        print(f"fetched {saved.fetched} recorded files that were missing here")
     print(f"dvc.lock records all files that are here, {saved.added} of them for the first time")
     if saved.unmerged:
         print(f"deleted because git could not merge them: {', '.join(saved.unmerged)}. Run snakemake and save again")

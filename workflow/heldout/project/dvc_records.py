@@ -67,7 +67,7 @@ def as_if(text: str | None) -> Iterator[None]:
         raise
 
 
-def bring(paths: Iterable[str]) -> None:
+def fetch(paths: Iterable[str]) -> None:
     """Copy recorded files from DVC's cache or its remote to their paths; an interrupted copy leaves no file.
 
     Raises:

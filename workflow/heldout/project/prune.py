@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from heldout.project import dvc_records, snakemake_runs
 from heldout.project.inventory import Experiment, Stored, named_digests, stored
-from heldout.project.save import bring_lacking, record
+from heldout.project.save import fetch_missing, record
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def delete(entries: list[Stored]) -> Pruned:
     recorded = files & dvc_records.recorded().keys()
     if recorded:
         # Otherwise the new record would also drop the recorded files that are missing here.
-        bring_lacking(apart_from={entry.digest for entry in entries})
+        fetch_missing(except_digests={entry.digest for entry in entries})
     for entry in entries:
         # The step's own file first: if this is interrupted, the files left beside it are ignored.
         for path in sorted(entry.files, key=lambda path: path != entry.own):

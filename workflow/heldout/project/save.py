@@ -31,13 +31,13 @@ class Saved:
     """The outcome of `save`.
 
     Attributes:
-        brought: number of recorded files that were missing here and fetched.
+        fetched: number of recorded files that were missing here and fetched.
         added: number of files recorded for the first time.
         unmerged: files of NUMBERS that git could not merge; they were deleted, so that Snakemake writes them again.
         staged: whether dvc.lock and NUMBERS were staged in git; false without a git repository.
     """
 
-    brought: int
+    fetched: int
     added: int
     unmerged: list[str]
     staged: bool
@@ -54,31 +54,31 @@ def save() -> Saved:
     for folder in VERSIONED:
         make_folder(Path(folder))
     before: set[str] = set()
-    brought = 0
+    fetched = 0
     for side in dvc_records.sides():
         with dvc_records.as_if(side):
             recorded = dvc_records.recorded()
             _refuse_damaged(recorded)
             before |= recorded.keys()
-            brought += bring_lacking()
+            fetched += fetch_missing()
     unmerged = [path for path in _unmerged() if path.endswith(NUMBERS)]
     for path in unmerged:
         Path(path).unlink(missing_ok=True)
         # This resolves the conflict for git; the next `save` adds the file again.
         _run("git", "rm", "--cached", "--quiet", path)
     staged = record()
-    return Saved(brought, len(dvc_records.recorded().keys() - before), unmerged, staged)
+    return Saved(fetched, len(dvc_records.recorded().keys() - before), unmerged, staged)
 
 
-def bring_lacking(apart_from: Container[str] = ()) -> int:
+def fetch_missing(except_digests: Container[str] = ()) -> int:
     """Fetch the recorded files that are missing, except those with given digests; return their number."""
     recorded = {
         path: md5
         for path, md5 in dvc_records.recorded().items()
-        if not (digest := DIGEST_IN_NAME.search(path)) or digest[1] not in apart_from
+        if not (digest := DIGEST_IN_NAME.search(path)) or digest[1] not in except_digests
     }
-    paths = lacking(recorded)
-    dvc_records.bring(paths)
+    paths = to_fetch(recorded)
+    dvc_records.fetch(paths)
     return len(paths)
 
 
@@ -92,7 +92,7 @@ def record() -> bool:
     return inside
 
 
-def lacking(recorded: dict[str, str]) -> list[str]:
+def to_fetch(recorded: dict[str, str]) -> list[str]:
     """Return the recorded files to fetch, by path.
 
     Files with the same digest belong together: those beside a checkpoint are fetched if the checkpoint is missing or is
@@ -102,10 +102,10 @@ def lacking(recorded: dict[str, str]) -> list[str]:
     for path in recorded:
         digest = DIGEST_IN_NAME.search(path)
         groups[path[: digest.end()] if digest else path].append(path)
-    return [path for stem, group in groups.items() for path in _lacking_of(stem, group, recorded)]
+    return [path for stem, group in groups.items() for path in _to_fetch_of(stem, group, recorded)]
 
 
-def _lacking_of(stem: str, group: list[str], recorded: dict[str, str]) -> list[str]:
+def _to_fetch_of(stem: str, group: list[str], recorded: dict[str, str]) -> list[str]:
     own = [path for path in group if path == stem or path.removeprefix(stem) in OWN_ENDINGS]
     missing = [path for path in group if not Path(path).is_file()]
     if any(path in missing for path in own):
