@@ -1,5 +1,6 @@
 """A mistake gets one clear line and a non-zero exit, and loses nothing."""
 
+import csv
 import os
 import shutil
 import signal
@@ -32,6 +33,54 @@ def complaint(printed: str) -> str:
 def test_an_experiment_file(project, changes, line):
     printed = project.snakemake("-n", "--configfile", project.write("bad.yaml", **changes), ok=False)
     assert line in complaint(printed)
+
+
+BOMB = "a: &a {x: 1, y: 1}\n" + "".join(
+    f"{new}: &{new} {{{', '.join(f'k{n}: *{old}' for n in range(9))}}}\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize("profile", ["default", "gpu"])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "there is no experiment file bad.yaml"),
+        (b"experiment: caf\xe9\n", "bad.yaml, line 1: it is not in UTF-8"),
+        (b"seeds: " + b"[" * 5000 + b"]" * 5000, "bad.yaml, line 1: more than 20 levels"),
+        (BOMB.encode(), "bad.yaml, line 5: more than 10000 values"),
+        (b"seeds: [" + b"9" * 5000 + b"]\n", "bad.yaml, line 1: a number of 5000 characters"),
+        (b"seeds: [0]\nseeds: [1]\n", "bad.yaml, line 2: the key 'seeds' is here a second time, after line 1"),
+    ],
+)
+def test_an_experiment_file_that_snakemake_reads_before_the_workflow(project, content, line, profile):
+    if content is not None:
+        (project.folder / "bad.yaml").write_bytes(content)
+    arguments = ("--workflow-profile", f"profiles/{profile}", "--configfile", "bad.yaml")
+    assert line in complaint(project.snakemake("-n", *arguments, ok=False))
+
+
+def test_a_quickstart_that_cannot_be_read(project):
+    (project.folder / "config.yaml").write_bytes(b"experiment: caf\xe9\n")
+    assert "config.yaml, line 1: it is not in UTF-8" in complaint(project.snakemake("-n", ok=False))
+
+
+def test_what_is_unforeseen_while_planning(project):
+    module = project.folder / "workflow" / "heldout" / "planning" / "wiring.py"
+    module.write_text(module.read_text(encoding="utf-8").replace("self.plan = plan", "self.plan = plan / 0", 1))
+    line = complaint(project.snakemake("-n", ok=False))
+    assert "TypeError: unsupported operand" in line and "HELDOUT_DEBUG=1 shows" in line
+    shown = replace(project, environment=project.environment | {"HELDOUT_DEBUG": "1"}).snakemake("-n", ok=False)
+    assert "Traceback" in shown and "in __init__" in shown
+
+
+def test_settings_on_the_command_line_reach_the_jobs(project):
+    name = project.write("good.yaml", **FLOOR | {"test_items": 60, "figures": ["roc"]})
+    project.snakemake("--until", "evaluate", "--configfile", name, "--config", "test_items=null", 'held_out=["2"]')
+    with open(project.folder / "results" / "trial" / "tables" / "metrics.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["held_out"] for row in rows} == {"2", "mean"}
+    assert {row["test_images"] for row in rows} == {"1000"}
 
 
 FLOOR = {"methods": {"mean_image": {}}, "models": {}, "held_out": [1]}

@@ -17,6 +17,7 @@ from heldout.errors import HeldoutError
 QUICKSTART = "config.yaml"
 LARGEST_FILE = 2**20  # bytes
 DEEPEST = 20  # levels; an experiment has five
+LONGEST_NUMBER = 100  # characters
 MOST_VALUES = 10_000  # with aliases replaced by what they stand for
 
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,39})")
@@ -165,6 +166,8 @@ class _Document:
             raise self._error(mark, f"{event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed in an experiment")
         if isinstance(event, yaml.ScalarEvent):
             value = scalar(event.value) if event.implicit[0] and event.tag is None else event.value
+            if isinstance(value, Plain) and len(value) > LONGEST_NUMBER:
+                raise self._error(mark, f"a number of {len(value)} characters")
         elif isinstance(event, yaml.SequenceStartEvent):
             value = [self._value(each, depth + 1) for each in self._until(yaml.SequenceEndEvent)]
         else:
