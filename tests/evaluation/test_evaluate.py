@@ -261,6 +261,58 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
     assert runtime.score_ms_per_image_seed_sd["adgan"] == 0
 
 
+def made_with(path: str, backend: str | None = None, ms_per_image: float | None = None, **ran: object) -> None:
+    """Record another origin beside a checkpoint or score file; a search on another machine takes another time."""
+    spec, timing = (json.loads(sidecar(path, kind).read_text()) for kind in (SPEC, TIMING))
+    backends = {"backends": {"joint search": backend}} if backend else {}
+    before = spec.get("ran", {"versions": {"torch": "2.14.1"}, "commit": "a" * 40, "processor": "X, AVX512"})
+    write_json(sidecar(path, SPEC), spec | {"ran": before | backends | ran})
+    processor = {"processor": ran["processor"]} if "processor" in ran else {}
+    slower = {"ms_per_image": ms_per_image} if ms_per_image else {}
+    write_json(sidecar(path, TIMING), timing | backends | processor | slower)
+
+
+def test_runtimes_of_two_backends_and_two_processors_have_rows_of_their_own(experiment):
+    path, _ = experiment
+    for run in json.loads(path.read_text())["runs"]:
+        is_other = run["held_out"] == "b"
+        made_with(run["scores"]["adgan"], *(("torch", 120.0) if is_other else ("native", 10.9)))
+        made_with(run["checkpoints"]["gan"], processor="Y, AVX2" if is_other else "X, AVX512")
+    evaluate(path)
+    write_tables(path)
+    runtime = pd.read_csv(path.parent / "tables" / "runtime.csv", keep_default_na=False)
+    rows = runtime[runtime.method == "adgan"][["train_device", "backend", "runs", "score_ms_per_image"]]
+    assert rows.values.tolist() == [["X, AVX512", "native", 2, 10.9], ["Y, AVX2", "torch", 2, 120.0]]
+    text = (path.parent / "tables" / "runtime.md").read_text()
+    assert "backend of the joint search: native, but torch for adgan (b seed 0, b seed 1)." in text
+    assert "66" not in text.partition("Means")[0]
+
+
+def test_notes_and_the_manifest_say_what_is_mixed_and_in_which_rows(experiment):
+    path, _ = experiment
+    runs = json.loads(path.read_text())["runs"]
+    files = [file for run in runs for file in (*run["scores"].values(), *run["checkpoints"].values())]
+    for file in files:
+        made_with(file)
+    evaluate(path)
+    write_tables(path)
+    assert "Mixed origins" not in (path.parent / "tables" / "auroc.md").read_text()
+    other = runs[1]["scores"]["adgan"]
+    made_with(other, versions={"torch": "2.9.0"}, commit="a" * 40 + "-dirty")
+    for run in runs:
+        made_with(run["checkpoints"]["gan"], processor=None)  # as an earlier version wrote it
+    write_tables(path)
+    write_manifest(path)
+    for name in ("auroc.md", "auprc.md", "auroc.tex", "runtime.md"):
+        text = (path.parent / "tables" / name).read_text()
+        assert "Mixed origins. torch: 2.14.1, but 2.9.0 for adgan (a seed 1)." in text
+        assert "commit: aaaaaaaaaaaa, but aaaaaaaaaaaa with changes for adgan (a seed 1)." in text
+        assert "processor: X, AVX512, but not recorded for the model gan." in text
+    mixed = json.loads((path.parent / "manifest.json").read_text())["mixed_origins"]
+    assert mixed["torch"]["2.9.0"] == [other] and len(mixed["torch"]["2.14.1"]) == len(files) - 1
+    assert mixed.keys() == {"torch", "commit", "processor"}
+
+
 def fail(path: str) -> None:
     """Replace a score file by the record of a failure."""
     reason = "dcgan: the generator loss is nan at step 3"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from heldout.storage import checkpoints
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
 from heldout.storage.sidecars import HISTORY, SPEC, TIMING, sidecar
+from heldout.storage.timings import ScoreTiming, TrainTiming
 from tests.conftest import respecify
 
 
@@ -35,6 +37,9 @@ def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
     beside = json.loads(sidecar(task.checkpoint, SPEC).read_text())
     assert beside["digest"] == task.training.digest and beside["manifest"] == task.split.sha256
     assert beside["ran"]["versions"]["torch"] == torch.__version__.partition("+")[0]
+    recorded = TrainTiming.beside(task.checkpoint)
+    assert recorded.processor == recorded.machine == beside["ran"]["processor"]
+    assert recorded.processor.endswith(torch.backends.cpu.get_cpu_capability())
     lines = sidecar(task.checkpoint, HISTORY).read_text().splitlines()
     columns = "epoch,step,steps,images,discriminator,generator,generator_gradient,discriminator_gradient,diversity"
     assert lines[0] == columns
@@ -100,7 +105,17 @@ def test_the_backend_of_a_joint_search_is_on_record(task, name, compiler):
     task.train()
     task.score(name)
     beside = json.loads(sidecar(task.run.scorings[name].path, SPEC).read_text())
-    assert beside["ran"]["backends"] == ({} if name == "mean_image" else {"joint search": "native"})
+    backends = {} if name == "mean_image" else {"joint search": "native"}
+    assert beside["ran"]["backends"] == ScoreTiming.beside(task.run.scorings[name].path).backends == backends
+
+
+def test_a_timing_of_an_earlier_version_is_read(task):
+    task.train()
+    path = sidecar(task.checkpoint, TIMING)
+    earlier = json.loads(path.read_text())
+    del earlier["processor"]
+    timing = TrainTiming.of(earlier)
+    assert timing.processor is None and timing.machine == timing.device == f"cpu ({platform.machine()})"
 
 
 def test_scoring_twice_gives_the_same_bytes(task):

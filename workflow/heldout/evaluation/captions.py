@@ -3,6 +3,7 @@
 import pandas as pd
 
 from heldout.evaluation.inputs import Inputs
+from heldout.evaluation.origins import note
 from heldout.planning.tasks import OWN_TEST_SHARE
 
 METRICS = {
@@ -25,9 +26,10 @@ VARIANTS = {
 }
 RUNTIME = (
     "Means over classes and seeds, without failed runs; `seed sd` is the standard deviation over seeds of the mean "
-    "over classes. Training: on the given device and threads; images per s counts real training images. Scoring: after "
-    "a warm-up, without loading the model; `fit s` is for methods that are fitted while scoring. Peak memory is that "
-    "of the process or, on a GPU, of the GPU."
+    "over classes. Runs on another processor, GPU or backend have a row of their own; `runs` is their number. "
+    "Training: on `train device`, or else on `device`; images per s counts real training images. Scoring: after a "
+    "warm-up, without loading the model; `fit s` is for methods that are fitted while scoring. Peak memory is that of "
+    "the process or, on a GPU, of the GPU."
 )
 
 
@@ -46,7 +48,7 @@ def caption(inputs: Inputs, metrics: pd.DataFrame, table: str) -> list[str]:
     seeds = metrics.seeds.max()
     alone = "" if seeds > 1 else " One training per class: the spread over seeds is unknown."
     lines.append(f"Seeds: {seeds}.{alone}")
-    return [*lines, *(_images(inputs, dataset) for dataset in metrics.dataset.unique())]
+    return [*lines, *(_images(inputs, dataset) for dataset in metrics.dataset.unique()), *note(inputs)]
 
 
 def _images(inputs: Inputs, dataset: str) -> str:

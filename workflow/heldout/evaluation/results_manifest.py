@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from heldout.evaluation.inputs import Inputs
+from heldout.evaluation.origins import mixed
 from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
 from heldout.storage.leftovers import NAME, leftovers, remove
@@ -20,8 +21,13 @@ def write_manifest(inputs_path: Path) -> None:
         written = [*run.checkpoints.values(), *run.scores.values()]
         made_from |= {run.images, run.labels, run.split, *written}
         made_from |= {str(sidecar(path, SPEC)) for path in written}
+    origins = {
+        aspect: {value: [made.path for made in files] for value, files in values.items()}
+        for aspect, values in mixed(inputs).items()
+    }
     content = {
         "experiment": inputs.content.experiment,
+        "mixed_origins": origins,
         "made_from": {path: file_sha256(Path(path)) for path in sorted(made_from)},
         "results": {path: file_sha256(Path(path)) for path in sorted(inputs.content.results)},
     }

@@ -10,6 +10,7 @@ from heldout.evaluation.captions import RUNTIME, caption
 from heldout.evaluation.evaluate import FAILED
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.evaluation.metrics import METRICS
+from heldout.evaluation.origins import note
 from heldout.storage.files import write_json, write_text
 from heldout.storage.timings import ScoreTiming, TrainTiming
 
@@ -35,9 +36,9 @@ def write_tables(inputs_path: Path) -> None:
         table, lines = as_text(metrics, metric), caption(inputs, metrics, name)
         write_text(inputs.tables / f"{name}.md", "\n".join([markdown(table), *(f"{line}\n" for line in lines)]))
         write_text(inputs.tables / f"{name}.tex", latex(table, " ".join(lines)))
-    runtime = runtime_numbers(inputs)
+    runtime, lines = runtime_numbers(inputs), [f"{line}\n" for line in (RUNTIME, *note(inputs))]
     write_table(inputs.tables / "runtime.csv", runtime)
-    write_text(inputs.tables / "runtime.md", markdown(runtime_as_text(runtime)) + "\n" + RUNTIME + "\n")
+    write_text(inputs.tables / "runtime.md", "\n".join([markdown(runtime_as_text(runtime)), *lines]))
     write_json(inputs.folder / "metrics.json", _nested(metrics))
 
 
@@ -71,7 +72,11 @@ def as_text(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
-    """Return a row per dataset and method: time and memory of its training and scoring, means over runs."""
+    """Return time and memory of training and scoring, means over runs on the same hardware with the same backend.
+
+    There is a row per dataset, method, machine of the scoring, machine of the training, backend and number of threads:
+    a mean over two kinds of machines is no runtime of either.
+    """
     rows = []
     for run in inputs.runs:
         for name, entry in inputs.methods.items():
@@ -85,7 +90,9 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
                     "seed": run.seed,
                     "method": name,
                     "model": entry.model or "",
-                    "device": scoring.device,
+                    "device": scoring.machine,
+                    "train_device": training.machine if training else "",
+                    "backend": ", ".join(scoring.backends.values()),
                     "threads": scoring.threads,
                     "train_s": training and training.wall_s,
                     "train_images_per_s": training and training.images_per_s,
@@ -95,12 +102,13 @@ def runtime_numbers(inputs: Inputs) -> pd.DataFrame:
                     "score_peak_memory_mib": scoring.peak_memory_mib,
                 }
             )
-    keys = ["dataset", "method", "model", "device", "threads"]
+    keys = ["dataset", "method", "model", "device", "train_device", "backend", "threads"]
     table = pd.DataFrame(rows, columns=[*keys, "seed", *RUNTIMES])
     table = table.astype(dict.fromkeys(RUNTIMES, float))  # a column of None alone has no type yet
     by_seed = table.groupby([*keys, "seed"], sort=False)[list(SPREAD)].mean()
     spread = by_seed.groupby(keys, sort=False).std().rename(columns=lambda name: f"{name}_seed_sd")
-    return table.drop(columns="seed").groupby(keys, sort=False).mean().join(spread).reset_index()
+    groups = table.drop(columns="seed").groupby(keys, sort=False)
+    return groups.size().rename("runs").to_frame().join(groups.mean()).join(spread).reset_index()
 
 
 def runtime_as_text(runtime: pd.DataFrame) -> pd.DataFrame:
@@ -108,6 +116,10 @@ def runtime_as_text(runtime: pd.DataFrame) -> pd.DataFrame:
     text = runtime.drop(columns=[] if runtime.dataset.nunique() > 1 else ["dataset"])
     spreads = [f"{name}_seed_sd" for name in SPREAD]
     text = text.drop(columns=[name for name in spreads if text[name].isna().all()])  # with one seed there is none
+    if (text.train_device.isin(["", *text.device.unique()])).all() and text.device.nunique() <= 1:
+        text = text.drop(columns="train_device")
+    if not text.backend.any():
+        text = text.drop(columns="backend")
     for column in text.select_dtypes("number"):
         text[column] = [_three_digits(value) for value in text[column]]
     return text.rename(columns=lambda name: name.replace("_", " "))

@@ -3,6 +3,7 @@
 import platform
 import resource
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -56,6 +57,20 @@ def _identifier(number: int) -> str:
 
 def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+@cache
+def processor_name() -> str:
+    """Return the processor's model and the widest instruction set that PyTorch uses on it."""
+    names = ("model name", "cpu family", "model", "CPU implementer", "CPU part")
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first)}
+    except OSError:  # not Linux
+        facts = {"model name": platform.processor() or platform.machine()}
+    # A virtual machine's name may be that of several generations, which family and model tell apart.
+    told = [value if name == "model name" else f"{name} {value}" for name in names if (value := facts.get(name))]
+    return ", ".join([*told, torch.backends.cpu.get_cpu_capability()])
 
 
 def synchronise(device: torch.device) -> None:

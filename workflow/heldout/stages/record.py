@@ -9,7 +9,7 @@ import torch
 
 from heldout.planning import origin
 from heldout.search.native.compiling import processor
-from heldout.stages.device import describe
+from heldout.stages.device import describe, processor_name
 from heldout.storage import hashing
 
 LIBRARIES = ("torch", "numpy", "safetensors", "scikit-learn")
@@ -24,7 +24,8 @@ def decides_bits(device: torch.device) -> dict[str, Any]:
 def what_ran(device: torch.device) -> dict[str, Any]:
     """Return the environment of a result; it is stored beside the result and is not part of its digest."""
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("heldout", *LIBRARIES)}}
-    return {"versions": versions, "device": describe(device), "package": origin.name(), "commit": _commit()}
+    machine = {"device": describe(device), "processor": processor_name()}
+    return {"versions": versions, **machine, "package": origin.name(), "commit": _commit()}
 
 
 def _commit() -> str | None:

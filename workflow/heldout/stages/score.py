@@ -24,7 +24,7 @@ from heldout.numerics.pixels import to_unit_range
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.planning.identity import check_source
 from heldout.stages.combine import combine
-from heldout.stages.device import describe, hold_device, peak_memory_mib
+from heldout.stages.device import describe, hold_device, peak_memory_mib, processor_name
 from heldout.stages.memory import Portions
 from heldout.stages.progress import progress
 from heldout.stages.record import decides_bits, what_ran
@@ -271,6 +271,8 @@ def _write(path: Path, job: _Job, scores: Scores, record: _Facts) -> None:
         images=record.images,
         peak_memory_mib=peak_memory_mib(job.device),
         device=describe(job.device),
+        processor=processor_name(),
+        backends=record.backends,
         threads=job.spec.threads,
         failed=scores.failed,
     )

@@ -19,7 +19,7 @@ from heldout.numerics import training_steps
 from heldout.numerics.determinism import reproducible
 from heldout.planning.experiment import JOBS_PER_GPU, SAVE_EVERY_S
 from heldout.planning.identity import check_source
-from heldout.stages.device import describe, hold_device, peak_memory_mib, synchronise
+from heldout.stages.device import describe, hold_device, peak_memory_mib, processor_name, synchronise
 from heldout.stages.history import History
 from heldout.stages.progress import progress
 from heldout.stages.record import decides_bits, what_ran
@@ -164,6 +164,7 @@ def _write(checkpoint: Path, job: _Job, weights: dict[str, torch.Tensor], histor
         steps=job.spec.params["steps"],
         peak_memory_mib=peak_memory_mib(job.device),
         device=describe(job.device),
+        processor=processor_name(),
         threads=job.spec.threads,
         failed=failed,
     )

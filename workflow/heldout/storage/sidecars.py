@@ -35,6 +35,15 @@ def write_spec(path: Path, written: Path, spec: Spec, **ran: Any) -> None:
 
 
 @shapes_no_number
+def recorded_environment(path: Path | str) -> dict[str, Any]:
+    """Return the environment that is recorded beside a checkpoint or score file; empty if there is none."""
+    try:
+        return json.loads(sidecar(path, SPEC).read_text(encoding="utf-8")).get("ran", {})
+    except (OSError, ValueError) as error:
+        raise HeldoutError(f"{sidecar(path, SPEC)} cannot be read ({error}); delete {path} and run again") from error
+
+
+@shapes_no_number
 def checked_sha256(path: Path, manifest: SplitManifest) -> str:
     """Return the hash of a checkpoint or score file after checking it against its sidecar.
 

@@ -1,7 +1,7 @@
 """Timing files: time, memory and device of a training or scoring."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,8 @@ class Timing(Record):
 
     Attributes:
         peak_memory_mib: of the process; on a GPU, of the GPU's memory.
-        device: its name.
+        device: the GPU's name, or `cpu` with the architecture.
+        processor: its model and instruction set; None: an earlier version wrote the file.
         threads: CPU threads.
         failed: the reason of a numerical failure; None: there was none.
     """
@@ -26,6 +27,14 @@ class Timing(Record):
     device: str
     threads: int
     failed: str | None
+    processor: str | None = None
+
+    @property
+    def machine(self) -> str:
+        """The hardware that the time depends on: the processor, after the GPU if there is one."""
+        if self.device.startswith("cpu"):
+            return self.processor or self.device
+        return f"{self.device}, {self.processor}" if self.processor else self.device
 
     @classmethod
     def beside(cls, path: Path | str) -> Self:
@@ -68,8 +77,10 @@ class ScoreTiming(Timing):
         fit_s: seconds to fit the method to images; None: it is not fitted.
         ms_per_image: after a warm-up; None: no image was scored.
         images: number of images behind `ms_per_image`.
+        backends: the backend of each computation that has several.
     """
 
     fit_s: float | None
     ms_per_image: float | None
     images: int
+    backends: dict[str, str] = field(default_factory=dict)
