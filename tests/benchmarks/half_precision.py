@@ -50,7 +50,10 @@ def _experiment(precision: str) -> dict:
         "held_out": [2, 5, 8],
         "seeds": [0, 1],
         "test_items": 300,
-        "models": {"dcgan": {"steps": 400, "width": 32}, "ganomaly": {"steps": 300, "batch": 32, "width": 24}},
+        "models": {
+            "dcgan": {"steps": 400, "width": 32, "generator_z": "reused"},
+            "ganomaly": {"steps": 300, "batch": 32, "width": 24},
+        },
         "methods": searches
         | {"adgan": {"model": "dcgan", "starts": 8}, "discriminator": {"model": "dcgan"}, "ganomaly": {}},
         "precision": precision,
