@@ -64,6 +64,8 @@ ELSEWHERE = {
 NOT_RUN = {
     "dvc commit": "the page says what it would lose",
     "heldout score": "the page says what it refuses; Snakemake runs it with a spec",
+    "pip install --require-hashes -r envs/lock.txt": "it downloads every package; "
+    "tests/test_environments.py compares the lock with the pins",
     "pip install torch==2.14.1 torchvision==0.29.1 --index-url https://download.pytorch.org/whl/cpu": "an address; "
     "tests/test_environments.py holds the versions against the pinned ones",
     "snakemake --sdm conda": "README says that it was not tested",
