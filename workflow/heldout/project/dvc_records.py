@@ -5,15 +5,17 @@ remote.
 """
 
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError
-from heldout.storage.files import VERSIONED, whole_file, write_text
+from heldout.storage.files import NO_ROOM, VERSIONED, whole_file, write_text
+from heldout.storage.hashing import file_md5
 
 LOCK = "dvc.lock"
+LONGEST = 200  # characters of what a remote says
 OURS, THEIRS = 2, 3  # git's numbers for the two sides of a merge
 
 
@@ -67,17 +69,38 @@ def as_if(text: str | None) -> Iterator[None]:
         raise
 
 
-def fetch(paths: Iterable[str]) -> None:
+def fetch(md5s: dict[str, str]) -> None:
     """Copy recorded files from DVC's cache or its remote to their paths; an interrupted copy leaves no file.
 
+    Args:
+        md5s: the recorded MD5 of each file, by path.
+
     Raises:
-        HeldoutError: a file is in neither.
+        HeldoutError: a file is in neither, or its copy there is damaged.
     """
     with _clear():
         files = _filesystem()
-        for path in paths:
+        for path, md5 in md5s.items():
             with whole_file(Path(path)) as temporary:
-                files.get_file(path, str(temporary))
+                _copy(files, path, temporary)
+                if not temporary.is_file() or file_md5(temporary) != md5:
+                    raise HeldoutError(
+                        f"the copy of {path} in DVC's cache or its remote is damaged: its MD5 is not the {md5} that "
+                        f"{LOCK} records; delete it there, and let the person who recorded the file `dvc push` it again"
+                    )
+
+
+def _copy(files: Any, path: str, target: Path) -> None:
+    """Copy one recorded file; an error of the remote is not one of writing `target`."""
+    try:
+        files.get_file(path, str(target))
+    except FileNotFoundError as error:
+        raise HeldoutError(_missing(path)) from error
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        said = " ".join(str(error).split())[:LONGEST]
+        raise HeldoutError(f"{path} cannot be fetched from DVC's cache or its remote: {said}") from error
 
 
 def cached(md5: str) -> Path:
@@ -115,8 +138,12 @@ def _problem(error: Exception) -> str | None:
 
     said = " ".join(str(error).split())
     if isinstance(error, (DataIndexDirError, FileNotFoundError)):
-        return (
-            f"a file that {LOCK} records is neither in DVC's cache nor in its remote ({said}); `dvc remote list` shows "
-            "the remote, and the person who recorded the file can upload it there with `dvc push`"
-        )
+        return _missing("a list of files")
     return f"DVC: {said}" if isinstance(error, DvcException) else None
+
+
+def _missing(what: str) -> str:
+    return (
+        f"{what} that {LOCK} records is neither in DVC's cache nor in its remote; `dvc remote list` shows the remote, "
+        "and the person who recorded it can upload it there with `dvc push`"
+    )

@@ -14,7 +14,7 @@ from heldout.planning.experiment_file import QUICKSTART
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.storage.files import SCRATCH
-from heldout.storage.sidecars import SPEC, sidecar
+from heldout.storage.sidecars import BESIDE, SPEC, sidecar
 
 EXPERIMENTS = "workflow/experiments"
 # The folder of each step's files, and the ending of its own file; its other files are beside that one.
@@ -25,7 +25,7 @@ PLACES = {
     "score": ("results/scores", ".parquet"),
 }
 # Logs, benchmarks, and saved states of unfinished trainings and scorings.
-OTHERS = ("results/logs", "results/benchmarks", f"results/{SCRATCH}/saves")
+OTHERS = (("results/logs", ".log"), ("results/benchmarks", ".tsv"), (f"results/{SCRATCH}/saves", ".pt"))
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{12})\.")
 _KEYS = re.compile(r"^(experiment|datasets|methods|models|held_out) *:", re.MULTILINE)
 
@@ -129,10 +129,10 @@ def stored() -> list[Stored]:
     found = []
     for step, (folder, ending) in PLACES.items():
         groups: dict[Path, list[Path]] = {}
-        for path, digest in _with_digest(folder):
+        for path, digest in _with_digest(folder, (ending, *(f".{kind}" for kind in BESIDE[step]))):
             groups.setdefault(path.with_name(path.name[: digest.end() - 1] + ending), []).append(path)
         found += [Stored(_digest(own), step, own, tuple(files)) for own, files in groups.items()]
-    logs = (path for folder in OTHERS for path, _ in _with_digest(folder))
+    logs = (path for folder, ending in OTHERS for path, _ in _with_digest(folder, (ending,)))
     return found + [Stored(_digest(path), None, path, (path,)) for path in logs]
 
 
@@ -144,9 +144,10 @@ def recorded_failure(path: Path | str) -> str | None:
         return None
 
 
-def _with_digest(folder: str) -> list[tuple[Path, re.Match]]:
+def _with_digest(folder: str, endings: tuple[str, ...]) -> list[tuple[Path, re.Match]]:
+    """Return the files with a digest and one of the endings right after it; others are a user's."""
     paths = ((path, DIGEST_IN_NAME.search(path.name)) for path in sorted(Path(folder).rglob("*")) if path.is_file())
-    return [(path, digest) for path, digest in paths if digest]
+    return [(path, digest) for path, digest in paths if digest and path.name[digest.end() - 1 :] in endings]
 
 
 def _digest(path: Path) -> str:

@@ -61,7 +61,7 @@ def save() -> Saved:
             _refuse_damaged(recorded)
             before |= recorded.keys()
             fetched += fetch_missing()
-    unmerged = [path for path in _unmerged() if path.endswith(NUMBERS)]
+    unmerged = [path for path in _unmerged() if _is_number(path)]
     for path in unmerged:
         Path(path).unlink(missing_ok=True)
         # This resolves the conflict for git; the next `save` adds the file again.
@@ -78,7 +78,7 @@ def fetch_missing(except_digests: Container[str] = ()) -> int:
         if not (digest := DIGEST_IN_NAME.search(path)) or digest[1] not in except_digests
     }
     paths = to_fetch(recorded)
-    dvc_records.fetch(paths)
+    dvc_records.fetch({path: recorded[path] for path in paths})
     return len(paths)
 
 
@@ -121,7 +121,13 @@ def _refuse_damaged(recorded: dict[str, str]) -> None:
 
 
 def _unmerged() -> list[str]:
-    return _git("diff", "--name-only", "--diff-filter=U").stdout.splitlines()
+    return _git("diff", "--name-only", "--relative", "--diff-filter=U").stdout.splitlines()
+
+
+def _is_number(path: str) -> bool:
+    """Whether a file is one of NUMBERS of an experiment, and not a user's file of the same name."""
+    top, _, inner = path.partition("/")
+    return top == "results" and inner.partition("/")[2] in NUMBERS
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess:
