@@ -227,7 +227,7 @@ def test_an_archive_that_leaves_its_folder_is_refused_and_nothing_is_left(folder
     with zipfile.ZipFile(mirror / "bridge_val_lmdb.zip", "a") as archive:
         archive.writestr(member, "evil")
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(HeldoutError, match=f"holds {member}, outside the folder bridge_val_lmdb; it was refused"):
+    with pytest.raises(HeldoutError, match=f"contains {member}, outside the folder bridge_val_lmdb; it was refused"):
         fetch("lsun", folder, str(tmp_path / "mirror"))
     assert not (folder / "bridge_val_lmdb").exists() and sorted(path.name for path in tmp_path.iterdir()) == before
 
@@ -241,5 +241,5 @@ def test_an_archive_that_is_missing_or_cut_off_is_one_line(folder, tmp_path):
     with pytest.raises(HeldoutError, match="is not a complete archive"):
         fetch("lsun", folder, str(tmp_path / "mirror"))
     assert not (folder / "bridge_val_lmdb").exists()
-    with pytest.raises(HeldoutError, match="image_folder reads a folder of yours; there is nothing to fetch"):
+    with pytest.raises(HeldoutError, match="image_folder reads your own folder; there is nothing to fetch"):
         fetch("image_folder", folder, None)

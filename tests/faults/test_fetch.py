@@ -104,7 +104,7 @@ def test_a_folder_that_fetch_did_not_make_is_refused_and_stays_as_it_is(mirror, 
     folder = tmp_path / "mine"
     folder.mkdir()
     fill(folder, mirror)
-    refused(folder, str(mirror), match=r"mine/.* was not put there by `heldout fetch mnist`.*; nothing was changed")
+    refused(folder, str(mirror), match=r"mine/.* was not written by `heldout fetch mnist`.*; nothing was changed")
 
 
 def damage(folder: Path, _: Path) -> None:
@@ -310,7 +310,7 @@ ZIPS = {
     "encrypted": (encrypted, "is encrypted"),
     "a bomb": (
         lambda path: zipped(path, b"\0" * 100_000, compression=zipfile.ZIP_DEFLATED),
-        "unpacks to 100000 bytes, more than the 10000",
+        "unpacks to 100000 bytes, more than the allowed 10000",
     ),
     "a bomb that states another size": (misstated, "is not a complete archive"),
     "a bit flipped": (flipped, "is not a complete archive .*CRC"),
@@ -318,8 +318,8 @@ ZIPS = {
     "empty": (lambda path: path.write_bytes(b""), "is not a complete archive"),
     "a page": (lambda path: path.write_bytes(b"<html>sorry</html>"), "is not a complete archive"),
     "larger than it may be": (lambda path: path.write_bytes(b"a" * 20_000), "larger than the 10000 bytes"),
-    "packed as bzip2": (lambda path: zipped(path, compression=zipfile.ZIP_BZIP2), "packed in a way that is not read"),
-    "packed as lzma": (lambda path: zipped(path, compression=zipfile.ZIP_LZMA), "packed in a way that is not read"),
+    "packed as bzip2": (lambda path: zipped(path, compression=zipfile.ZIP_BZIP2), "has an unsupported compression"),
+    "packed as lzma": (lambda path: zipped(path, compression=zipfile.ZIP_LZMA), "has an unsupported compression"),
     "a name too long": (lambda path: zipped(path, member=f"{INNER}/{'a' * 300}"), "File name too long"),
     "a folder above": (lambda path: zipped(path, member=f"{INNER}/../../thesis.txt"), "outside the folder"),
     "an absolute path": (lambda path: zipped(path, member="/etc/thesis.txt"), "outside the folder"),
@@ -354,7 +354,7 @@ def test_an_archive_that_will_not_do_is_one_line_and_nothing_is_left(lsun, tmp_p
 def test_plain_http_needs_the_checksum_that_the_experiment_states(lsun, tmp_path, served):
     content = zipped(tmp_path / "mirror" / "lsun" / ARCHIVE)
     address = served(answer(OK + END + content))
-    refused_archive(lsun, address, "is plain http, which anyone on the way can alter; add --md5")
+    refused_archive(lsun, address, "is plain http, so files can be altered in transit; add --md5")
     refused_archive(lsun, "", "http://dl.yf.io/lsun/scenes/ is plain http")
     refused_archive(lsun, address, "would have the md5 .* not the 0{32} of --md5; nothing was changed", md5="0" * 32)
     expected = tmp_path / "expected"

@@ -151,7 +151,7 @@ def test_nothing_is_deleted_under_a_running_snakemake(folder):
     [
         ("experiment: x\nmehtods: {adgan: {}}\ndatasets: {mnist5k: {}}\n", "did you mean 'methods'"),
         ("experiment: x\nsedes: [1]\ndatasets: {mnist5k: {}}\nmethods: {adgan: {}}\n", "did you mean 'seeds'"),
-        ("experiment: [", "other.yaml cannot be read"),
+        ("experiment: [", "other.yaml, line 1: it is not YAML"),
     ],
 )
 def test_an_experiment_with_a_mistake_is_named_before_anything_is_called_foreign(folder, text, message):

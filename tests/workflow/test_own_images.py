@@ -79,7 +79,7 @@ def test_another_content_than_the_pinned_is_refused_and_dvc_brings_it_back(photo
     name = experiment(photographed, size=64)
     (photographed.folder / "data" / "parts" / "good" / "000.png").unlink()
     line = complaint(photographed.snakemake("--until", "prepare", "--configfile", name, ok=False))
-    assert "data/parts holds other files than the experiment is about" in line and "dvc checkout data/parts" in line
+    assert "data/parts does not contain the files of the experiment" in line and "dvc checkout data/parts" in line
     photographed.run("dvc", "checkout", "data/parts")
     photographed.snakemake("--until", "prepare", "--configfile", name)
 

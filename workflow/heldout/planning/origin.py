@@ -1,7 +1,7 @@
-"""Which copy of the package runs a command: the one that planned it, or else the one beside this folder's Snakefile.
+"""Selects the copy of the package that runs a command: the one that planned it, or the one of this folder's clone.
 
-An environment holds one installed copy, while there may be several clones. Without this, a command in another clone
-would run the installed copy, and an edit in that clone would change nothing.
+An environment contains one installed copy, but there may be several clones. Without this, a command in another clone
+would run the installed copy, and an edit in that clone would have no effect.
 """
 
 import os
@@ -24,7 +24,7 @@ def wanted() -> Path:
 
 
 def name() -> str:
-    """Return the folder of the imported package, relative to the current folder if it lies below that."""
+    """Return the folder of the imported package, relative to the current folder if it is below it."""
     package = IMPORTED / "heldout"
     here = Path.cwd().resolve()
     return package.relative_to(here).as_posix() if package.is_relative_to(here) else str(package)

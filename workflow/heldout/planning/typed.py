@@ -1,7 +1,7 @@
-"""Reads the values of an experiment as the types that their places want.
+"""Converts the values of an experiment to the types that their keys require.
 
-The one place that does, for the settings and for the parameters of every plug-in. The types come from the JSON schemas.
-Ranges, patterns and alternatives are checked after it, by pydantic and jsonschema.
+This is the only such conversion, for the settings and for the parameters of every plug-in. The types come from the JSON
+schemas. pydantic and jsonschema check ranges, patterns and alternatives afterwards.
 """
 
 import math
@@ -29,7 +29,7 @@ def typed(value: Any, rule: Any, where: str) -> Any:
 
     Args:
         value: from an experiment file, or from Python.
-        rule: the JSON schema of the place.
+        rule: the JSON schema of the key.
         where: file and key, for messages.
 
     Raises:
@@ -68,7 +68,7 @@ def named(given: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def is_word(name: str) -> bool:
-    """Whether every reader of YAML takes a name for text, even without quotes."""
+    """Whether every YAML reader reads a name without quotes as text."""
     return type(scalar(name)) is str
 
 

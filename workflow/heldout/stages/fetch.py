@@ -24,7 +24,7 @@ from heldout.storage.folders import FETCHED, IGNORED, md5_of
 from heldout.storage.hashing import file_md5, file_sha256, has_checksum
 
 LARGEST = 1 << 32  # bytes of a file whose source does not state its size
-PLAIN = "http://"  # anyone on the way can alter what it brings
+PLAIN = "http://"  # not encrypted: files can be altered in transit
 
 
 def fetch(name: str, folder: Path, mirror: str | None, md5: str | None = None) -> None:
@@ -67,7 +67,7 @@ def check(name: str, folder: Path) -> None:
 
 
 def _refuse_foreign(name: str, source: Installed | Download, folder: Path) -> None:
-    """Raise HeldoutError if a folder holds a file that `fetch` has neither recorded nor would write as it is."""
+    """Raise HeldoutError if a folder contains a file that `fetch` did not record and would not write identically."""
     recorded = _recorded(folder)
     for place, _, files in os.walk(folder):
         for path in (Path(place, file) for file in files):
@@ -81,13 +81,13 @@ def _refuse_foreign(name: str, source: Installed | Download, folder: Path) -> No
                 continue
             if not published or not path.is_file() or not has_checksum(path, published):
                 raise HeldoutError(
-                    f"{path} was not put there by `heldout fetch {name}`, which replaces nothing else; nothing was "
-                    "changed. Name another folder, or move the file away"
+                    f"{path} was not written by `heldout fetch {name}`, which replaces only its own files; nothing was "
+                    "changed. Choose another folder, or move the file away"
                 )
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
-    """Return the files that a folder's `fetched.json` lists, with checksum and source; empty if it is none of ours."""
+    """Return the files in a folder's `fetched.json`, with checksum and source; empty if `fetch` did not write it."""
     try:
         content = json.loads((folder / FETCHED).read_text(encoding="utf-8"))
         return content if all({*facts} == {"checksum", "source"} for facts in content.values()) else {}
@@ -144,11 +144,11 @@ def _unpack(name: str, source: Download, archive: str, checksum: str, folder: Pa
 def _unpack_beside(name: str, source: OwnFolder, folder: Path, mirror: str | None, md5: str | None) -> None:
     """Unpack each archive `X.zip` to `folder/X`, unless that exists; the archives have no published checksum."""
     if not source.archives:
-        raise HeldoutError(f"{name} reads a folder of yours; there is nothing to fetch. See: heldout datasets {name}")
+        raise HeldoutError(f"{name} reads your own folder; there is nothing to fetch. See: heldout datasets {name}")
     base = f"{mirror.rstrip('/')}/{name}/" if mirror else source.address
     if base.startswith(PLAIN) and not md5:
         raise HeldoutError(
-            f"{name}: {base} is plain http, which anyone on the way can alter; add --md5 with the checksum that your "
+            f"{name}: {base} is plain http, so files can be altered in transit; add --md5 with the checksum that your "
             f"experiment states for {folder}, or set {MIRROR_VARIABLE} to a folder or an https address"
         )
     with filled_folder(folder) as partial:
@@ -175,18 +175,18 @@ def _unpack_beside(name: str, source: OwnFolder, folder: Path, mirror: str | Non
 
 
 def _unpack_members(packed: zipfile.ZipFile, inner: str, folder: Path, largest: int) -> None:
-    """Write the files of an archive, which all lie in its folder `inner`, to `folder`."""
+    """Write the files of an archive to `folder`; all of them must be in its folder `inner`."""
     members = [member for member in packed.infolist() if PurePosixPath(member.filename).parts != (inner,)]
     if (size := sum(member.file_size for member in members)) > largest:
-        raise HeldoutError(f"{inner}.zip unpacks to {size} bytes, more than the {largest} that it may; it was refused")
+        raise HeldoutError(f"{inner}.zip unpacks to {size} bytes, more than the allowed {largest}; it was refused")
     for member in members:
         parts = PurePosixPath(member.filename).parts
         if len(parts) != 2 or parts[0] != inner or parts[1] == "..":
-            raise HeldoutError(f"{inner}.zip holds {member.filename}, outside the folder {inner}; it was refused")
+            raise HeldoutError(f"{inner}.zip contains {member.filename}, outside the folder {inner}; it was refused")
         if member.flag_bits & 1:
             raise HeldoutError(f"{inner}.zip is encrypted; put one without a password there")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise HeldoutError(f"{inner}.zip is packed in a way that is not read here; pack it with `zip`")
+            raise HeldoutError(f"{inner}.zip has an unsupported compression; pack it with `zip`")
         with packed.open(member) as source, open(folder / parts[1], "wb") as target:
             shutil.copyfileobj(source, target)
 

@@ -31,7 +31,7 @@ KNOWN = Path("data/.resume")  # cached hashes of files, with their size and modi
 
 
 def md5_of(*folders: Path) -> str:
-    """Return the hash of a folder's files, reading them all; of several folders, as if their files lay in one."""
+    """Return the hash of the files of one or several folders, reading them all; folders are treated as one."""
     return _listed({name: file_md5(folder / name) for folder in folders for name in _names(folder)})
 
 
@@ -44,7 +44,7 @@ def require(folder: Path, dataset: str, why: str = "") -> None:
         why: the consequence of the missing folder, for the message.
     """
     if folder.is_file():
-        raise HeldoutError(f"{folder} is a file; unpack it if it is an archive, and name the folder as `folder`")
+        raise HeldoutError(f"{folder} is a file; unpack it if it is an archive, and set `folder` to the folder")
     if not folder.is_dir():
         raise NotThere(
             f"the image folder {folder} is missing{why}; correct `folder`, or fetch it: dvc pull {folder}. "
@@ -76,8 +76,8 @@ def check(folder: Path, md5: str, dataset: str) -> None:
     require(folder, dataset)
     if (found := md5_of(folder)) != md5:
         raise HeldoutError(
-            f"{folder} holds other files than the experiment is about: md5 {found}, pinned {md5}; "
-            f"bring those back (`dvc checkout {folder}`), or pin these (md5: {found})"
+            f"{folder} does not contain the files of the experiment: its md5 is {found}, not {md5}; "
+            f"restore them (`dvc checkout {folder}`), or set md5: {found}"
         )
 
 
