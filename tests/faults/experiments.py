@@ -6,13 +6,16 @@ from heldout.errors import LONGEST, HeldoutError
 from heldout.planning.experiment_file import of_run
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
+from heldout.planning.resources import require_possible
 
 
 def plan(content: str | bytes, folder: Path, *settings: str) -> Plan:
     """Write an experiment file into a folder and plan it, with settings of `--config`."""
     path = folder / "trial.yaml"
     path.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
-    return Plan(resolve(*of_run([path], settings)), without_folders=True)
+    planned = Plan(resolve(*of_run([path], settings)), without_folders=True)
+    require_possible(planned)
+    return planned
 
 
 def refused(content: str | bytes, folder: Path, *settings: str) -> str | None:

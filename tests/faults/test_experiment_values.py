@@ -207,6 +207,12 @@ def test_what_nothing_can_serve_is_refused_with_the_bound(place, bound, tmp_path
         assert plan(form("top", f"seeds: [{bound}]"), tmp_path).settings.seeds == [bound]
 
 
+@pytest.mark.parametrize("size", ["width: 200000", "batch: 10000000, width: 1000", "latent: 10000000, width: 5000"])
+def test_networks_that_no_machine_can_hold_are_refused_with_the_bound(size, tmp_path):
+    line = refused(form("model", size), tmp_path)
+    assert line and "trial, models.wgan: its networks need about" in line and "more than 64 TiB are refused" in line
+
+
 @pytest.mark.parametrize("settings", [["threads={}"], ["models={{wgan: {{threads: {}}}}}"], ["seeds=[{}]"]])
 @pytest.mark.parametrize("value", ["1_0", "010", "yes", "True", "0x10", "1e400", "12:30", "inf"])
 def test_the_command_line_reads_numbers_alike(settings, value, tmp_path):

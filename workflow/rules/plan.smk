@@ -27,7 +27,7 @@ from heldout.planning import inputs_json, kept_experiment
 from heldout.planning.experiment_file import QUICKSTART, of_run
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
-from heldout.planning.resources import of_evaluation, of_figures, of_files
+from heldout.planning.resources import of_evaluation, of_figures, of_files, require_possible
 from heldout.planning.wiring import Wiring
 from heldout.project.snakemake_runs import Ending, already_running, explain
 from heldout.storage.files import VERSIONED, make_folder, sweep_all

@@ -43,7 +43,7 @@ class MyMethod(Method):  # the name of the class is free
         images, sample = known.images, self.params.sample
         if sample is not None:
             if sample > len(images):
-                # The user can correct it: the run stops with this line. Any other exception would show a traceback.
+                # The user can correct it: the run stops with this line. Any other exception names a line of the code.
                 raise HeldoutError(f"my_method: sample: {sample} is more than the {len(images)} training images")
             rng = torch.Generator().manual_seed(known.seed)  # every random draw follows from the run's seed
             images = images[torch.randperm(len(images), generator=rng)[:sample].to(images.device)]

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from heldout.errors import HeldoutError
 from heldout.networks.shape import ImageShape
 from heldout.planning import schema
 from heldout.planning.plan import Plan
@@ -34,6 +35,7 @@ OF_A_PRIVATE_WEIGHT = 28  # of one start: the weight, two moments, and copies of
 OF_A_PIXEL = 6  # an image as stored, and in floating point
 OF_A_FITTED_PIXEL = 32  # copies in double precision
 OF_A_RESAMPLED_IMAGE = 32
+MOST_MEMORY = 64 << 40  # more than one machine has
 OF_A_CURVE = 2000  # of one resample, in memory until the tables are written
 
 # Seconds.
@@ -105,6 +107,27 @@ def of_figures(plan: Plan, kind: str) -> Needs:
     return Needs(max(each.mem_mb for each in (*needs, *again)), minutes)
 
 
+def require_possible(plan: Plan) -> None:
+    """Raise HeldoutError if a model's networks need more memory than any machine has, whatever the number of images."""
+    for run in {run.dataset.name: run for run in plan.runs}.values():
+        image = image_shape(run.prepared)
+        for name, training in run.trainings.items():
+            needed = _of_networks(*_largest(training.spec, image), image, of_training(training.spec).batch)
+            _require(needed, f"{plan.settings.experiment}, models.{name}", "width, latent or batch")
+        for name, scoring in run.scorings.items():
+            if scoring.checkpoint:
+                needed = _of_networks(*_largest(scoring.checkpoint.spec, image), image, scoring.spec.params["block"])
+                _require(needed, f"{plan.settings.experiment}, methods.{name}", "block")
+
+
+def _require(needed: float, where: str, lower: str) -> None:
+    if needed > MOST_MEMORY:
+        raise HeldoutError(
+            f"{where}: its networks need about {needed / 2**40:.3g} TiB of memory, and more than "
+            f"{MOST_MEMORY >> 40} TiB are refused; lower {lower}"
+        )
+
+
 def image_shape(prepared: PrepareStep) -> ImageShape:
     """Return the shape of prepared images."""
     options = prepared.spec.options
@@ -161,8 +184,7 @@ def _to_train(step: TrainStep) -> Needs:
     work, image = of_training(step.spec), image_shape(step.images)
     size, width = _largest(step.spec, image)
     images, _ = _images(step.split)
-    memory: float = OF_A_PIXEL * images * _pixels(step.images) + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * width * image.side**2 * work.batch
+    memory = OF_A_PIXEL * images * _pixels(step.images) + _of_networks(size, width, image, work.batch)
     each = PER_UPDATE + work.batch * PER_MULTIPLICATION * size.multiplications
     return _needs(memory, work.updates * work.networks * each)
 
@@ -181,8 +203,7 @@ def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
         return _needs(OF_A_FITTED_PIXEL * (trained_on + scored) * _pixels(step.images), PER_PAIR * pairs + features)
     image, block = image_shape(step.images), step.spec.params["block"]
     size, width = _largest(step.checkpoint.spec, image)
-    memory = OF_A_PIXEL * scored * _pixels(step.images) + OF_A_WEIGHT * size.weights
-    memory += OF_A_MAP * width * image.side**2 * block
+    memory = OF_A_PIXEL * scored * _pixels(step.images) + _of_networks(size, width, image, block)
     per_pass = PER_MULTIPLICATION * size.multiplications
     if work.moves_weights:
         memory += OF_A_PRIVATE_WEIGHT * size.weights * block
@@ -193,6 +214,11 @@ def _to_score(step: ScoreStep, images: int | None = None) -> Needs:
 def _needs(memory: float, seconds: float) -> Needs:
     """Return the needs of a process, given its bytes and seconds beyond libraries and start-up."""
     return Needs(LOADED + math.ceil(memory / 2**20), STARTING + math.ceil(seconds / 60))
+
+
+def _of_networks(size: Size, width: int, image: ImageShape, at_a_time: float) -> float:
+    """Return the bytes of the networks and of the feature maps of the images that pass through them at a time."""
+    return OF_A_WEIGHT * size.weights + OF_A_MAP * width * image.side**2 * at_a_time
 
 
 def _largest(training: TrainSpec, image: ImageShape) -> tuple[Size, int]:

@@ -103,6 +103,8 @@ def _name(value: Any, types: set[Any], where: str) -> Any:
             f'{where}: {value} without quotes is a number or a date in YAML; for the name write "{value}"'
         )
     if isinstance(value, str):
+        if not value.strip():
+            raise HeldoutError(f"{where}: a name or a path is wanted, and it is empty")
         if len(value) > LONGEST:
             raise HeldoutError(f"{where}: {len(value)} characters are too many for a name or a path")
         if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in value):

@@ -13,6 +13,7 @@ from heldout.planning import experiment_file
 from heldout.planning.experiment_file import QUICKSTART
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
+from heldout.planning.resources import require_possible
 from heldout.storage.files import SCRATCH
 from heldout.storage.sidecars import BESIDE, SPEC, sidecar
 
@@ -86,7 +87,7 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     """
     require_project()
     published = sorted(Path(EXPERIMENTS).glob("*.yaml"))
-    others = [path for path in sorted(Path().glob("*.y*ml")) if _KEYS.search(experiment_file.read(path))]
+    others = [path for path in sorted(Path().glob("*.y*ml")) if path.is_file() and _has_keys(path)]
     paths = dict.fromkeys([Path(QUICKSTART), *published, *others, *(Path(os.path.relpath(path)) for path in given)])
     found, left_out = [], []
     for path in paths:
@@ -144,6 +145,12 @@ def recorded_failure(path: Path | str) -> str | None:
         return None
 
 
+def _has_keys(path: Path) -> bool:
+    """Whether a file has keys of an experiment; another program's file may be large, or in another encoding."""
+    with open(path, "rb") as file:
+        return bool(_KEYS.search(file.read(experiment_file.LARGEST_FILE).decode("utf-8", errors="replace")))
+
+
 def _with_digest(folder: str, endings: tuple[str, ...]) -> list[tuple[Path, re.Match]]:
     """Return the files with a digest and one of the endings right after it; others are a user's."""
     paths = ((path, DIGEST_IN_NAME.search(path.name)) for path in sorted(Path(folder).rglob("*")) if path.is_file())
@@ -155,4 +162,6 @@ def _digest(path: Path) -> str:
 
 
 def _experiment(path: Path, without_folders: bool = False) -> Experiment:
-    return Experiment(path, Plan(resolve(experiment_file.load(path), where=str(path)), without_folders=without_folders))
+    plan = Plan(resolve(experiment_file.load(path), where=str(path)), without_folders=without_folders)
+    require_possible(plan)
+    return Experiment(path, plan)
