@@ -144,3 +144,4 @@ def test_whatever_is_cut_off_whenever_a_rerun_ends_with_the_same_files(number, c
     assert results(project) == undisturbed
     assert "Nothing to be done" in project.snakemake("--configfile", "killed.yaml")
     assert not list((project.folder / "results" / ".resume" / "saves").iterdir())
+    assert not [path for folder in ("data", "results") for path in (project.folder / folder).rglob(".heldout-*")]
