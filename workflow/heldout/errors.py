@@ -63,9 +63,9 @@ def short(message: object, longest: int = LONGEST) -> str:
 @shapes_no_number
 @contextmanager
 def one_line() -> Iterator[None]:
-    """End with one line on stderr and exit status 1 where anything fails; HELDOUT_DEBUG=1 shows the traceback.
+    """On any failure, print one line on stderr and exit with status 1; HELDOUT_DEBUG=1 also prints the traceback.
 
-    Also a decorator. Ctrl-C, and what else is no `Exception`, passes.
+    Also a decorator. Ctrl-C and other exceptions that are not an `Exception` pass through.
     """
     try:
         yield
@@ -83,5 +83,5 @@ def _explained(error: Exception) -> str:
         return short(f"{error.filename or 'a file'}: {error.strerror}")
     place = traceback.extract_tb(error.__traceback__)[-1]
     why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    hint = f"in {Path(place.filename).name}, line {place.lineno}; {DEBUG}=1 shows how it came there"
+    hint = f"in {Path(place.filename).name}, line {place.lineno}; {DEBUG}=1 shows the traceback"
     return f"{short(why, LONGEST - len(hint))}, {hint}"

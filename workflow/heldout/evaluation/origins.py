@@ -1,7 +1,7 @@
 """The origins of the files behind an experiment's tables: libraries, code, processor, GPU and backends of each file.
 
-A rerun computes only what is missing, so a table may join files that were made with different versions, or on different
-machines. Notes under the tables and `manifest.json` say so.
+A rerun computes only missing files, so a table may contain results of different versions or machines. Notes under the
+tables and `manifest.json` list them.
 """
 
 from collections import Counter, defaultdict
@@ -33,7 +33,7 @@ def mixed(inputs: Inputs) -> dict[str, dict[str, list[Made]]]:
     files = _files(inputs)
     found: dict[str, dict[str, list[Made]]] = {}
     for aspect in dict.fromkeys(aspect for made in files for aspect in made.origin):
-        # Only a scoring with a search has a backend; other facts are missing where an earlier version wrote the file.
+        # Only a scoring with a search has a backend; an earlier version did not record all other facts.
         within = files if "backend" not in aspect else [made for made in files if aspect in made.origin]
         values: dict[str, list[Made]] = defaultdict(list)
         for made in within:
@@ -44,7 +44,7 @@ def mixed(inputs: Inputs) -> dict[str, dict[str, list[Made]]]:
 
 
 def note(inputs: Inputs) -> list[str]:
-    """Return the line under a table that says what is mixed, and in which rows; none if nothing is."""
+    """Return the line under a table that lists mixed origins and their rows; empty if all files have one origin."""
     several = len({run.dataset for run in inputs.runs}) > 1, len({run.seed for run in inputs.runs}) > 1
     total = Counter(made.entry for made in _files(inputs))
     parts = []
@@ -76,7 +76,7 @@ def _origin(ran: dict[str, Any]) -> dict[str, str]:
 
 
 def _rows(files: list[Made], total: Counter[str], name_dataset: bool, name_seed: bool) -> str:
-    """Name the rows of files: by entry, and by run where only some of its runs are concerned."""
+    """Return the names of the rows of files: entries, with the runs if only some runs of an entry are concerned."""
     by_entry: dict[str, list[RunFiles]] = defaultdict(list)
     for made in files:
         by_entry[made.entry].append(made.run)

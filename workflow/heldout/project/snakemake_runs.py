@@ -29,7 +29,7 @@ def explain(snakemake_logs: Iterable[str | Path], command: str) -> str:
 
 
 class Ending:
-    """What to print at the end of a successful run; made while planning, to notice what the run changes."""
+    """The lines to print at the end of a successful run; created while planning, to detect the changes of the run."""
 
     def __init__(self, plan: Plan) -> None:
         figures = [path for paths in plan.figures.values() for path in paths]
