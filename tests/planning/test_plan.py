@@ -296,3 +296,13 @@ def test_another_kind_of_figure_leaves_the_source_of_the_others_alone():
     assert more.source.keys() - default.source.keys() == {"figures.heatmaps"}
     assert more.figures.pop("heatmaps")[0].methods == ["adgan", "anogan"]
     assert more.figures == default.figures
+
+
+def test_a_message_names_the_entries_that_a_step_is_for_where_several_use_one_dataset():
+    digits = {"dataset": "digits"}
+    few, more = digits | {"test_items": 50}, digits | {"test_items": 60}
+    datasets = {"few": few, "more": more, "same": more}
+    plan = Plan(resolve({**BASE, "datasets": datasets, "held_out": [1]}, where="trial.yaml"))
+    wiring = Wiring(plan)
+    named = [wiring.entries(SimpleNamespace(digest=run.split.digest)) for run in plan.runs]
+    assert named == ["few", "more, same", "more, same"]

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from heldout.errors import HeldoutError
+from heldout.planning.kept_experiment import keep
 from heldout.project import inventory, prune
-from heldout.project.status import status
+from heldout.project.status import status, tables
 from heldout.project.text import readable
 from tests.project.conftest import EXPERIMENT, make, planned
 
@@ -82,6 +83,30 @@ def test_foreign_files_are_counted_by_run(folder):
         for held_out in "18"
         for name in ("adgan", "mean_image", "wgan")
     ]
+
+
+def test_status_is_about_config_yaml_and_what_has_results_or_about_the_file_that_is_named(folder, capsys):
+    """The experiments that come with the project count for what is foreign, and are not listed before they have run."""
+    Path("workflow/experiments").mkdir(parents=True)
+    for name in ("ran", "never_ran"):
+        changed = EXPERIMENT | {"experiment": name, "seeds": [7]}
+        Path("workflow/experiments", f"{name}.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    Path("results/ran").mkdir(parents=True)
+    keep(planned(experiment="elsewhere", seeds=[8]), ["/home/somebody/elsewhere.yaml"])
+    Path("results/old").mkdir()
+    Path("results/old/experiment.yaml").write_text("experiment: old\nretired: 1\n")
+    for step in planned(seeds=[7]).trained_and_scored:
+        make(step)
+    text = status(inventory.experiments())
+    titles = [line.partition(",")[0] for line in text.splitlines() if line.endswith(", one_class")]
+    assert titles == [
+        "quickstart (config.yaml)",
+        "ran (workflow/experiments/ran.yaml)",
+        "elsewhere (results/elsewhere/experiment.yaml)",
+    ]
+    assert "foreign: none" in text and "no key 'retired'" in capsys.readouterr().err
+    alone = tables([inventory.experiment(Path("workflow/experiments/never_ran.yaml"))])
+    assert alone.startswith("never_ran (") and "quickstart" not in alone and "foreign" not in alone
 
 
 def test_prune_takes_what_no_experiment_names_and_nothing_else(folder):

@@ -97,12 +97,17 @@ def cost(experiment: Annotated[Path, typer.Argument(help="an experiment file")] 
 
 
 @app.command(rich_help_panel=RESULTS)
-def status(experiments: Experiments = None) -> None:
-    """Show which results are present, missing or failed."""
-    from heldout.project import inventory
-    from heldout.project.status import status
+def status(
+    experiments: Annotated[list[Path] | None, typer.Argument(help="experiment files; none: those with results")] = None,
+) -> None:
+    """Show which results are present, missing or failed.
 
-    print(status(inventory.experiments(experiments or [])))
+    Without a file: of config.yaml and of every experiment that has results here, with the files that none needs.
+    """
+    from heldout.project import inventory
+    from heldout.project.status import status, tables
+
+    print(tables([*map(inventory.experiment, experiments)]) if experiments else status(inventory.experiments()))
 
 
 @app.command(rich_help_panel=RESULTS)

@@ -68,8 +68,9 @@ rule split:
         runtime=WIRING.runtime,  # minutes
     params:
         spec=WIRING.spec,
+        entries=WIRING.entries,
     message:
-        "Split {wildcards.dataset}: {wildcards.protocol}, {wildcards.held_out}"
+        "Split {params.entries}: {wildcards.protocol}, {wildcards.held_out}"
     shell:
         "heldout split --spec {params.spec:q} --images {input.images:q} --labels {input.labels:q}"
         " --manifest {output:q} > {log:q} 2>&1"

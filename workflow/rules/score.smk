@@ -22,13 +22,14 @@ rule score:
         runtime=WIRING.runtime,  # minutes
     params:
         spec=WIRING.spec,
+        entries=WIRING.entries,
         device=WIRING.device_to_score,
         jobs_per_gpu=PLAN.settings.jobs_per_gpu,
         memory=f"--memory {PLAN.settings.memory}" if PLAN.settings.memory else "",
         save_every=PLAN.settings.save_every,
         sources=WIRING.sources,
     message:
-        "Score {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
+        "Score {params.entries}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:
         "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.sources}"
         " --scores {output.scores:q} --device {params.device:q} --jobs-per-gpu {params.jobs_per_gpu} {params.memory}"

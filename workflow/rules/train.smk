@@ -22,12 +22,13 @@ rule train:
         runtime=WIRING.runtime,  # minutes
     params:
         spec=WIRING.spec,
+        entries=WIRING.entries,
         device=PLAN.settings.device,
         jobs_per_gpu=PLAN.settings.jobs_per_gpu,
         save_every=PLAN.settings.save_every,
         parent=lambda wildcards, input: f"--parent {shlex.quote(input.parent)}" if input.parent else "",
     message:
-        "Train {wildcards.model}-{wildcards.digest} on {wildcards.dataset}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
+        "Train {wildcards.model}-{wildcards.digest} on {params.entries}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
     shell:
         "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.parent}"
         " --checkpoint {output.checkpoint:q} --device {params.device:q} --jobs-per-gpu {params.jobs_per_gpu}"

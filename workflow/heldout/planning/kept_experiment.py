@@ -18,6 +18,7 @@ from heldout.planning.plan import Plan
 from heldout.planning.resolve import DatasetEntry, Entry
 from heldout.storage.files import write_text
 
+KEPT = "experiment.yaml"
 _FROM = re.compile(r"# From (\[.*\]), with every default\.")
 
 
@@ -58,7 +59,7 @@ def refuse_name_of_another(plan: Plan, files: list[str], where: str) -> None:
 
 
 def _path(plan: Plan) -> Path:
-    return Path(plan.folder) / "experiment.yaml"
+    return Path(plan.folder) / KEPT
 
 
 def _owners(path: Path) -> list[str]:

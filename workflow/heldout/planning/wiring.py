@@ -30,6 +30,10 @@ class Wiring:
         self.plan = plan
         self._is_forced = is_forced
         self._needs = cache(lambda digest: resources.of_step(self.plan.steps[digest]))
+        self._entries: dict[str, dict[str, None]] = {}
+        for run in plan.runs:
+            for step in run.steps:
+                self._entries.setdefault(step.digest, {})[run.dataset.name] = None
         self.mirror = plan.settings.mirror or os.environ.get(MIRROR_VARIABLE, "")
 
     def step(self, wildcards: Any) -> Step:
@@ -41,6 +45,10 @@ class Wiring:
         if wildcards.digest not in self.plan.steps:
             raise HeldoutError(f"{self.plan.settings.experiment} has no file with the digest {wildcards.digest}")
         return self.plan.steps[wildcards.digest]
+
+    def entries(self, wildcards: Any) -> str:
+        """Return the entries of `datasets` that a step is for; several entries may use one dataset."""
+        return ", ".join(self._entries[wildcards.digest])
 
     def spec(self, wildcards: Any) -> str:
         """Return a step's spec as canonical JSON."""

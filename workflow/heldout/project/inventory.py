@@ -11,6 +11,7 @@ from pathlib import Path
 from heldout.errors import HeldoutError, NotThere
 from heldout.planning import experiment_file
 from heldout.planning.experiment_file import QUICKSTART
+from heldout.planning.kept_experiment import KEPT
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import require_possible
@@ -100,6 +101,23 @@ def experiments(given: Iterable[Path] = ()) -> list[Experiment]:
     if left_out:
         print(f"left out because their image folders are missing: {', '.join(left_out)}", file=sys.stderr)
     return found
+
+
+def with_results(found: list[Experiment]) -> list[Experiment]:
+    """Return config.yaml and the experiments with a folder of results, also those whose own file is elsewhere.
+
+    The latter are planned from the experiment that is kept beside their results. A line on stderr names one that this
+    version of heldout does not accept.
+    """
+    shown = [each for each in found if each.path == Path(QUICKSTART) or Path(each.plan.folder).is_dir()]
+    names = {each.plan.settings.experiment for each in found}
+    for path in sorted(Path("results").glob(f"*/{KEPT}")):
+        if path.parent.name not in names:
+            try:
+                shown.append(_experiment(path, without_folders=True))
+            except HeldoutError as error:
+                print(error, file=sys.stderr)
+    return shown
 
 
 def experiment(path: Path) -> Experiment:

@@ -5,28 +5,35 @@ from collections import Counter, defaultdict
 from heldout.planning.steps import Step
 from heldout.planning.wiring import wanted_gpus
 from heldout.project.estimates import Estimates
-from heldout.project.inventory import Experiment, Stored, named_digests, recorded_failure, stored
+from heldout.project.inventory import Experiment, Stored, named_digests, recorded_failure, stored, with_results
 from heldout.project.text import aligned, duration, readable
 
 PRESENT, MISSING, FAILED, FOREIGN = "present", "missing", "failed", "foreign"
 
 
 def status(found: list[Experiment]) -> str:
-    """Return a table per experiment, a row per run, a column per model and method, and the foreign files by run.
+    """Return the tables of config.yaml and of each experiment that has results here, and the foreign files by run.
+
+    Args:
+        found: all experiments of this folder; what none of them names is foreign.
+    """
+    return "\n\n".join([tables(with_results(found)), _foreign(stored(), named_digests(found))])
+
+
+def tables(shown: list[Experiment]) -> str:
+    """Return a table per experiment, a row per run, a column per model and method.
 
     A cell is `present` with the size on disk, `missing` with the estimated time, or `failed`, a recorded result.
     """
-    here = stored()
     estimates = {
         on_gpu: Estimates(on_gpu)
-        for on_gpu in {wanted_gpus(experiment.plan.settings.device) > 0 for experiment in found}
+        for on_gpu in {wanted_gpus(experiment.plan.settings.device) > 0 for experiment in shown}
     }
-    sizes = {str(entry.own): entry.size for entry in here}
-    parts = [
+    sizes = {str(entry.own): entry.size for entry in stored()}
+    return "\n\n".join(
         _experiment(experiment, sizes, estimates[wanted_gpus(experiment.plan.settings.device) > 0])
-        for experiment in found
-    ]
-    return "\n\n".join([*parts, _foreign(here, named_digests(found))])
+        for experiment in shown
+    )
 
 
 def state(step: Step) -> str:
