@@ -15,8 +15,9 @@ from tests.faults.experiments import plan, refused
 
 TEXTS = """
 yes no on off true false True NO Off y n null ~ Null NULL 01 02 010 08 007 1_0 1_000 1e1 1E1 1e+1 1e-3 0x1 0b1 0o1 0o17
-12:30 1:30:00 190:20:30.15 0 1 2 3 10 +1 -1 -0 1.0 1. .5 0.10 00 0.1 .inf -.inf .NaN nan inf 1e400 9007199254740993
-4294967296 99999999999999999999999 2024-01-01 2001-12-14t21:59:43Z = << word T-shirt/top \u0661 \u00b2
+12:30 1:30:00 190:20:30.15 0 1 2 3 10 +1 -1 -0 1.0 1. .5 0.10 00 0.1 .inf -.inf .NaN nan inf 1e400 1e-400
+3.00000000000000000001 9007199254740993 4294967296 99999999999999999999999 2024-01-01
+2001-12-14t21:59:43Z = << word T-shirt/top \u0661 \u00b2
 """.split()  # noqa: SIM905  (the last two are digits that are not decimal)
 QUOTED = [f'"{text}"' for text in ("yes", "null", "01", "1", "1.0", "1_0", "12:30", "0x1", "")]
 VALUES = [*TEXTS, *QUOTED]
@@ -126,6 +127,7 @@ def test_a_number_is_its_decimal_value(place, tmp_path):
         exact = Decimal(written.strip('"'))
         assert "_" not in written and not written.strip('"+-').startswith(("00", "01")), written
         assert found == (exact if isinstance(found, int) else float(exact))
+        assert found or not exact, "a small number is not 0"
 
 
 def test_a_number_of_every_form_is_refused_with_the_word_to_quote(tmp_path):

@@ -104,7 +104,7 @@ def _name(value: Any, types: set[Any], where: str) -> Any:
         )
     if isinstance(value, str):
         if not value.strip():
-            raise HeldoutError(f"{where}: a name or a path is wanted, and it is empty")
+            raise HeldoutError(f"{where}: expected a name or a path, but it is empty")
         if len(value) > LONGEST:
             raise HeldoutError(f"{where}: {len(value)} characters are too many for a name or a path")
         if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in value):
@@ -121,23 +121,23 @@ def _number(value: Any, options: list[Any], types: set[Any], where: str) -> Any:
                 raise HeldoutError(f"{where}: {value} is not a finite decimal number such as 12, 0.5 or 1e-3")
             return value
         exact = Decimal(text)
-    elif isinstance(value, (int, float)) and math.isfinite(value):
-        exact = Decimal(value)
-    elif isinstance(value, float):
+    elif isinstance(value, float) and not math.isfinite(value):
         raise HeldoutError(f"{where}: {value} is not a number")
+    elif isinstance(value, (int, float)):
+        exact = Decimal(value)
     else:
         return value
     if "number" in types:
         return _finite(exact, where)
     if exact != exact.to_integral_value():
-        return float(exact)
+        raise HeldoutError(f"{where}: {value} is not of type 'integer'")
     return _bounded(exact, options, where)
 
 
 def _finite(exact: Decimal, where: str) -> float:
-    found = float(exact)
-    if not math.isfinite(found):
-        raise HeldoutError(f"{where}: {exact} is larger than the largest number of double precision")
+    found = float(exact)  # inf beyond the largest one
+    if not math.isfinite(found) or (found == 0 and exact != 0):
+        raise HeldoutError(f"{where}: {exact} is too {'small' if found == 0 else 'large'} for double precision")
     return found
 
 
