@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.io import is_flagged
 
 from heldout.errors import HeldoutError
 from heldout.planning import experiment, inputs_json
@@ -150,7 +152,7 @@ def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch)
         Path(path).touch()
 
     def inputs() -> list[str]:
-        return [wiring.input("images")(wanted), wiring.input("split")(wanted)]
+        return list(wiring.inputs("images", "split")(wanted).values())
 
     images, split = training.images.path, training.split.path
     assert inputs() == [images, split]
@@ -167,6 +169,14 @@ def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch)
     assert inputs() == [images, split]
 
 
+def test_the_age_of_an_input_does_not_count():
+    plan = Plan(resolve(BASE, where="trial.yaml"))
+    step = plan.runs[0].scorings["adgan"]
+    found = Wiring(plan).inputs("images", "split", "checkpoint")(SimpleNamespace(digest=step.digest))
+    assert found == {"images": step.images.path, "split": step.split.path, "checkpoint": step.checkpoint.path}
+    assert all(is_flagged(path, "ancient") for path in found.values())
+
+
 def test_a_scoring_without_a_model_asks_for_no_gpu():
     plan = Plan(resolve(BASE | {"device": "cuda"}, where="trial.yaml"))
     run = plan.runs[0]
@@ -179,7 +189,11 @@ def test_a_scoring_without_a_model_asks_for_no_gpu():
 def test_a_scoring_without_a_network_runs_on_the_cpu_whatever_the_device():
     plan = Plan(resolve(BASE | {"device": "cuda:1"}, where="trial.yaml"))
     steps = plan.runs[0].scorings
-    devices = {name: Wiring(plan).device_to_score(SimpleNamespace(digest=step.digest)) for name, step in steps.items()}
+    devices = {}
+    for name, step in steps.items():
+        given = SimpleNamespace(checkpoint=step.checkpoint and step.checkpoint.path, joined=[], weights=[])
+        words = shlex.split(Wiring(plan).to_score(SimpleNamespace(digest=step.digest), given))
+        devices[name] = words[words.index("--device") + 1]
     assert devices == {
         **dict.fromkeys(("adgan", "anogan", "prior"), "cuda:1"),
         **dict.fromkeys(("isolation_forest", "mean_image"), "cpu"),
@@ -223,8 +237,8 @@ def test_a_combination_reads_the_scores_it_names_and_changes_with_them():
     assert list(scorings["both"].spec.joins) == joined
     assert scorings["told"].spec.joins[0] == Join(digest=scorings["anogan"].digest, column="residual")
     plan = combined()
-    joined = Wiring(plan).joined(SimpleNamespace(digest=scorings["both"].digest))
-    assert joined == [scorings["adgan"].path, scorings["mean_image"].path]
+    found = Wiring(plan).inputs("checkpoint", "joined")(SimpleNamespace(digest=scorings["both"].digest))
+    assert found == {"checkpoint": [], "joined": [scorings["adgan"].path, scorings["mean_image"].path]}
     methods = COMBINED["methods"] | {"adgan": {"steps": 6}}
     after = combined(methods=methods).runs[0].scorings
     assert {name for name in after if after[name].digest != scorings[name].digest} == {"adgan", "both", "told"}

@@ -116,7 +116,7 @@ def test_new_seeds_leave_the_old_trainings_alone(finished):
 
 def test_a_printed_command_works_by_hand(finished):
     printed = finished.snakemake("-n", "-p", "--forcerun", "train", "--configfile", "trial.yaml")
-    command = re.search(r"heldout train .*wgan.*--checkpoint \S+ --device cpu", printed)[0]
+    command = re.search(r"heldout train .*wgan.*--checkpoint \S+", printed)[0]
     checkpoint = finished.folder / re.search(r"--checkpoint (\S+)", command)[1]
     before = checkpoint.read_bytes()
     checkpoint.unlink()

@@ -31,3 +31,13 @@ def test_a_profile_plans_as_much_as_none(project, name):
         pytest.skip("Snakemake's plugin is not installed: pip install -c envs/constraints.txt -e '.[slurm]'")
     project.write("trial.yaml")
     assert project.planned("--configfile", "trial.yaml", "--workflow-profile", f"profiles/{name}")["train"] == 4
+
+
+@pytest.mark.slow
+def test_figures_are_in_the_group_of_evaluate_and_in_none_without(project):
+    """Snakemake refuses a group of `evaluate` and `manifest` without the figures between them."""
+    project.write("trial.yaml")
+    groups = [f"{rule}={group}" for rule, group in PROFILES["slurm"]["groups"].items() if group == "report"]
+    planning = ("-n", "--configfile", "trial.yaml")
+    assert "Group job report" in project.snakemake(*planning, "--groups", *groups)
+    assert "Group job" not in project.snakemake(*planning)

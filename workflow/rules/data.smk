@@ -51,7 +51,7 @@ rule prepare:
 
 rule split:
     input:
-        images=ancient(WIRING.input("images")),
+        unpack(WIRING.inputs("images")),
         labels=ancient(WIRING.labels),
     output:
         "data/splits/{dataset}/{protocol}/{held_out}/seed{seed}-{digest}.json",

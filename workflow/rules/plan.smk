@@ -1,4 +1,5 @@
 # Reads and checks the experiment, and plans every file. Whatever fails ends in one line, without a traceback.
+import gc
 import os
 import shlex
 import sys
@@ -57,6 +58,11 @@ with one_line():
 
 if "--nolock" not in sys.argv and (other_run := already_running()):
     print(f"heldout: {other_run}", file=sys.stderr)  # before Snakemake fails to lock the folder
+
+
+# Snakemake makes millions of objects while it plans thousands of jobs, and few become garbage: at Python's default of 700
+# new objects, looking for it takes an eighth of the time.
+gc.set_threshold(50_000)
 
 
 wildcard_constraints:

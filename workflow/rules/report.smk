@@ -42,7 +42,9 @@ for kind, files in PLAN.figures.items():
         benchmark:
             f"results/benchmarks/{PLAN.settings.experiment}/figure-{kind}.tsv"
         group:
-            "report"  # on a cluster; a profile cannot name the rules of figures, which depend on the experiment
+            # That of `evaluate`, by the profile of a cluster, which cannot name these rules. A group of their own would
+            # make planning quadratic on one machine too.
+            lambda wildcards: workflow.group_settings.overwrite_groups.get("evaluate")
         conda:
             "../../envs/report.yaml"
         threads: 1

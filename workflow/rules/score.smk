@@ -1,10 +1,6 @@
 rule score:
     input:
-        images=ancient(WIRING.input("images")),
-        split=ancient(WIRING.input("split")),
-        checkpoint=ancient(WIRING.input("checkpoint")),  # [] for a method that is fitted to the training images
-        joined=ancient(WIRING.joined),  # the score files that a combination reads
-        weights=ancient(WIRING.input("weights")),
+        unpack(WIRING.inputs("images", "split", "checkpoint", "joined", "weights")),  # most scorings have one of the last three
     output:
         scores="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.parquet",
         spec="results/scores/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.spec.json",
@@ -21,16 +17,10 @@ rule score:
         mem_mb=WIRING.mem_mb,
         runtime=WIRING.runtime,  # minutes
     params:
-        spec=WIRING.spec,
         entries=WIRING.entries,
-        device=WIRING.device_to_score,
-        jobs_per_gpu=PLAN.settings.jobs_per_gpu,
-        memory=f"--memory {PLAN.settings.memory}" if PLAN.settings.memory else "",
-        save_every=PLAN.settings.save_every,
-        sources=WIRING.sources,
+        options=WIRING.to_score,
     message:
         "Score {params.entries}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed} with {wildcards.method}-{wildcards.digest}"
     shell:
-        "heldout score --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.sources}"
-        " --scores {output.scores:q} --device {params.device:q} --jobs-per-gpu {params.jobs_per_gpu} {params.memory}"
-        " --save-every {params.save_every} > {log:q} 2>&1"
+        "heldout score {params.options} --images {input.images:q} --split {input.split:q}"
+        " --scores {output.scores:q} > {log:q} 2>&1"

@@ -1,8 +1,6 @@
 rule train:
     input:
-        images=ancient(WIRING.input("images")),
-        split=ancient(WIRING.input("split")),
-        parent=ancient(WIRING.input("parent")),  # [] for a model without a parent
+        unpack(WIRING.inputs("images", "split", "parent")),  # most models have no parent
     output:
         checkpoint="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.safetensors",
         spec="results/checkpoints/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.spec.json",
@@ -21,15 +19,10 @@ rule train:
         mem_mb=WIRING.mem_mb,
         runtime=WIRING.runtime,  # minutes
     params:
-        spec=WIRING.spec,
         entries=WIRING.entries,
-        device=PLAN.settings.device,
-        jobs_per_gpu=PLAN.settings.jobs_per_gpu,
-        save_every=PLAN.settings.save_every,
-        parent=lambda wildcards, input: f"--parent {shlex.quote(input.parent)}" if input.parent else "",
+        options=WIRING.to_train,
     message:
         "Train {wildcards.model}-{wildcards.digest} on {params.entries}, {wildcards.protocol} {wildcards.held_out}, seed {wildcards.seed}"
     shell:
-        "heldout train --spec {params.spec:q} --images {input.images:q} --split {input.split:q} {params.parent}"
-        " --checkpoint {output.checkpoint:q} --device {params.device:q} --jobs-per-gpu {params.jobs_per_gpu}"
-        " --save-every {params.save_every} > {log:q} 2>&1"
+        "heldout train {params.options} --images {input.images:q} --split {input.split:q}"
+        " --checkpoint {output.checkpoint:q} > {log:q} 2>&1"

@@ -95,6 +95,7 @@ def of_files(plan: Plan) -> Needs:
     return _needs(0, PER_FILE * len(plan.trained_and_scored))
 
 
+@cache
 def of_figures(plan: Plan, kind: str) -> Needs:
     """Return the needs of drawing one kind of figure; some kinds run methods again on a few images."""
     needs = [of_files(plan)]
@@ -158,6 +159,7 @@ def images_of_parts(split: SplitStep) -> tuple[int, int] | None:
     return round(min(trained, spec.train_items or trained)), round(scored) + spec.labelled_anomalies
 
 
+@cache
 def generator_size(width: int, latent: int, image: ImageShape) -> Size:
     """Return the size of DCGAN's generator (`networks/dcgan.py`); a model's other networks are about as large."""
     levels = image.side.bit_length() - 3  # from 4x4 to the image

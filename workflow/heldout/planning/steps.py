@@ -37,8 +37,7 @@ class Step:
     @property
     def is_made(self) -> bool:
         """Whether the file and all its sidecars exist."""
-        beside = (sidecar(self.path, kind) for kind in BESIDE[self.spec.step])
-        return all(path.exists() for path in (Path(self.path), *beside))
+        return Path(self.path).exists() and all(sidecar(self.path, kind).exists() for kind in BESIDE[self.spec.step])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import os
 import shlex
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property, partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,27 @@ from heldout.errors import HeldoutError
 from heldout.planning import resources, schema
 from heldout.planning.experiment import MIRROR_VARIABLE
 from heldout.planning.plan import Plan
-from heldout.planning.steps import PrepareStep, ScoreStep, Step
+from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step
 from heldout.storage.folders import FETCHED, require
 from heldout.storage.specs import ScoreSpec
 
 Paths = str | list[str]
+
+
+def stated(function: Callable[..., Any], *given: Any) -> Callable[..., Any]:
+    """Return a function with its first arguments given and its signature stated.
+
+    Snakemake asks for the signature of a rule's function three times per job. `inspect` takes 18 us to derive that of
+    a method, and 1 us to read a stated one.
+    """
+    asked = partial(function, *given)
+    asked.__signature__ = signature(asked)  # type: ignore[attr-defined]  # what `inspect` reads first
+    return asked
+
+
+def for_rules(method: Callable[..., Any]) -> Any:
+    """Return a property: the method bound to its object, as `stated` gives it."""
+    return property(lambda owner: stated(method, owner))
 
 
 class Wiring:
@@ -46,48 +63,44 @@ class Wiring:
             raise HeldoutError(f"{self.plan.settings.experiment} has no file with the digest {wildcards.digest}")
         return self.plan.steps[wildcards.digest]
 
+    @for_rules
     def entries(self, wildcards: Any) -> str:
         """Return the entries of `datasets` that a step is for; several entries may use one dataset."""
         return ", ".join(self._entries[wildcards.digest])
 
+    @for_rules
     def spec(self, wildcards: Any) -> str:
         """Return a step's spec as canonical JSON."""
         return self.step(wildcards).spec.canonical
 
-    def input(self, name: str) -> Callable[[Any], Paths]:
-        """Return an input function: the path of the step's input `name`, or [] if it has none or does not need it.
+    def inputs(self, *names: str) -> Callable[[Any], dict[str, Paths]]:
+        """Return an input function for `unpack`: the paths of a step's inputs by name, [] where it needs none.
 
-        An existing file is valid by the digest in its name and needs no missing input. If Snakemake knew of a missing
-        input, it would make both again, and so repeat the training of every pulled checkpoint whose images were not
-        pulled. A forced run needs all inputs.
+        An existing file is valid by the digest in its name: the age of an input does not count, and a missing one is
+        not needed. If Snakemake knew of a missing input, it would make both again, and so repeat the training of every
+        pulled checkpoint whose images were not pulled. A forced run needs all inputs.
         """
+        return stated(self._inputs, names)
 
-        def path(wildcards: Any) -> Paths:
-            step = self.step(wildcards)
-            wanted = getattr(step, name)
-            return wanted.path if wanted is not None and self._needs_input(step, wanted.is_made) else []
-
-        return path
-
+    @for_rules
     def labels(self, wildcards: Any) -> Paths:
         """Return the table of labels that a split reads."""
-        images: PrepareStep = self.step(wildcards).images  # type: ignore[attr-defined]  # the rule `split` asks
-        return images.labels if self._needs_input(self.step(wildcards), images.is_made) else []
+        step = self.step(wildcards)
+        assert isinstance(step, SplitStep)
+        return step.images.labels if self._is_to_be_made(step) or step.images.is_made else []
 
-    def joined(self, wildcards: Any) -> list[str]:
-        """Return the score files that a combination reads, each once."""
-        step = self._scoring(wildcards)
-        wanted = [other.path for other in step.joined if self._needs_input(step, other.is_made)]
-        return list(dict.fromkeys(wanted))
-
+    @for_rules
     def raw(self, wildcards: Any) -> Paths:
         """Return the input of `prepare`; [] if a user's folder is missing, so that a dry run works.
 
         `require_folders` stops other runs.
         """
-        raw = self.input("raw")(wildcards)
-        return raw if isinstance(raw, str) and (Path(raw).name == FETCHED or Path(raw).exists()) else []
+        step = self.step(wildcards)
+        assert isinstance(step, PrepareStep)
+        is_needed = step.raw.is_made or (Path(step.raw.path).name == FETCHED and self._is_to_be_made(step))
+        return step.raw.path if is_needed else []
 
+    @for_rules
     def raw_folder(self, wildcards: Any) -> str:
         """Return the folder that `prepare` reads: the fetched one, or the user's own."""
         step = self.step(wildcards)
@@ -102,12 +115,25 @@ class Wiring:
             if folder.name != FETCHED and not prepared.is_made:
                 require(folder, prepared.spec.dataset)
 
-    def sources(self, _: Any, input: Any) -> str:
-        """Return the options for a scoring's checkpoint, joined scores and weights; most scorings have one of them."""
-        words = ["--checkpoint", input.checkpoint] if input.checkpoint else []
+    @for_rules
+    def to_train(self, wildcards: Any, input: Any) -> str:
+        """Return the options of a training, beside its images, split and checkpoint."""
+        parent = ["--parent", input.parent] if input.parent else []
+        return shlex.join([*self._options(self.step(wildcards), self.plan.settings.device), *parent])
+
+    @for_rules
+    def to_score(self, wildcards: Any, input: Any) -> str:
+        """Return the options of a scoring, beside its images, split and scores.
+
+        Without a network it runs on the CPU, because it would occupy a GPU without using it.
+        """
+        step, settings = self._scoring(wildcards), self.plan.settings
+        words = self._options(step, settings.device if uses_network(step.spec) else "cpu")
+        words += ["--checkpoint", input.checkpoint] if input.checkpoint else []
         for path in input.joined:
             words += ["--joined", path]
         words += ["--weights", str(Path(input.weights).parent)] if input.weights else []
+        words += ["--memory", str(settings.memory)] if settings.memory else []
         return shlex.join(words)
 
     def reads(self, kind: str, what: str) -> list[str]:
@@ -127,34 +153,50 @@ class Wiring:
         }
         return files[what] if what in schema.plugins("figure")[kind]["reads"] else []
 
-    @property
+    @cached_property
     def gpus(self) -> int:
         """The number of GPUs that a training requests."""
         return wanted_gpus(self.plan.settings.device)
 
-    def gpus_to_score(self, wildcards: Any) -> int:
-        """Return the number of GPUs that a scoring requests; 0 without a network."""
-        return self.gpus if uses_network(self._scoring(wildcards).spec) else 0
+    @property
+    def gpus_to_score(self) -> int | Callable[[Any], int]:
+        """The number of GPUs that a scoring requests; 0 without a network."""
+        return stated(lambda wildcards: int(uses_network(self._scoring(wildcards).spec))) if self.gpus else 0
 
-    def device_to_score(self, wildcards: Any) -> str:
-        """Return the device of a scoring; without a network the CPU, because it would occupy a GPU without using it."""
-        return self.plan.settings.device if uses_network(self._scoring(wildcards).spec) else "cpu"
-
+    @for_rules
     def mem_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of a step, in MiB."""
         return attempt * self._needs(self.step(wildcards).digest).mem_mb
 
+    @for_rules
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Return the run time of a step, in minutes."""
         return attempt * self._needs(self.step(wildcards).digest).runtime
+
+    def _inputs(self, names: tuple[str, ...], wildcards: Any) -> dict[str, Paths]:
+        from snakemake.io import ancient  # here, where Snakemake has imported it already
+
+        step, paths = self.step(wildcards), {}
+        needs_all = self._is_to_be_made(step)
+        for name in names:
+            read = getattr(step, name)
+            files = read if isinstance(read, tuple) else (read,) if read else ()
+            needed = list(dict.fromkeys(file.path for file in files if needs_all or file.is_made))
+            paths[name] = ancient(needed[0] if needed and not isinstance(read, tuple) else needed)
+        return paths
+
+    def _options(self, step: Step, device: str) -> list[str]:
+        settings = self.plan.settings
+        limits = ["--jobs-per-gpu", str(settings.jobs_per_gpu), "--save-every", str(settings.save_every)]
+        return ["--spec", step.spec.canonical, "--device", device, *limits]
 
     def _scoring(self, wildcards: Any) -> ScoreStep:
         step = self.step(wildcards)
         assert isinstance(step, ScoreStep)
         return step
 
-    def _needs_input(self, step: Step, is_input_made: bool) -> bool:
-        return is_input_made or self._is_forced() or not step.is_made
+    def _is_to_be_made(self, step: Step) -> bool:
+        return self._is_forced() or not step.is_made
 
 
 def wanted_gpus(device: str) -> int:
