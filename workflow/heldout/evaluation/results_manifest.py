@@ -13,7 +13,7 @@ from heldout.storage.sidecars import SPEC, sidecar
 def write_manifest(inputs_path: Path) -> None:
     """Write the SHA-256 of every result and of every file behind it, by path.
 
-    Results of an earlier run that today's plan does not make are deleted, as its manifest lists them.
+    Results of an earlier run that the present plan does not contain are deleted, according to its manifest.
     """
     inputs = Inputs.read(inputs_path)
     made_from: set[str] = set()

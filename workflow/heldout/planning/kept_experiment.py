@@ -38,9 +38,9 @@ def keep(plan: Plan, files: list[str]) -> None:
 
 
 def refuse_name_of_another(plan: Plan, files: list[str], where: str) -> None:
-    """Raise HeldoutError if the folder of results belongs to another experiment file, which still has this name.
+    """Raise HeldoutError if the folder of results belongs to another experiment file that still has this name.
 
-    A file that was renamed or changed its name no longer claims the folder.
+    A file that was renamed, or whose experiment has another name now, no longer owns the folder.
 
     Args:
         plan: of the experiment.

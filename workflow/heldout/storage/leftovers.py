@@ -1,4 +1,4 @@
-"""Files that an earlier run under the same name left in an experiment's folder, by that run's `manifest.json`."""
+"""The results that an earlier run left in an experiment's folder, from that run's `manifest.json`."""
 
 import json
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ NAME = "manifest.json"
 
 
 def leftovers(folder: Path, planned: Iterable[str]) -> dict[Path, str]:
-    """Return the files that an earlier run made in `folder` and that are there, but not planned any more.
+    """Return the present files in `folder` that an earlier run wrote and that are no longer planned.
 
     Args:
         folder: `results/<experiment>`.
-        planned: the paths of all tables and figures of today's plan.
+        planned: the paths of all tables and figures of the present plan.
 
     Returns:
         The recorded SHA-256 of each file. Empty if there is no manifest, or it is damaged.
@@ -29,7 +29,7 @@ def leftovers(folder: Path, planned: Iterable[str]) -> dict[Path, str]:
 
 
 def remove(found: dict[Path, str]) -> None:
-    """Delete the files that still have their recorded hash; who changed one keeps it."""
+    """Delete the files that still have their recorded hash; files that a user changed are kept."""
     for path, sha256 in found.items():
         if file_sha256(path) == sha256:
             path.unlink()
