@@ -21,6 +21,7 @@ rule all:
         PLAN.figures.values(),
         PLAN.metrics,
         PLAN.manifest,
+        REPORT.records.values(),
 
 
 rule checkpoints:
@@ -31,8 +32,10 @@ rule checkpoints:
 rule tables:
     input:
         PLAN.tables,
+        REPORT.records["tables"],
 
 
 rule figures:
     input:
         PLAN.figures.values(),
+        [REPORT.records[f"figure_{kind}"] for kind in PLAN.figures],

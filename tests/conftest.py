@@ -25,9 +25,12 @@ from heldout.search.native.compiling import Unavailable, function
 from heldout.stages.score import Sources, score
 from heldout.stages.split import split
 from heldout.stages.train import train
+from heldout.storage.hashing import digest, file_sha256
 from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import read_manifest
 from heldout.storage.score_files import read_scores
+from heldout.storage.sealed import write_sealed
+from heldout.storage.sidecars import LABELS, SPEC, sidecar
 from heldout.storage.specs import Parent, ScoreSpec, TrainSpec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -155,6 +158,7 @@ def task(tmp_path, monkeypatch, request):
     np.save(run.prepared.path, images)
     digits = np.array(list("0123456789") * 10)
     write_labels(tmp_path / run.prepared.labels, Labels(digits, np.zeros(100, bool)))
+    record(run.prepared.path, run.prepared.spec.content, {LABELS: run.prepared.labels})
     split(run.split.spec, run.prepared.path, run.prepared.labels, tmp_path / run.split.path)
     training = run.trainings["dcgan"]
 
@@ -175,6 +179,19 @@ def task(tmp_path, monkeypatch, request):
     return SimpleNamespace(
         run=run, training=training, checkpoint=checkpoint, train=trained, score=scored, split=manifest
     )
+
+
+def record(path: Path | str, content: dict | None = None, files: dict[str, Path | str] | None = None, **facts) -> None:
+    """Write the spec file beside a file that a test has made.
+
+    Args:
+        path: the file.
+        content: of its spec.
+        files: what else belongs beside it, by kind.
+        facts: what was read, and whether it failed.
+    """
+    hashes = {"sha256": file_sha256(path), "files": {kind: file_sha256(other) for kind, other in (files or {}).items()}}
+    write_sealed(sidecar(path, SPEC), {"digest": digest(content or {}), "spec": content or {}, **hashes, **facts})
 
 
 def respecify(steps: dict[str, Step], name: str, **changes: object) -> None:

@@ -22,7 +22,7 @@ from heldout.planning.resolve import resolve
 from heldout.search.native import joint_search
 from heldout.stages.split import split
 from heldout.storage.labels import Labels, write_labels
-from heldout.storage.sidecars import TIMING, sidecar
+from heldout.storage.sidecars import TIMING, sidecar, write_spec
 from tests.benchmarks._measuring import Growth, in_turn
 from tests.benchmarks._networks import built, images
 from tests.benchmarks.joint_search import SETTINGS
@@ -77,6 +77,7 @@ def _peak_memory(count: int) -> float:
         np.save(prepared.path, noise)
         labels = Labels((numbers % 10).astype(str), np.zeros(len(numbers), bool))
         write_labels(Path(prepared.labels), labels)
+        write_spec(Path(prepared.path), Path(prepared.path), prepared.spec)
         split(run.split.spec, prepared.path, prepared.labels, run.split.path)
         read = ["--images", prepared.path, "--split", run.split.path]
         _command("train", "--spec", training.spec.canonical, *read, "--checkpoint", training.path)

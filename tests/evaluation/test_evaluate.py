@@ -20,8 +20,9 @@ from heldout.storage.hashing import file_sha256
 from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import manifest_sha256
 from heldout.storage.score_files import Scores, read_scores, write_scores
+from heldout.storage.sealed import write_sealed
 from heldout.storage.sidecars import SPEC, TIMING, sidecar
-from tests.conftest import score_spec
+from tests.conftest import record, score_spec
 
 CLASSES = ["a", "b"]
 COUNT = 80
@@ -68,10 +69,10 @@ def experiment(tmp_path, monkeypatch):
         for seed in (0, 1):
             checkpoint = tmp_path / f"gan-{held_out}-{seed}.safetensors"
             checkpoint.write_text(f"{held_out}{seed}")
-            write_json(sidecar(checkpoint, SPEC), {"sha256": file_sha256(checkpoint)})
             shared = {"device": "cpu", "threads": 1, "failed": None}
             training = {"wall_s": 10.0 + seed, "images_per_s": 100.0, "steps": 9, "peak_memory_mib": 500.0}
             write_json(sidecar(checkpoint, TIMING), training | shared)
+            record(checkpoint, files={TIMING: sidecar(checkpoint, TIMING)})
             scores = {}
             for name in METHODS:
                 values = rng.normal(size=COUNT) + is_anomalous
@@ -85,9 +86,9 @@ def experiment(tmp_path, monkeypatch):
                     "score": [99.0, *reversed(values.tolist())],
                 }
                 write_scores(path, Scores(spec, columns, None))
-                write_json(sidecar(path, SPEC), {"checkpoint_sha256": file_sha256(checkpoint)})
                 scoring = {"fit_s": None, "ms_per_image": 2.0, "images": COUNT, "peak_memory_mib": 600.0}
                 write_json(sidecar(path, TIMING), scoring | shared)
+                record(path, spec.content, {TIMING: sidecar(path, TIMING)}, checkpoint_sha256=file_sha256(checkpoint))
                 scores[name] = str(path)
             runs.append(
                 {
@@ -106,7 +107,7 @@ def experiment(tmp_path, monkeypatch):
     content = {"experiment": "trial", "bootstrap": 300, "methods": METHODS, "runs": runs}
     path = tmp_path / "results" / "trial" / "inputs.json"
     results = [f"results/trial/{name}" for name in ("tables/auroc.csv", "tables/auroc.md", "metrics.json")]
-    write_json(path, content | {"source": {}, "figures": {}, "results": results})
+    write_sealed(path, content | {"source": {}, "figures": {}, "results": results})
     return path, known
 
 
@@ -176,7 +177,7 @@ def as_folders(path, classes):
     counts = dict(zip("abc", np.bincount(classes).tolist(), strict=True))
     manifest |= {"anomalous": ["b", "c"], "counts": {"test": counts}, "held_out": "all", "protocol": "folders"}
     write_json(split, manifest | {"sha256": manifest_sha256(manifest)})
-    write_json(path, content | {"runs": [run | {"held_out": "all", "protocol": "folders"} for run in runs]})
+    write_sealed(path, content | {"runs": [run | {"held_out": "all", "protocol": "folders"} for run in runs]})
 
 
 def test_folders_has_a_row_per_group_of_anomalies_against_all_normal_images_and_one_for_all(experiment):
@@ -215,7 +216,7 @@ def test_a_single_seed_leaves_the_spread_between_seeds_empty(experiment):
     path, _ = experiment
     content = json.loads(path.read_text())
     content["runs"] = [run for run in content["runs"] if run["seed"] == 0]
-    write_json(path, content)
+    write_sealed(path, content)
     evaluate(path)
     assert metrics_of(path).auroc_seed_sd.isna().all()
 
@@ -266,10 +267,10 @@ def made_with(path: str, backend: str | None = None, ms_per_image: float | None 
     spec, timing = (json.loads(sidecar(path, kind).read_text()) for kind in (SPEC, TIMING))
     backends = {"backends": {"joint search": backend}} if backend else {}
     before = spec.get("ran", {"versions": {"torch": "2.14.1"}, "commit": "a" * 40, "processor": "X, AVX512"})
-    write_json(sidecar(path, SPEC), spec | {"ran": before | backends | ran})
     processor = {"processor": ran["processor"]} if "processor" in ran else {}
     slower = {"ms_per_image": ms_per_image} if ms_per_image else {}
     write_json(sidecar(path, TIMING), timing | backends | processor | slower)
+    rerecord(path, ran=before | backends | ran)
 
 
 def test_runtimes_of_two_backends_and_two_processors_have_rows_of_their_own(experiment):
@@ -316,9 +317,18 @@ def test_notes_and_the_manifest_say_what_is_mixed_and_in_which_rows(experiment):
 def fail(path: str) -> None:
     """Replace a score file by the record of a failure."""
     reason = "dcgan: the generator loss is nan at step 3"
-    write_scores(path, Scores(read_scores(path).spec, {"index": [], "part": [], "score": []}, reason))
+    spec = read_scores(path).spec
+    write_scores(path, Scores(spec, {"index": [], "part": [], "score": []}, reason))
     timing = json.loads(sidecar(path, TIMING).read_text())
     write_json(sidecar(path, TIMING), timing | {"failed": reason, "ms_per_image": None})
+    rerecord(path, failed=reason)
+
+
+def rerecord(path: str | Path, **facts: object) -> None:
+    """Write the spec file beside a file anew, with other facts, and with the hashes of what is there now."""
+    before = json.loads(sidecar(path, SPEC).read_text())
+    facts = {key: before[key] for key in ("checkpoint_sha256", "joined_sha256") if key in before} | facts
+    record(path, facts.pop("spec", before["spec"]), {TIMING: sidecar(path, TIMING)}, **facts)
 
 
 def test_where_everything_has_failed_the_tables_say_so(experiment):
@@ -339,6 +349,7 @@ def test_runtimes_leave_failed_runs_out(experiment):
     run = json.loads(path.read_text())["runs"][0]
     timing = json.loads(sidecar(run["checkpoints"]["gan"], TIMING).read_text())
     write_json(sidecar(run["checkpoints"]["gan"], TIMING), timing | {"failed": "nan", "wall_s": 0.1})
+    rerecord(run["checkpoints"]["gan"])
     evaluate(path)
     write_tables(path)
     runtime = pd.read_csv(path.parent / "tables" / "runtime.csv").set_index("method")
@@ -357,7 +368,9 @@ def test_what_is_not_what_was_planned_is_refused(experiment, change):
         manifest = json.loads(split.read_text())
         write_json(split, manifest | {"normal": ["b"]})
     if change == "scores":
-        shutil.copy(json.loads(path.read_text())["runs"][1]["scores"]["adgan"], run["scores"]["adgan"])
+        other = json.loads(path.read_text())["runs"][1]["scores"]["floor"]
+        shutil.copy(sidecar(other, SPEC), sidecar(run["scores"]["floor"], SPEC))
+        shutil.copy(other, run["scores"]["floor"])
     complaint = {
         "labels": "differs from the labels that the split used",
         "manifest": "was altered",
@@ -384,7 +397,7 @@ def test_a_failed_method_is_a_row_that_says_so_and_the_others_stand(experiment):
 def test_scores_made_from_another_checkpoint_are_refused(experiment):
     path, _ = experiment
     run = json.loads(path.read_text())["runs"][0]
-    write_json(sidecar(run["scores"]["adgan"], SPEC), {"checkpoint_sha256": "0" * 64})
+    rerecord(run["scores"]["adgan"], checkpoint_sha256="0" * 64)
     with pytest.raises(HeldoutError, match=r"adgan-\w+.parquet was made from another .*gan-a-0.safetensors"):
         evaluate(path)
 
@@ -392,9 +405,7 @@ def test_scores_made_from_another_checkpoint_are_refused(experiment):
 def test_joined_scores_whose_part_was_scored_anew_are_refused(experiment):
     path, _ = experiment
     scores = json.loads(path.read_text())["runs"][0]["scores"]
-    write_json(sidecar(scores["floor"], SPEC), {"checkpoint_sha256": None, "sha256": "1" * 64})
-    beside = json.loads(sidecar(scores["adgan"], SPEC).read_text())
-    write_json(sidecar(scores["adgan"], SPEC), beside | {"joined_sha256": {Path(scores["floor"]).name: "0" * 64}})
+    rerecord(scores["adgan"], joined_sha256={Path(scores["floor"]).name: "0" * 64})
     with pytest.raises(HeldoutError, match=r"adgan-\w+.parquet was made from another .*floor-\w+.parquet"):
         evaluate(path)
 
@@ -404,12 +415,11 @@ def test_a_model_whose_parent_was_trained_anew_is_refused(experiment):
     content = json.loads(path.read_text())
     run = content["runs"][0]
     parent = path.parent / "dcgan-0123456789ab.safetensors"
-    write_json(sidecar(parent, SPEC), {"sha256": "1" * 64})
+    parent.touch()
+    record(parent)
     run["checkpoints"]["parent"] = str(parent)
-    write_json(path, content)
-    trained = json.loads(sidecar(run["checkpoints"]["gan"], SPEC).read_text())
-    trained |= {"spec": {"parent": {"digest": "0123456789ab"}}, "parent_sha256": "0" * 64}
-    write_json(sidecar(run["checkpoints"]["gan"], SPEC), trained)
+    write_sealed(path, content)
+    rerecord(run["checkpoints"]["gan"], spec={"parent": {"digest": "0123456789ab"}}, parent_sha256="0" * 64)
     with pytest.raises(HeldoutError, match=r"gan-a-0.safetensors was made from another .*dcgan-0123456789ab"):
         evaluate(path)
 
@@ -420,7 +430,7 @@ def test_tables_say_which_way_round_the_protocol_is_and_who_is_told_labels(exper
     content["methods"]["adgan"]["supervision"] = "semi-supervised"
     for run in content["runs"]:
         run["protocol"] = "leave_one_out"
-    write_json(path, content)
+    write_sealed(path, content)
     evaluate(path)
     write_tables(path)
     text = (path.parent / "tables" / "auroc.md").read_text()

@@ -1,6 +1,5 @@
 """A whole small experiment, made by the steps themselves: two classes of noise, two seeds, trainings of two steps."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from heldout.stages.prepare import prepare
 from heldout.stages.score import Sources, score
 from heldout.stages.split import split
 from heldout.stages.train import train
+from heldout.storage.sealed import write_sealed
 from tests.conftest import noise
 
 TINY = {"steps": 2, "batch": 4, "width": 4}
@@ -69,7 +69,7 @@ def finished(tmp_path_factory):
                     sources = Sources(step.checkpoint and Path(step.checkpoint.path))
                     score(step.spec, Path(step.images.path), Path(step.split.path), sources, path, "cpu")
         Path(plan.folder).mkdir()
-        Path(plan.inputs).write_text(json.dumps(asdict(inputs_json.content(plan))), encoding="utf-8")
+        write_sealed(Path(plan.inputs), asdict(inputs_json.content(plan)))
     return folder
 
 

@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 from heldout.errors import HeldoutError
 from heldout.figures import gallery
 from heldout.storage.score_files import Scores, read_scores, write_scores
+from tests.conftest import record
 from tests.figures.reading import FAILED, drawn, on_disk, pixels, rows, stored, words
 
 
@@ -56,7 +57,9 @@ def test_labels_of_something_else_are_refused(inputs, tmp_path):
 def test_scores_of_something_else_are_refused(inputs, tmp_path):
     scores = inputs.runs[0].scores
     other = tmp_path / "adgan-000000000000.parquet"
-    write_scores(other, Scores(read_scores(scores["adgan"]).spec, {"index": [], "part": [], "score": []}, None))
+    spec = read_scores(scores["adgan"]).spec
+    write_scores(other, Scores(spec, {"index": [], "part": [], "score": []}, None))
+    record(other, spec.content)
     scores["adgan"] = str(other)
     with pytest.raises(HeldoutError, match="adgan-000000000000.parquet contains other scores"):
         drawn("gallery", inputs)

@@ -12,6 +12,7 @@ from heldout.figures._drawing import draw
 from heldout.figures._task import Task
 from heldout.numerics import randomness
 from heldout.storage.report_inputs import Subject
+from heldout.storage.sealed import write_sealed
 from tests.figures.reading import FAILED, OPTED_FOR, drawn, on_disk, words
 
 
@@ -61,7 +62,7 @@ def test_a_figure_is_the_same_to_the_byte_whatever_the_other_seeds_are(inputs, k
     alone = [run for run in content["runs"] if run["seed"] == 3]
     assert len(alone) == 1 and len(inputs.runs) == 2
     torch.manual_seed(7)
-    inputs.path.write_text(json.dumps(content | {"runs": alone}), encoding="utf-8")
+    write_sealed(inputs.path, content | {"runs": alone})
     try:
         assert written() == first
     finally:

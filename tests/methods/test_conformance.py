@@ -15,7 +15,7 @@ from heldout.numerics import randomness, scoring_steps
 from heldout.numerics.pixels import to_unit_range
 from heldout.planning import schema
 from heldout.storage import checkpoints
-from tests.conftest import noise, prepared, train_spec, trained
+from tests.conftest import noise, prepared, record, train_spec, trained
 
 SHAPES = [ImageShape(1, 16), ImageShape(3, 32)]
 COUNT = 24
@@ -204,6 +204,7 @@ def test_a_saved_and_loaded_model_gives_the_same_scores(name, image, tmp_path):
     path = tmp_path / "model.safetensors"
     spec = train_spec(default)
     checkpoints.write(path, spec, model.state_dict())
+    record(path, spec.content)
     other = trained(default, image, seed=1).eval().requires_grad_(False)
     checkpoints.restore(other, checkpoints.load(path, spec.digest), path)
     images = to_unit_range(noise(5, image.channels, image.side, seed=1))

@@ -12,7 +12,7 @@ from heldout.numerics import randomness
 from heldout.numerics.pixels import to_unit_range
 from heldout.numerics.scoring_steps import score_images
 from heldout.storage import checkpoints
-from tests.conftest import noise, train_spec, trained
+from tests.conftest import noise, record, train_spec, trained
 
 IMAGE = ImageShape(1, 16)
 
@@ -137,6 +137,7 @@ def test_scores_of_a_saved_and_loaded_model_are_the_same_and_scoring_moves_no_si
     path = tmp_path / "model.safetensors"
     spec = train_spec("hinge")
     checkpoints.write(path, spec, model.state_dict())
+    record(path, spec.content)
     other = trained("hinge", IMAGE, seed=1).eval().requires_grad_(False)
     checkpoints.restore(other, checkpoints.load(path, spec.digest), path)
     again = score_images(scorer, scorer.prepare(other), images, keys)["score"]

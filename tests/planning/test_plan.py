@@ -130,15 +130,19 @@ def test_the_list_of_inputs_is_planned_beside_and_leaves_the_experiments_folder_
     monkeypatch.chdir(tmp_path)
     plan = Plan(resolve(BASE, where="trial.yaml"))
     first = inputs_json.write(plan)
-    assert first.is_new and not (tmp_path / "results" / "trial").exists()
-    (tmp_path / "results" / "trial").mkdir()
-    shutil.copy(first.path, plan.inputs)  # as the rule does
-    written = (tmp_path / first.path).stat().st_mtime_ns
-    assert inputs_json.write(plan) == (first.path, False)
-    assert (tmp_path / first.path).stat().st_mtime_ns == written
+    assert not (tmp_path / "results" / "trial").exists()
+    (tmp_path / "results" / "trial" / "records").mkdir(parents=True)
+    shutil.copy(first.inputs, plan.inputs)  # as the rule does
+    shutil.copy(first.record, first.records["inputs"])
+    written = (tmp_path / first.inputs).stat().st_mtime_ns
+    assert inputs_json.write(plan) == first
+    assert (tmp_path / first.inputs).stat().st_mtime_ns == written
     other = inputs_json.write(Plan(resolve(BASE | {"bootstrap": 200}, where="trial.yaml")))
-    assert other.is_new and other.path != first.path
-    assert not inputs_json.write(plan).is_new
+    assert other.inputs != first.inputs and other.records.keys() == first.records.keys()
+    assert not set(other.records.values()) & set(first.records.values())
+    assert inputs_json.write(plan) == first
+    Path(plan.inputs).write_text("{}")  # it is copied anew
+    assert inputs_json.write(plan).records["inputs"] != first.records["inputs"]
 
 
 def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch):
@@ -164,8 +168,9 @@ def test_a_file_that_is_there_needs_no_input_that_is_gone(tmp_path, monkeypatch)
     touch(split)
     assert inputs() == [[], split]
     touch(images)
-    assert inputs() == [[], split]  # its labels are gone
     touch(images.replace("npy", "labels.csv"))
+    assert inputs() == [[], split]  # nobody knows its hash
+    touch(images.replace("npy", "spec.json"))
     assert inputs() == [images, split]
 
 

@@ -1,5 +1,6 @@
 """A project folder in which some trainings and scorings of an experiment are there, written as the steps write them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from heldout.planning.resolve import resolve
 from heldout.planning.steps import Step
 from heldout.storage import checkpoints
 from heldout.storage.files import write_json, write_text
+from heldout.storage.hashing import file_sha256
 from heldout.storage.score_files import Scores, write_scores
-from heldout.storage.sidecars import HISTORY, TIMING, sidecar, write_spec
+from heldout.storage.sealed import write_sealed
+from heldout.storage.sidecars import HISTORY, SPEC, TIMING, sidecar, write_spec
 
 EXPERIMENT = {
     "experiment": "quickstart",
@@ -47,6 +50,14 @@ def make(step: Step, failed: str | None = None, wall_s: float = 20.0, ms_per_ima
     )
     write_spec(path, path, step.spec, failed=failed, **made)
     return path
+
+
+def retime(step: Step, **changes: object) -> None:
+    """Change values of a timing, and its hash in the spec file."""
+    timing, beside = sidecar(step.path, TIMING), sidecar(step.path, SPEC)
+    write_json(timing, json.loads(timing.read_text()) | changes)
+    content = json.loads(beside.read_text())
+    write_sealed(beside, content | {"files": content["files"] | {TIMING: file_sha256(timing)}})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from heldout.project import inventory, splits, trials
 from heldout.project.cost import cost
 from heldout.project.estimates import images_scored
 from heldout.storage.manifests import manifest_sha256
-from tests.project.conftest import EXPERIMENT, make, planned
+from tests.project.conftest import EXPERIMENT, make, planned, retime
 from tests.stages.test_split import make as make_split
 
 
@@ -50,9 +50,8 @@ def test_cost_of_what_is_all_here_is_nothing(folder):
 
 def test_cost_counts_the_fit_once_and_every_image(folder):
     run = planned(methods={"kde": {}}).runs[0]
-    timing = make(run.scorings["kde"], ms_per_image=10).with_suffix(".timing.json")
-    content = json.loads(timing.read_text())
-    timing.write_text(json.dumps(content | {"fit_s": 100.0}))
+    make(run.scorings["kde"], ms_per_image=10)
+    retime(run.scorings["kde"], fit_s=100.0)
 
     def estimated(**changes):
         Path("other.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"methods": {"kde": {}}, "models": {}} | changes))
@@ -60,7 +59,7 @@ def test_cost_counts_the_fit_once_and_every_image(folder):
 
     assert estimated(test_items=500, held_out=[1]) == "~01:45"  # 100 s, and 500 times 10 ms
     assert estimated(test_items=None, held_out=[1]) == "~01:50"  # a fifth of 5,000 images
-    timing.write_text(json.dumps(content | {"device": "a GPU"}))
+    retime(run.scorings["kde"], fit_s=None, device="a GPU")
     assert estimated(test_items=500, held_out=[1]) == "?"  # and a fit is not tried
 
 

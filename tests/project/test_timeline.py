@@ -1,7 +1,6 @@
 """What a run did on each core: seconds that are counted by hand, and times that are not those of a run."""
 
 import csv
-import json
 import os
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +11,7 @@ from matplotlib.figure import Figure
 from heldout.errors import HeldoutError
 from heldout.project import inventory
 from heldout.project.timeline import AROUND, IDLE, OTHER, SCORING, TRAINING, Bar, bars, draw, last_run, shares, timeline
-from heldout.storage.files import write_json
-from tests.project.conftest import make, planned
+from tests.project.conftest import make, planned, retime
 
 STARTED = datetime(2026, 5, 4, 12, 0).timestamp()
 CORES = "Provided cores: 2\nRules claiming more threads will be scaled down.\n"
@@ -64,8 +62,7 @@ def test_a_scoring_counts_its_fit_and_the_block_that_is_not_timed(folder, wanted
     run = planned().runs[0]
     snakemake(0, 100)
     ran(run.scorings["mean_image"], 20, 75, ms_per_image=1000)
-    timing = Path(run.scorings["mean_image"].path).with_suffix(".timing.json")
-    write_json(timing, json.loads(timing.read_text()) | {"fit_s": 4.5, "images": 0})
+    retime(run.scorings["mean_image"], fit_s=4.5, images=0)
     assert shares(last_run(wanted))[SCORING] == pytest.approx(4.5 + 1)
 
 

@@ -11,8 +11,9 @@ from heldout.project import dvc_records
 from heldout.project.save import save, to_fetch
 from heldout.project.verify import remedy, verify
 from heldout.storage.hashing import file_md5
+from heldout.storage.sealed import write_sealed
 from heldout.storage.sidecars import SPEC, sidecar
-from tests.project.conftest import make, planned
+from tests.project.conftest import make, planned, retime
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_forged_spec_does_not_help(run):
     beside = json.loads(sidecar(path, SPEC).read_text())
     shutil.copy(other, path)
     beside["sha256"] = json.loads(sidecar(other, SPEC).read_text())["sha256"]
-    sidecar(path, SPEC).write_text(json.dumps(beside))
+    write_sealed(sidecar(path, SPEC), beside)
     assert verify({}).damaged == {path: f"it holds {other.stem.partition('-')[2]}"}
 
 
@@ -73,23 +74,24 @@ def test_a_copy_elsewhere_hides_no_damage(run):
 
 def test_dvcs_records_count_too(run, monkeypatch, tmp_path):
     path = Path(run.trainings["wgan"].path)
-    timing, images = path.with_suffix(".timing.json"), Path("data/raw/images.gz")
+    timing, spec, images = path.with_suffix(".timing.json"), sidecar(path, SPEC), Path("data/raw/images.gz")
     images.parent.mkdir(parents=True)
     images.write_text("images")
-    recorded = {str(item): file_md5(item) for item in (path, timing, images)}
+    recorded = {str(item): file_md5(item) for item in (path, timing, spec, images)}
     in_cache = tmp_path / recorded[str(timing)]
     monkeypatch.setattr(dvc_records, "cached", lambda md5: tmp_path / md5)
     result = verify(recorded | {"results/scores/gone.parquet": "0" * 32})
-    assert len(result.checked) == 5 and not result.damaged and not result.unsaved
+    assert len(result.checked) == 6 and not result.damaged and not result.unsaved
     shutil.copy(timing, in_cache)
-    timing.write_text("{}")  # as a training made anew would leave it
+    shutil.copy(spec, tmp_path / recorded[str(spec)])
+    retime(run.trainings["wgan"], wall_s=30.0)  # as a training made anew would leave it
     images.write_text("other images")
     result = verify(recorded)
-    assert result.unsaved == [timing]
+    assert result.unsaved == [timing, spec]
     assert result.damaged == {images: f"MD5 is not the {recorded[str(images)]} that dvc.lock records"}
     in_cache.write_text("{}")  # as a link to the cache would be
     result = verify(recorded)
-    assert result.unsaved == [] and result.damaged.keys() == {timing, images, in_cache}
+    assert result.unsaved == [spec] and result.damaged.keys() == {timing, images, in_cache}
 
 
 def test_the_remedy_removes_what_stands_beside_a_file_too():

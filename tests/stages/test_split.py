@@ -13,7 +13,9 @@ from heldout.planning.tasks import normal_classes
 from heldout.stages.split import shares, split
 from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import read_manifest
+from heldout.storage.sidecars import LABELS
 from heldout.storage.specs import SplitSpec
+from tests.conftest import record
 
 CLASSES = ["a", "b", "c"]
 
@@ -30,6 +32,12 @@ def spec_of(protocol="one_class", held_out="b", **changes):
     return SplitSpec(protocol=protocol, held_out=held_out, **found | changes)
 
 
+def split_in(folder, spec):
+    record(folder / "images.npy", files={LABELS: folder / "labels.csv"})
+    split(spec, folder / "images.npy", folder / "labels.csv", folder / "split.json")
+    return read_manifest(folder / "split.json", spec.digest)
+
+
 def make(tmp_path, official=True, per_class=20, order=None, **changes):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3 * per_class, 1, 8, 8), dtype=np.uint8)
@@ -40,8 +48,7 @@ def make(tmp_path, official=True, per_class=20, order=None, **changes):
     np.save(tmp_path / "images.npy", source.images)
     write_labels(tmp_path / "labels.csv", Labels(np.array(CLASSES)[source.labels], source.official_test))
     spec = spec_of(**changes)
-    split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-    return read_manifest(tmp_path / "split.json", spec.digest), source
+    return split_in(tmp_path, spec), source
 
 
 def test_one_class_trains_on_the_held_out_class_alone_and_tests_on_everything(tmp_path):
@@ -139,8 +146,7 @@ def test_duplicates_across_training_and_test_are_counted(tmp_path):
     manifest, source = make(tmp_path)
     assert manifest.test_images_also_in_training == 0
     np.save(tmp_path / "images.npy", np.zeros_like(source.images))
-    split(spec_of(), tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-    manifest = read_manifest(tmp_path / "split.json", None)
+    manifest = split_in(tmp_path, spec_of())
     assert manifest.test_images_also_in_training == len(manifest.test)
 
 
@@ -162,8 +168,7 @@ def test_items_are_drawn_by_what_images_were_decoded_from(tmp_path):
         np.save(tmp_path / "images.npy", pixels)
         write_labels(tmp_path / "labels.csv", Labels(np.repeat(CLASSES, 20), np.zeros(60, bool), sources))
         spec = spec_of(test_items=8)
-        split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-        return read_manifest(tmp_path / "split.json", None).test
+        return split_in(tmp_path, spec).test
 
     pixels = np.random.default_rng(0).integers(1, 256, (60, 1, 8, 8), dtype=np.uint8)
     files = [f"file {number}" for number in range(60)]
@@ -207,8 +212,7 @@ def test_where_every_anomaly_is_in_the_test_part_contaminating_ones_leave_it(tmp
     np.save(tmp_path / "images.npy", images)
     write_labels(tmp_path / "labels.csv", Labels(np.array(CLASSES)[labels], official_test))
     spec = spec_of(protocol="folders", held_out="all", normal=["a"], contamination=0.2)
-    split(spec, tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-    manifest = read_manifest(tmp_path / "split.json", None)
+    manifest = split_in(tmp_path, spec)
     taken = [index for index in manifest.train if labels[index] > 0]
     assert len(manifest.train) == 15 and len(taken) == 3
     assert manifest.test == [index for index in range(15, 60) if index not in taken]
@@ -238,8 +242,7 @@ def test_duplicates_of_training_images_can_be_left_out_of_testing(tmp_path):
     np.save(tmp_path / "images.npy", images)
 
     def manifest(**changes):
-        split(spec_of(**changes), tmp_path / "images.npy", tmp_path / "labels.csv", tmp_path / "split.json")
-        return read_manifest(tmp_path / "split.json", None)
+        return split_in(tmp_path, spec_of(**changes))
 
     images[test + 1] = images[0]  # of class a, in the training part: known where its label is told
     np.save(tmp_path / "images.npy", images)

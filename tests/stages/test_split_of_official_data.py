@@ -11,7 +11,9 @@ from heldout.planning.tasks import normal_classes
 from heldout.stages.split import split
 from heldout.storage.labels import Labels, write_labels
 from heldout.storage.manifests import read_manifest
+from heldout.storage.sidecars import LABELS
 from heldout.storage.specs import SplitSpec
+from tests.conftest import record
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +25,7 @@ def dataset(request, mirror, tmp_path_factory):
     source = registry.create("dataset", request.param, {}).read(mirror / request.param)
     np.save(folder / "images.npy", resized(source.images, None))
     write_labels(folder / "labels.csv", Labels(np.array(entry.facts["classes"])[source.labels], source.official_test))
+    record(folder / "images.npy", files={LABELS: folder / "labels.csv"})
     return request.param, entry.facts["classes"], folder
 
 

@@ -24,11 +24,10 @@ from heldout.numerics import training_steps
 from heldout.numerics.pixels import to_unit_range
 from heldout.stages.train import train
 from heldout.storage import checkpoints
-from heldout.storage.files import write_json
 from heldout.storage.hashing import file_sha256
 from heldout.storage.sidecars import HISTORY, SPEC, TIMING, sidecar
 from heldout.storage.timings import ScoreTiming, TrainTiming
-from tests.conftest import respecify
+from tests.conftest import record, respecify
 
 
 def test_a_training_leaves_a_checkpoint_with_its_spec_history_and_timing(task):
@@ -228,25 +227,22 @@ def test_a_checkpoint_of_another_training_is_refused(task, tmp_path):
     other = tmp_path / "other.safetensors"
     weights = safetensors.torch.load_file(task.checkpoint)
     checkpoints.write(other, replace(task.training.spec, seed=7), weights)
-    beside = json.loads(sidecar(task.checkpoint, SPEC).read_text())
-    sidecar(other, SPEC).write_text(json.dumps(beside | {"sha256": file_sha256(other)}))
+    record(other, task.training.spec.content, manifest=task.split.sha256)
     with pytest.raises(HeldoutError, match=f"but {task.training.digest} was planned"):
         task.score("adgan", checkpoint=other)
 
 
 def test_a_checkpoint_of_another_manifest_is_refused(task):
     task.train()
-    path = sidecar(task.checkpoint, SPEC)
-    path.write_text(path.read_text().replace(task.split.sha256, "0" * 64))
+    record(task.checkpoint, task.training.spec.content, manifest="0" * 64)
     with pytest.raises(HeldoutError, match="was made from another split manifest"):
         task.score("adgan")
 
 
 def test_a_checkpoint_that_its_sidecar_does_not_describe_is_refused(task):
     task.train()
-    path = sidecar(task.checkpoint, SPEC)
-    path.write_text(path.read_text().replace(file_sha256(task.checkpoint), "0" * 64))
-    with pytest.raises(HeldoutError, match=r"is damaged: .*spec.json describes another file; delete it and run again"):
+    task.checkpoint.write_bytes(task.checkpoint.read_bytes() + b"0")
+    with pytest.raises(HeldoutError, match=r"is damaged: .*spec.json describes another file; delete .* and run again"):
         task.score("adgan")
 
 
@@ -299,8 +295,7 @@ def test_another_parent_is_refused_and_a_failed_one_is_a_failure(task):
 
     def exchange(spec, failed):
         checkpoints.write(task.checkpoint, spec, {}, failed)
-        recorded = {"manifest": task.split.sha256, "sha256": file_sha256(task.checkpoint)}
-        write_json(sidecar(task.checkpoint, SPEC), recorded)
+        record(task.checkpoint, spec.content, manifest=task.split.sha256)
 
     exchange(replace(task.training.spec, seed=1), None)
     with pytest.raises(HeldoutError, match=f"holds training \\w+, but {task.training.digest} was planned"):
@@ -344,8 +339,7 @@ def test_joined_scores_are_of_the_same_images_and_scaled_by_calibration_images(t
 def test_a_failed_part_fails_what_joins_it_and_a_component_that_is_not_there_is_named(task):
     task.train()
     checkpoints.write(task.checkpoint, task.training.spec, {}, "the loss is nan")
-    recorded = {"manifest": task.split.sha256, "sha256": file_sha256(task.checkpoint)}
-    write_json(sidecar(task.checkpoint, SPEC), recorded)
+    record(task.checkpoint, task.training.spec.content, manifest=task.split.sha256)
     for name in ("discriminator", "mean_image"):
         task.score(name)
     failed, joined = task.score("both")

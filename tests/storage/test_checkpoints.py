@@ -9,7 +9,7 @@ import torch
 
 from heldout.errors import HeldoutError
 from heldout.storage import checkpoints
-from tests.conftest import train_spec
+from tests.conftest import record, train_spec
 
 SPEC = train_spec("wgan", learning_rate=5e-5)
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.int64)}
@@ -18,6 +18,7 @@ WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=to
 def written(tmp_path, **changes):
     path = tmp_path / "toy.safetensors"
     checkpoints.write(path, SPEC, WEIGHTS, **changes)
+    record(path, SPEC.content)
     return path
 
 
@@ -41,6 +42,7 @@ def test_the_metadata_holds_the_identity_alone(tmp_path):
 def test_a_recorded_failure_has_no_tensors(tmp_path):
     path = tmp_path / "toy.safetensors"
     checkpoints.write(path, SPEC, {}, failed="the loss is nan at step 3")
+    record(path, SPEC.content)
     checkpoint = checkpoints.load(path, SPEC.digest)
     assert checkpoint.failed == "the loss is nan at step 3" and checkpoint.weights == {}
 
@@ -49,7 +51,10 @@ def test_a_recorded_failure_has_no_tensors(tmp_path):
 def test_a_truncated_file_is_refused(tmp_path, keep):
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(HeldoutError, match=r"toy.safetensors is damaged or no checkpoint .*delete it and run again"):
+    with pytest.raises(HeldoutError, match=r"toy.safetensors is damaged: toy.spec.json describes another file; delete"):
+        checkpoints.load(path, SPEC.digest)
+    record(path, SPEC.content)
+    with pytest.raises(HeldoutError, match=r"toy.safetensors is damaged or no checkpoint .*; delete .*toy.\* and run"):
         checkpoints.load(path, SPEC.digest)
 
 

@@ -24,6 +24,10 @@ def test_tables_and_figures_appear(finished):
     stems = {"roc-1", "roc-8", "roc-all", "scores-1", "scores-8", "samples-wgan", "samples-dcgan"}
     expected = {f"tables/{name}" for name in (*tables, "runtime.md")}
     expected |= {f"figures/{stem}.{form}" for stem in stems for form in ("svg", "png")}
+    records = {name.partition("-")[0] for name in names if name.startswith("records/")}
+    steps = ("inputs", "evaluate", "tables", "figure_roc", "figure_scores", "figure_samples", "manifest")
+    assert records == {f"records/{step}" for step in steps}
+    names = {name for name in names if not name.startswith("records/")}
     assert names == expected | {"inputs.json", "metrics.json", "manifest.json", "experiment.yaml"}
     table = pd.read_csv(folder / "tables" / "auroc.csv")
     assert table.held_out.tolist() == ["1", "8", "mean"]

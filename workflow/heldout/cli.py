@@ -37,6 +37,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 S = TypeVar("S", TrainSpec, ScoreSpec)
 Spec = Annotated[str, typer.Option(help="the spec of the output file, as JSON; `snakemake -n -p` prints it")]
 File = Annotated[Path, typer.Option()]
+RecordFile = Annotated[Path | None, typer.Option(help="the step's record; by default named by the inputs")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 JobsPerGpu = Annotated[int, typer.Option(help="maximum number of trainings and scorings on a GPU; others wait", min=1)]
 SaveEvery = Annotated[int, typer.Option(help="seconds between saves of unfinished work")]
@@ -274,35 +275,35 @@ def score(
 
 
 @app.command(rich_help_panel=STEPS)
-def evaluate(inputs: File) -> None:
+def evaluate(inputs: File, record: RecordFile = None) -> None:
     """Compute metrics, intervals and curves from the scores."""
     from heldout.evaluation.evaluate import evaluate
 
-    evaluate(inputs)
+    evaluate(inputs, record)
 
 
 @app.command(rich_help_panel=STEPS)
-def tables(inputs: File) -> None:
+def tables(inputs: File, record: RecordFile = None) -> None:
     """Write the tables of AUROC, AUPRC and runtime."""
     from heldout.evaluation.tables import write_tables
 
-    write_tables(inputs)
+    write_tables(inputs, record)
 
 
 @app.command(rich_help_panel=STEPS)
-def figure(kind: str, inputs: File) -> None:
+def figure(kind: str, inputs: File, record: RecordFile = None) -> None:
     """Draw all figures of one kind for an experiment."""
     from heldout.figures._drawing import draw
 
-    draw(kind, inputs)
+    draw(kind, inputs, record)
 
 
 @app.command(rich_help_panel=STEPS)
-def manifest(inputs: File) -> None:
+def manifest(inputs: File, record: RecordFile = None) -> None:
     """List every file behind an experiment's results, with hashes."""
     from heldout.evaluation.results_manifest import write_manifest
 
-    write_manifest(inputs)
+    write_manifest(inputs, record)
 
 
 @one_line()

@@ -25,7 +25,7 @@ class HeldoutError(Exception):
 
 @shapes_no_number
 class NotThere(HeldoutError):
-    """A folder that an experiment needs is missing; the experiment itself is correct."""
+    """A file or a folder that is needed is missing; nothing else is wrong."""
 
 
 class NumericalFailure(Exception):

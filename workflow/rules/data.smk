@@ -28,6 +28,7 @@ rule prepare:
     output:
         images="data/prepared/{dataset}-{digest}.npy",
         labels="data/prepared/{dataset}-{digest}.labels.csv",
+        spec="data/prepared/{dataset}-{digest}.spec.json",
     log:
         "results/logs/prepare/{dataset}-{digest}.log",
     benchmark:
@@ -53,6 +54,7 @@ rule split:
     input:
         unpack(WIRING.inputs("images")),
         labels=ancient(WIRING.labels),
+        spec=ancient(WIRING.prepared_spec),
     output:
         "data/splits/{dataset}/{protocol}/{held_out}/seed{seed}-{digest}.json",
     log:

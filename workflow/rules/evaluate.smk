@@ -1,9 +1,11 @@
-# The list of the tables' inputs. It is ancient() unless the experiment has changed it.
+# The list of the tables' inputs. Planning names another record for each step whose results are not of today's list.
 rule inputs:
     input:
-        INPUTS.path if INPUTS.is_new else ancient(INPUTS.path),
+        inputs=ancient(REPORT.inputs),
+        record=ancient(REPORT.record),
     output:
-        PLAN.inputs,
+        inputs=PLAN.inputs,
+        record=REPORT.records["inputs"],
     log:
         f"results/logs/{PLAN.settings.experiment}/inputs.log",
     conda:
@@ -13,21 +15,26 @@ rule inputs:
         gpu=0,
         mem_mb=100,
         runtime=1,
+    params:
+        folder=PLAN.folder,
     message:
         "List the inputs of the tables"
     shell:
-        "cp {input:q} {output:q} 2> {log:q}"
+        "rm -f {params.folder:q}/records/inputs-*.json && cp {input.inputs:q} {output.inputs:q} 2> {log:q}"
+        " && cp {input.record:q} {output.record:q} 2> {log:q}"
 
 
 # The first rule that reads test labels. It is cheap, so it depends on the modification times of its inputs.
 rule evaluate:
     input:
-        inputs=PLAN.inputs,
+        inputs=ancient(PLAN.inputs),
+        listed=ancient(REPORT.records["inputs"]),
         scores=PLAN.scores,
         splits=ancient(PLAN.splits),
         labels=ancient(PLAN.labels),
     output:
-        PLAN.evaluated,
+        tables=PLAN.evaluated,
+        record=REPORT.records["evaluate"],
     log:
         f"results/logs/{PLAN.settings.experiment}/evaluate.log",
     benchmark:
@@ -42,4 +49,4 @@ rule evaluate:
     message:
         "Evaluate: join the labels, compute metrics and their intervals"
     shell:
-        "heldout evaluate --inputs {input.inputs:q} > {log:q} 2>&1"
+        "heldout evaluate --inputs {input.inputs:q} --record {output.record:q} > {log:q} 2>&1"

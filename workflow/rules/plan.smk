@@ -31,7 +31,7 @@ from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files, require_possible
 from heldout.planning.wiring import Wiring
 from heldout.project.snakemake_runs import Ending, already_running, explain
-from heldout.storage.files import VERSIONED, make_folder, sweep_all
+from heldout.storage.files import VERSIONED, bring_to_now, make_folder, sweep_all
 
 
 def is_forced():
@@ -51,7 +51,7 @@ with one_line():
     kept_experiment.refuse_name_of_another(PLAN, FILES, WHERE)
     ENDING = Ending(PLAN)
     WIRING = Wiring(PLAN, is_forced)
-    INPUTS = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
+    REPORT = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
     for folder in VERSIONED:
         make_folder(Path(folder))  # DVC requires all outputs of its stage, even empty ones
 
@@ -80,6 +80,7 @@ onstart:  # a dry run needs no images
         WIRING.require_folders()
         kept_experiment.keep(PLAN, FILES)
         sweep_all()
+    bring_to_now([*VERSIONED, PLAN.folder])
 
 
 onsuccess:

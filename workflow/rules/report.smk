@@ -1,12 +1,15 @@
 rule write_tables:
     input:
-        inputs=PLAN.inputs,
+        inputs=ancient(PLAN.inputs),
+        listed=ancient(REPORT.records["inputs"]),
         metrics=PLAN.evaluated,
+        evaluated=REPORT.records["evaluate"],
         timings=ancient(PLAN.timings),
         splits=ancient(PLAN.splits),
     output:
-        PLAN.written,
-        PLAN.metrics,
+        tables=PLAN.written,
+        metrics=PLAN.metrics,
+        record=REPORT.records["tables"],
     log:
         f"results/logs/{PLAN.settings.experiment}/tables.log",
     benchmark:
@@ -21,7 +24,7 @@ rule write_tables:
     message:
         "Write the tables"
     shell:
-        "heldout tables --inputs {input.inputs:q} > {log:q} 2>&1"
+        "heldout tables --inputs {input.inputs:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 for kind, files in PLAN.figures.items():
@@ -30,13 +33,16 @@ for kind, files in PLAN.figures.items():
         name:
             f"figure_{kind}"
         input:
-            inputs=PLAN.inputs,
+            inputs=ancient(PLAN.inputs),
+            listed=ancient(REPORT.records["inputs"]),
             tables=WIRING.reads(kind, "tables"),
+            evaluated=REPORT.records["evaluate"] if WIRING.reads(kind, "tables") else [],
             scores=WIRING.reads(kind, "scores"),
             checkpoints=ancient(WIRING.reads(kind, "checkpoints")),
             labels=ancient(WIRING.reads(kind, "labels")),
         output:
-            files,
+            files=files,
+            record=REPORT.records[f"figure_{kind}"],
         log:
             f"results/logs/{PLAN.settings.experiment}/figure-{kind}.log",
         benchmark:
@@ -57,19 +63,21 @@ for kind, files in PLAN.figures.items():
         message:
             "Draw the figures: {params.kind}"
         shell:
-            "heldout figure {params.kind} --inputs {input.inputs:q} > {log:q} 2>&1"
+            "heldout figure {params.kind} --inputs {input.inputs:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule manifest:
     input:
-        inputs=PLAN.inputs,
+        inputs=ancient(PLAN.inputs),
         tables=PLAN.tables,
         figures=PLAN.figures.values(),
         metrics=PLAN.metrics,
+        records=[record for step, record in REPORT.records.items() if step != "manifest"],
         checkpoints=ancient(PLAN.checkpoints),
         scores=ancient(PLAN.scores),
     output:
-        update(PLAN.manifest),  # it reads what an earlier run made
+        manifest=update(PLAN.manifest),  # it reads what an earlier run made
+        record=REPORT.records["manifest"],
     log:
         f"results/logs/{PLAN.settings.experiment}/manifest.log",
     benchmark:
@@ -84,4 +92,4 @@ rule manifest:
     message:
         "List every file behind the results, with hashes"
     shell:
-        "heldout manifest --inputs {input.inputs:q} > {log:q} 2>&1"
+        "heldout manifest --inputs {input.inputs:q} --record {output.record:q} > {log:q} 2>&1"

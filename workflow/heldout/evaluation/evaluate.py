@@ -6,7 +6,6 @@ resampled images. Under the protocol `folders` there is a row per anomalous clas
 `overall` for all anomalous classes together.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from heldout.evaluation.inputs import Inputs, write_table
 from heldout.planning.tasks import OVERALL, WHOLE
 from heldout.storage.hashing import digest
 from heldout.storage.report_inputs import RunFiles
-from heldout.storage.sidecars import SPEC, sidecar
+from heldout.storage.sidecars import SPEC, read_spec, remade, sidecar
 
 MEAN = "mean"  # the row over all classes
 BINS = 20
@@ -28,8 +27,12 @@ EMPTY_CURVE: dict[str, Any] = {"fpr": [], "tpr": [], "tpr_low": [], "tpr_high": 
 EMPTY_HISTOGRAM: dict[str, Any] = {"low": [], "high": [], "normal": [], "anomalous": []}
 
 
-def evaluate(inputs_path: Path) -> None:
-    """Write the three tables beside `inputs_path`.
+def evaluate(inputs_path: Path, record: Path | None = None) -> None:
+    """Write the three tables beside `inputs_path`, and the step's record.
+
+    Args:
+        inputs_path: the experiment's `inputs.json`.
+        record: the record's path; None: named by the inputs.
 
     Raises:
         HeldoutError: a score file is damaged, or was made from another checkpoint than the one beside it.
@@ -46,9 +49,12 @@ def evaluate(inputs_path: Path) -> None:
                 rows.append(key | _summary(group, name))
                 curves.append(key | _curve(group, name))
     histograms = [table for task in evaluated for table in task.histograms()]
-    write_table(inputs.tables / "metrics.csv", pd.DataFrame(rows))
-    write_table(inputs.tables / "roc.csv", _joined(curves))
-    write_table(inputs.tables / "histograms.csv", _joined(histograms))
+    tables = {"metrics.csv": pd.DataFrame(rows), "roc.csv": _joined(curves), "histograms.csv": _joined(histograms)}
+    scores = [path for run in inputs.runs for path in run.scores.values()]
+    with inputs.recorded("evaluate", record, scores) as written:
+        for name, table in tables.items():
+            write_table(inputs.tables / name, table)
+            written.append(inputs.tables / name)
 
 
 def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[RunFiles]) -> list["_Evaluated"]:
@@ -159,28 +165,23 @@ def _joined(tables: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _refuse_other_sources(scores: Path, run: RunFiles, model: str | None) -> None:
     """Raise HeldoutError unless the checkpoint, its parent and the joined scores are those a score was made from."""
-    beside = _beside(scores)
+    made = read_spec(scores)
     for path in map(Path, run.scores.values()):
-        if path.name in beside.get("joined_sha256", {}):
-            _refuse_another(scores, path, beside["joined_sha256"][path.name])
+        if path.name in made.joined_sha256:
+            _refuse_another(scores, path, made.joined_sha256[path.name])
     if model is None:
         return
     checkpoint = Path(run.checkpoints[model])
-    _refuse_another(scores, checkpoint, beside["checkpoint_sha256"])
-    trained = _beside(checkpoint)
-    parent = trained.get("spec", {}).get("parent")
+    if not sidecar(checkpoint, SPEC).is_file():  # scores may be evaluated without checkpoints
+        return
+    _refuse_another(scores, checkpoint, made.checkpoint_sha256)
+    trained = read_spec(checkpoint)
+    parent = trained.spec.get("parent")
     for path in map(Path, run.checkpoints.values()):
         if parent and parent["digest"] in path.name:
-            _refuse_another(checkpoint, path, trained["parent_sha256"])
+            _refuse_another(checkpoint, path, trained.parent_sha256)
 
 
-def _refuse_another(made: Path, source: Path, sha256: str) -> None:
-    there = _beside(source)
-    if there and there["sha256"] != sha256:
-        raise HeldoutError(f"{made} was made from another {source}; delete it and run again")
-
-
-def _beside(path: Path) -> dict[str, Any]:
-    """Return the spec file beside a file; empty if it is missing, as when scores are evaluated without checkpoints."""
-    beside = sidecar(path, SPEC)
-    return json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+def _refuse_another(made: Path, source: Path, sha256: str | None) -> None:
+    if sidecar(source, SPEC).is_file() and read_spec(source).sha256 != sha256:
+        raise HeldoutError(f"{made} was made from another {source}; {remade(made)}")

@@ -26,20 +26,30 @@ RUNTIMES = (
 )
 
 
-def write_tables(inputs_path: Path) -> None:
-    """Write `auroc.*`, `auprc.*`, `runtime.*` and `metrics.json` from `metrics.csv` and the timing files."""
+def write_tables(inputs_path: Path, record: Path | None = None) -> None:
+    """Write `auroc.*`, `auprc.*`, `runtime.*` and `metrics.json` from `metrics.csv` and the timing files.
+
+    Args:
+        inputs_path: the experiment's `inputs.json`.
+        record: the path of the step's record; None: named by the inputs.
+    """
     inputs = Inputs.read(inputs_path)
     metrics = inputs.table("metrics.csv")
     metrics[FAILED] = metrics[FAILED].fillna("")
-    for name, metric in TABLES.items():
-        write_table(inputs.tables / f"{name}.csv", numbers(metrics, metric))
-        table, lines = as_text(metrics, metric), caption(inputs, metrics, name)
-        write_text(inputs.tables / f"{name}.md", "\n".join([markdown(table), *(f"{line}\n" for line in lines)]))
-        write_text(inputs.tables / f"{name}.tex", latex(table, " ".join(lines)))
-    runtime, lines = runtime_numbers(inputs), [f"{line}\n" for line in (RUNTIME, *note(inputs))]
-    write_table(inputs.tables / "runtime.csv", runtime)
-    write_text(inputs.tables / "runtime.md", "\n".join([markdown(runtime_as_text(runtime)), *lines]))
-    write_json(inputs.folder / "metrics.json", _nested(metrics))
+    runtime, notes = runtime_numbers(inputs), [f"{line}\n" for line in (RUNTIME, *note(inputs))]
+    with inputs.recorded("tables", record, [inputs.tables / "metrics.csv"]) as written:
+        for name, metric in TABLES.items():
+            table, lines = as_text(metrics, metric), caption(inputs, metrics, name)
+            csv, md, tex = (inputs.tables / f"{name}.{form}" for form in ("csv", "md", "tex"))
+            write_table(csv, numbers(metrics, metric))
+            write_text(md, "\n".join([markdown(table), *(f"{line}\n" for line in lines)]))
+            write_text(tex, latex(table, " ".join(lines)))
+            written += [csv, md, tex]
+        csv, md, nested = inputs.tables / "runtime.csv", inputs.tables / "runtime.md", inputs.folder / "metrics.json"
+        write_table(csv, runtime)
+        write_text(md, "\n".join([markdown(runtime_as_text(runtime)), *notes]))
+        write_json(nested, _nested(metrics))
+        written += [csv, md, nested]
 
 
 def numbers(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:

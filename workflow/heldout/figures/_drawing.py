@@ -10,25 +10,37 @@ from matplotlib.figure import Figure
 from heldout import registry
 from heldout.evaluation.inputs import Inputs
 from heldout.figures import Draws, _style
-from heldout.planning.plan import FIGURE_FORMATS
+from heldout.planning.plan import EVALUATED, FIGURE_FORMATS
 from heldout.storage.files import whole_file
 
 
-def draw(kind: str, inputs_path: Path) -> None:
+def draw(kind: str, inputs_path: Path, record: Path | None = None) -> None:
     """Write `figures/<stem>.svg` and `.png` beside `inputs_path` for each subject of this kind of figure.
 
     Args:
         kind: a registered figure.
         inputs_path: the experiment's `inputs.json`.
+        record: the path of the step's record; None: named by the inputs.
     """
     matplotlib.use("Agg")
     inputs = Inputs.read(inputs_path)
-    draws = cast(Draws, registry.load("figure", kind).plugin)
-    with _style.settings():
+    entry = registry.load("figure", kind)
+    draws = cast(Draws, entry.plugin)
+    with _style.settings(), inputs.recorded(f"figure_{kind}", record, _read(inputs, entry.facts["reads"])) as written:
         for subject in inputs.content.figures[kind]:
             figure = draws(inputs, subject)
-            save(figure, inputs.folder / "figures", subject.stem)
+            written += save(figure, inputs.folder / "figures", subject.stem)
             plt.close(figure)
+
+
+def _read(inputs: Inputs, groups: list[str]) -> list[str | Path]:
+    """Return the files of some groups, as a figure's registration names them; labels belong to the split."""
+    files: dict[str, list[str | Path]] = {
+        "tables": [inputs.tables / name for name in EVALUATED],
+        "scores": [path for run in inputs.runs for path in run.scores.values()],
+        "checkpoints": [path for run in inputs.runs for path in run.checkpoints.values()],
+    }
+    return [path for group in groups for path in files.get(group, [])]
 
 
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:

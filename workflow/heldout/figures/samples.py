@@ -3,7 +3,6 @@
 With several seeds, the first is shown.
 """
 
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,7 +21,7 @@ from heldout.stages.score import trained_model
 from heldout.storage.manifests import SplitManifest
 from heldout.storage.prepared import part_of
 from heldout.storage.report_inputs import RunFiles, Subject
-from heldout.storage.sidecars import SPEC, sidecar
+from heldout.storage.sidecars import read_spec
 
 REAL, MADE = 4, 12
 
@@ -60,9 +59,9 @@ def _row(run: RunFiles, manifest: SplitManifest, model: str) -> tuple[torch.Tens
     images = Path(run.images)
     real = to_unit_range(part_of(images, manifest, "train")[:REAL])
     path = Path(run.checkpoints[model])
-    planned = json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))
+    planned = read_spec(path)
     try:
-        trained = trained_model(path, planned["digest"], images)
+        trained = trained_model(path, planned.digest, images)
     except NumericalFailure:
         return real, None
-    return real, sample(planned["spec"]["model"], trained, MADE, randomness.generator(run.seed, "samples"))
+    return real, sample(planned.spec["model"], trained, MADE, randomness.generator(run.seed, "samples"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heldout.planning.resolve import Entry
-from heldout.storage.sidecars import BESIDE, LABELS, sidecar
+from heldout.storage.sidecars import BESIDE, LABELS, SPEC, sidecar
 from heldout.storage.specs import PrepareSpec, ScoreSpec, Spec, SplitSpec, TrainSpec
 
 
@@ -49,6 +49,11 @@ class PrepareStep(Step):
     def labels(self) -> str:
         """The table of labels beside the prepared array."""
         return str(sidecar(self.path, LABELS))
+
+    @property
+    def spec_file(self) -> str:
+        """The hashes of the prepared array and its labels."""
+        return str(sidecar(self.path, SPEC))
 
 
 @dataclass(frozen=True)

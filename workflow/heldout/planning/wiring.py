@@ -90,6 +90,13 @@ class Wiring:
         return step.images.labels if self._is_to_be_made(step) or step.images.is_made else []
 
     @for_rules
+    def prepared_spec(self, wildcards: Any) -> Paths:
+        """Return the hashes of the prepared array and its labels, which a split reads."""
+        step = self.step(wildcards)
+        assert isinstance(step, SplitStep)
+        return step.images.spec_file if self._is_to_be_made(step) or step.images.is_made else []
+
+    @for_rules
     def raw(self, wildcards: Any) -> Paths:
         """Return the input of `prepare`; [] if a user's folder is missing, so that a dry run works.
 

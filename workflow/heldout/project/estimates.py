@@ -8,14 +8,13 @@ the start of a job adds some seconds. All image folders of one plug-in count as 
 longer.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, NotThere
 from heldout.planning.resources import images_of_parts
 from heldout.planning.steps import PrepareStep, ScoreStep, TrainStep
 from heldout.planning.wiring import uses_network
@@ -23,7 +22,7 @@ from heldout.planning.work import of_training
 from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
 from heldout.storage.manifests import read_manifest
-from heldout.storage.sidecars import SPEC, TIMING, sidecar
+from heldout.storage.sidecars import TIMING, read_spec
 from heldout.storage.specs import ScoreSpec, TrainSpec
 from heldout.storage.timings import ScoreTiming, TrainTiming
 
@@ -128,10 +127,12 @@ def _timings(kind: type[S], timed: type[T], on_gpu: bool) -> Iterator[tuple[S, T
     for path in sorted(Path(folder).rglob(f"*.{TIMING}")):
         own = path.with_name(path.name.removesuffix(f".{TIMING}") + ending)
         try:
-            spec = kind.of(json.loads(sidecar(own, SPEC).read_text(encoding="utf-8"))["spec"])
-            timing = timed.beside(own)
-        except (HeldoutError, OSError, ValueError, KeyError, TypeError):
-            continue  # a damaged file; the estimate uses the others
+            spec, timing = kind.of(read_spec(own).spec), timed.beside(own)
+        except NotThere:
+            continue
+        except HeldoutError as error:
+            print(f"the estimate uses the other timings: {error}", file=sys.stderr)
+            continue
         by_gpu = on_gpu and (isinstance(spec, TrainSpec) or uses_network(spec))
         if not timing.failed and timing.device.startswith("cpu") != by_gpu:
             yield spec, timing
@@ -140,14 +141,13 @@ def _timings(kind: type[S], timed: type[T], on_gpu: bool) -> Iterator[tuple[S, T
 def images_scored(step: ScoreStep) -> int | None:
     """Return the number of scored images from the split manifest or, if it is missing, an estimate.
 
-    None if the size of the dataset is unknown.
+    None if the size of the dataset is unknown. Raises HeldoutError if the manifest is damaged.
     """
     split = step.split
-    try:
+    if Path(split.path).is_file():
         return len(read_manifest(Path(split.path), split.digest).scored)
-    except HeldoutError:
-        parts = images_of_parts(split)
-        return parts[1] if parts else split.spec.test_items
+    parts = images_of_parts(split)
+    return parts[1] if parts else split.spec.test_items
 
 
 def _training_key(spec: TrainSpec) -> str:

@@ -1,6 +1,5 @@
 """The experiments of this folder, the files they name, and the files that are here; digests identify files."""
 
-import json
 import os
 import re
 import sys
@@ -16,7 +15,7 @@ from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import require_possible
 from heldout.storage.files import SCRATCH
-from heldout.storage.sidecars import BESIDE, SPEC, sidecar
+from heldout.storage.sidecars import BESIDE, read_spec
 
 EXPERIMENTS = "workflow/experiments"
 # The folder of each step's files, and the ending of its own file; its other files are beside that one.
@@ -158,8 +157,8 @@ def stored() -> list[Stored]:
 def recorded_failure(path: Path | str) -> str | None:
     """Return the reason of a failure from the spec beside a checkpoint or score; None: no failure, or no file."""
     try:
-        return json.loads(sidecar(path, SPEC).read_text(encoding="utf-8"))["failed"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_spec(path).failed
+    except NotThere:
         return None
 
 

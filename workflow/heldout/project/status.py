@@ -2,13 +2,14 @@
 
 from collections import Counter, defaultdict
 
+from heldout.errors import HeldoutError
 from heldout.planning.steps import Step
 from heldout.planning.wiring import wanted_gpus
 from heldout.project.estimates import Estimates
 from heldout.project.inventory import Experiment, Stored, named_digests, recorded_failure, stored, with_results
 from heldout.project.text import aligned, duration, readable
 
-PRESENT, MISSING, FAILED, FOREIGN = "present", "missing", "failed", "foreign"
+PRESENT, MISSING, FAILED, DAMAGED, FOREIGN = "present", "missing", "failed", "damaged", "foreign"
 
 
 def status(found: list[Experiment]) -> str:
@@ -23,7 +24,8 @@ def status(found: list[Experiment]) -> str:
 def tables(shown: list[Experiment]) -> str:
     """Return a table per experiment, a row per run, a column per model and method.
 
-    A cell is `present` with the size on disk, `missing` with the estimated time, or `failed`, a recorded result.
+    A cell is `present` with the size on disk, `missing` with the estimated time, `failed` if a failure is recorded, or
+    `damaged`.
     """
     estimates = {
         on_gpu: Estimates(on_gpu)
@@ -39,7 +41,10 @@ def tables(shown: list[Experiment]) -> str:
 def state(step: Step) -> str:
     if not step.is_made:
         return MISSING
-    return FAILED if recorded_failure(step.path) else PRESENT
+    try:
+        return FAILED if recorded_failure(step.path) else PRESENT
+    except HeldoutError:
+        return DAMAGED
 
 
 def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estimates) -> str:
@@ -64,6 +69,8 @@ def _experiment(experiment: Experiment, sizes: dict[str, int], estimates: Estima
     known = [value for value in seconds.values() if value is not None]
     unknown = len(seconds) - len(known)
     summary = f"{counts[PRESENT]} present and {counts[FAILED]} failed ({readable(size)}), {counts[MISSING]} missing"
+    if counts[DAMAGED]:
+        summary = f"{counts[DAMAGED]} damaged (see heldout verify), {summary}"
     if known:
         summary += f": {duration(sum(known))} on one core, estimated from earlier timings"
     if unknown:

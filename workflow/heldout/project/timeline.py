@@ -18,23 +18,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pyarrow.parquet
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from heldout.errors import HeldoutError
+from heldout.errors import HeldoutError, NotThere
 from heldout.figures import _drawing, _style
 from heldout.project import snakemake_runs
 from heldout.project.inventory import DIGEST_IN_NAME, PLACES, Experiment
 from heldout.project.text import aligned
 from heldout.storage.files import whole_file
+from heldout.storage.score_files import read_scores
 from heldout.storage.timings import ScoreTiming, TrainTiming
 
 BENCHMARKS = Path("results/benchmarks")
 SNAKEMAKE_LOGS = Path(".snakemake/log")
 LOG_ENDING = ".snakemake.log"
+LONGEST_S = 1e8  # of a job: three years
 CLOCK_S = 1.0  # resolution of a file system's times
 TRAINING, SCORING, AROUND, OTHER, IDLE = "training", "scoring", "start-up and end", "other steps", "no job"
 # The activities of a core in the order of the legend; the colours differ in grey, too.
@@ -242,8 +243,15 @@ def _jobs() -> Iterator[Job]:
     """Yield the jobs that have a benchmark file."""
     for path in sorted(BENCHMARKS.rglob("*.tsv")):
         name = path.relative_to(BENCHMARKS).with_suffix("")
-        with open(path, encoding="utf-8", newline="") as file:
-            seconds = float(next(csv.DictReader(file, delimiter="\t"))["s"])
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                seconds = float(next(csv.DictReader(file, delimiter="\t"))["s"])
+            if not 0 <= seconds < LONGEST_S:
+                raise ValueError(f"{seconds} seconds")
+        except (ValueError, LookupError, TypeError, StopIteration, csv.Error) as error:
+            raise HeldoutError(
+                f"{path} is damaged ({error or 'no row'}); delete it: its job then counts as idle"
+            ) from error
         step = name.parts[0]
         if step in _LOOPS:
             loop_s, threads = _loop(step, name)
@@ -260,9 +268,9 @@ def _loop(step: str, name: Path) -> tuple[float, int]:
         if step == "train":
             training = TrainTiming.beside(own)
             return training.wall_s, training.threads
-        scoring, images = ScoreTiming.beside(own), pyarrow.parquet.read_metadata(own).num_rows
+        scoring, images = ScoreTiming.beside(own), len(read_scores(own).columns["index"])
         return (scoring.fit_s or 0) + images * (scoring.ms_per_image or 0) / 1000, scoring.threads
-    except FileNotFoundError:
+    except NotThere:
         return 0.0, 1
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import torch
 
-from heldout import registry
+from heldout import registry, shapes_no_number
 from heldout.errors import HeldoutError, NumericalFailure, unknown
 from heldout.numerics import scoring_steps
 from heldout.storage.manifests import SCORED_PARTS, SplitManifest
-from heldout.storage.score_files import read_scores
+from heldout.storage.score_files import Scores, read_scores
 from heldout.storage.specs import ScoreSpec
 
 
@@ -54,6 +54,18 @@ def combine(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> Comb
     return Combined(score, fit_s, round(1000 * wall_s / len(components), 4))
 
 
+@shapes_no_number
+def _check_rows(scores: Scores, manifest: SplitManifest) -> None:
+    """Raise HeldoutError unless a score file has one row for each image that the split scores."""
+    rows = zip(scores.columns.get("index", []), scores.columns.get("part", []), strict=False)
+    if sorted(map(str, rows)) != sorted(map(str, manifest.scored)):
+        spec = scores.spec
+        raise HeldoutError(
+            f"the scores {spec.method}-{spec.digest} do not have one row for each image of the split; "
+            "delete them and run again"
+        )
+
+
 def _components(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> torch.Tensor:
     """Return the columns that the combination names, `(images, components)` float64."""
     found = {scores.spec.digest: scores for scores in map(read_scores, paths)}
@@ -64,6 +76,7 @@ def _components(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> 
         scores = found[join.digest]
         if scores.failed:
             raise NumericalFailure(f"{scores.spec.method}: {scores.failed}")
+        _check_rows(scores, manifest)
         if join.column not in scores.columns:
             there = [name for name in scores.columns if name not in ("index", "part")]
             raise unknown(f"of: {scores.spec.method}", "component", join.column, there)

@@ -1,10 +1,11 @@
 """Saved states of unfinished trainings and scorings; a rerun continues from them with bit-identical results.
 
-There is one file per digest, replaced as a whole and deleted once the result exists. It is read with `weights_only`,
-which runs no code. A state from another device or another version of PyTorch is ignored, since the last bits would
-differ.
+There is one file per digest, replaced as a whole and deleted once the result exists. It begins with the SHA-256 of the
+rest, and is read with `weights_only`, which runs no code. A damaged state is ignored, and so is one from another device
+or another version of PyTorch, since the last bits would differ.
 """
 
+import hashlib
 import io
 import pickle
 import signal
@@ -18,11 +19,13 @@ from typing import Any
 
 import torch
 
+from heldout.errors import HeldoutError
 from heldout.storage.files import SCRATCH, sweep, whole_file
 from heldout.storage.hashing import canonical
 from heldout.storage.specs import ScoreSpec, TrainSpec
 
 FOLDER = Path("results", SCRATCH, "saves")
+HASH_BYTES = 32
 PATIENCE_S = 5  # requests to stop within this time count as one
 
 
@@ -50,8 +53,9 @@ class Saves:
         """Write a state: nested dicts and lists of tensors, numbers, strings and None."""
         content = io.BytesIO()  # Python writes the file, since PyTorch's writer hides the system's error
         torch.save({"identity": self._identity, "state": state}, content)
-        with whole_file(self.path) as temporary:
-            temporary.write_bytes(content.getbuffer())
+        with whole_file(self.path) as temporary, open(temporary, "wb") as file:
+            file.write(hashlib.sha256(content.getbuffer()).digest())
+            file.write(content.getbuffer())
         self._saved_at = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -59,7 +63,7 @@ class Saves:
         if not self.path.is_file():
             return None
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(self._whole()), map_location="cpu", weights_only=True)
             if content["identity"] == self._identity:
                 return content["state"]
             reason = "saved on another device, by other versions or another backend, or from other inputs"
@@ -67,6 +71,18 @@ class Saves:
             reason = f"it is damaged: {str(error).partition(chr(10))[0]}"
         print(f"ignoring the saved state {self.path} ({reason}); restarting", file=sys.stderr)
         return None
+
+    def _whole(self) -> bytes:
+        """Return the file's content after its hash; raises ValueError if they do not belong together."""
+        stored = self.path.read_bytes()
+        sha256, content = stored[:HASH_BYTES], stored[HASH_BYTES:]
+        if hashlib.sha256(content).digest() != sha256:
+            raise ValueError("its content does not have the SHA-256 that it states")
+        return content
+
+    def refused(self, reason: object) -> HeldoutError:
+        """Return the error for a state that does not fit the training or scoring."""
+        return HeldoutError(f"{self.path} is not a state of this work ({reason}); delete it and run again")
 
     def drop(self) -> None:
         """Delete the state, and what killed processes left beside it."""

@@ -240,6 +240,8 @@ def _of_blocks(
     made_with = decides_bits(job.device) | inputs | {"backends": record.backends}
     saves = Saves(job.spec, made_with, job.save_every_s)
     done = saves.load() or {"results": [], "images": 0, "spent_s": 0.0}
+    if not _fits(done, blocks):
+        raise saves.refused("its blocks are not those of this scoring")
     results = done["results"]
     if results:
         print(f"continuing after {len(results)} of {len(blocks)} blocks of images", file=sys.stderr)
@@ -264,6 +266,16 @@ def _of_blocks(
     return results
 
 
+def _fits(done: Any, blocks: list[slice]) -> bool:
+    """Whether a saved state holds the results of the first blocks."""
+    try:
+        sizes = [{len(values) for values in result.values()} for result in done["results"]]
+        wanted = [{block.stop - block.start} for block in blocks[: len(sizes)]]
+        return sizes == wanted and done["images"] >= 0 <= done["spent_s"]
+    except (LookupError, TypeError, AttributeError):
+        return False
+
+
 def _write(path: Path, job: _Job, scores: Scores, record: _Facts) -> None:
     timing = ScoreTiming(
         fit_s=record.fit_s,
@@ -278,6 +290,7 @@ def _write(path: Path, job: _Job, scores: Scores, record: _Facts) -> None:
     )
     with whole_file(path) as temporary:
         write_scores(temporary, scores)
+        timing.write_beside(path)
         write_spec(
             path,
             temporary,
@@ -288,4 +301,3 @@ def _write(path: Path, job: _Job, scores: Scores, record: _Facts) -> None:
             joined_sha256=record.joined_sha256,
             ran=what_ran(job.device) | {"backends": record.backends},
         )
-        timing.write_beside(path)

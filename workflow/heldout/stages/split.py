@@ -31,11 +31,13 @@ from pathlib import Path
 
 import numpy as np
 
+from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 from heldout.planning.identity import check_source
 from heldout.planning.tasks import OWN_TEST_SHARE
-from heldout.storage.labels import Labels, read_labels
+from heldout.storage.labels import Labels, cover_labels, read_labels
 from heldout.storage.manifests import PARTS, SplitManifest, content_sha256, write_manifest
+from heldout.storage.sidecars import LABELS, check_own, hash_of, remade
 from heldout.storage.specs import SplitSpec
 
 FEWEST_TRAINING_IMAGES = 2  # batch normalisation needs two
@@ -53,9 +55,10 @@ def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: 
         manifest_path: the file to write.
 
     Raises:
-        HeldoutError: too few images for the task.
+        HeldoutError: too few images for the task, or a file is damaged.
     """
     check_source(spec.source, "split")
+    _check_prepared(images_path, labels_path)
     images = np.load(images_path, mmap_mode="r", allow_pickle=False)
     labels = read_labels(labels_path)
     contents = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
@@ -94,7 +97,16 @@ def split(spec: SplitSpec, images_path: Path, labels_path: Path, manifest_path: 
         labelled_anomalies=parts["labelled_anomalies"],
         test=parts["test"],
     )
+    cover_labels(manifest, labels_path)
     write_manifest(manifest_path, manifest)
+
+
+@shapes_no_number
+def _check_prepared(images_path: Path, labels_path: Path) -> None:
+    """Raise HeldoutError unless the array and its labels have the hashes that `prepare` has recorded."""
+    recorded = check_own(images_path)
+    if (recorded.files or {}).get(LABELS) != hash_of(labels_path, images_path):
+        raise HeldoutError(f"{labels_path} is damaged: it is not what was prepared; {remade(images_path)}")
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,11 @@ def _restored(training: training_steps.Training, saves: Saves) -> History:
     state = saves.load()
     if state is None:
         return History()
-    training.restore(state["training"])
-    history = History(**state["history"])
+    try:
+        training.restore(state["training"])
+        history = History(**state["history"])
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise saves.refused(error) from error
     print(f"continuing from step {history.step} of {len(training)}", file=sys.stderr)
     return history
 
@@ -170,6 +173,6 @@ def _write(checkpoint: Path, job: _Job, weights: dict[str, torch.Tensor], histor
     )
     with whole_file(checkpoint) as temporary:
         checkpoints.write(temporary, job.spec, weights, failed)
-        write_spec(checkpoint, temporary, job.spec, failed=failed, **job.read, ran=what_ran(job.device))
         timing.write_beside(checkpoint)
         history.write(sidecar(checkpoint, HISTORY))
+        write_spec(checkpoint, temporary, job.spec, failed=failed, **job.read, ran=what_ran(job.device))

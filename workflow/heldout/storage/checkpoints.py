@@ -4,23 +4,24 @@ After a numerical failure, the checkpoint has no tensors and states the reason.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as loaded
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from heldout import shapes_no_number
 from heldout.errors import HeldoutError
 from heldout.storage.hashing import canonical, digest
+from heldout.storage.sidecars import read_own, remade
 from heldout.storage.specs import TrainSpec
 
 # One key, since safetensors writes several in an order that changes from run to run.
 METADATA_KEY = "heldout"
+LENGTH = 8  # bytes at the beginning, the length of the JSON header after them
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def write(path: Path, spec: TrainSpec, weights: dict[str, Tensor], failed: str |
 
 @shapes_no_number
 def load(path: Path, expected: str) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint, after comparing its hash with the spec file beside it.
 
     Args:
         path: the file.
@@ -49,23 +50,31 @@ def load(path: Path, expected: str) -> Checkpoint:
     Raises:
         HeldoutError: the file is damaged, is not a checkpoint of this package, or belongs to another training.
     """
-    with _opened(path) as file:
-        content = _content(file)
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    found = digest(content["spec"])
+    stored = read_own(path)
+    found = digest_in(stored, path)
     if found != expected:
-        raise HeldoutError(f"{path} holds training {found}, but {expected} was planned; delete it and run again")
-    return Checkpoint(TrainSpec.of(content["spec"]), weights, content["failed"])
+        raise HeldoutError(f"{path} holds training {found}, but {expected} was planned; {remade(path)}")
+    content = _content(stored, path)
+    try:
+        return Checkpoint(TrainSpec.of(content["spec"]), loaded(stored), content["failed"])
+    except (SafetensorError, HeldoutError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
-def digest_in(path: Path) -> str:
-    """Return the digest of the spec in a checkpoint of this or an older version; reads only the header.
+def digest_in(stored: bytes, path: Path) -> str:
+    """Return the digest of the spec in a checkpoint of this or an older version.
+
+    Args:
+        stored: the file's content.
+        path: the file, for messages.
 
     Raises:
         HeldoutError: the file is damaged or is not a checkpoint of this package.
     """
-    with _opened(path) as file:
-        return digest(_content(file)["spec"])
+    try:
+        return digest(_content(stored, path)["spec"])
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
 def restore(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
@@ -85,14 +94,17 @@ def restore(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     model.load_state_dict(checkpoint.weights)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _content(stored: bytes, path: Path) -> dict[str, Any]:
+    """Return what the header says: the spec and the reason of a failure."""
+    end = LENGTH + int.from_bytes(stored[:LENGTH], "little")
     try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise HeldoutError(f"{path} is damaged or no checkpoint ({error}); delete it and run again") from error
+        content = json.loads(json.loads(stored[LENGTH:end])["__metadata__"][METADATA_KEY])
+        if not isinstance(content, dict):
+            raise ValueError("its header holds no object")
+        return content
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise _damaged(path, error) from error
 
 
-def _content(file: Any) -> dict[str, Any]:
-    return json.loads((file.metadata() or {})[METADATA_KEY])
+def _damaged(path: Path, error: Exception) -> HeldoutError:
+    return HeldoutError(f"{path} is damaged or no checkpoint ({error}); {remade(path)}")

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ WORK_PREFIX = ".heldout-"  # of the names of work folders
 LOCK, CONTENT = "lock", "content"
 READABLE = 0o666
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # from file systems that cannot sync folders
 
 
 @shapes_no_number
@@ -41,7 +43,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary = folder / CONTENT
         yield temporary
         temporary.chmod(READABLE & ~_umask())  # some libraries create files that only their owner may read
+        _sync(temporary)  # else a power cut may leave the new name with an empty file
         os.replace(temporary, path)
+        _sync(path.parent)
 
 
 @shapes_no_number
@@ -63,6 +67,8 @@ def filled_folder(path: Path) -> Iterator[Path]:
                 temporary = folder / CONTENT
                 temporary.mkdir()
                 yield temporary
+                for written in (*temporary.rglob("*"), temporary):
+                    _sync(written)
                 _move_into(temporary, path)
         finally:
             if is_new:
@@ -102,6 +108,17 @@ def sweep_all() -> None:
             inner[:] = [name for name in inner if not name.startswith(WORK_PREFIX)]
 
 
+def bring_to_now(folders: Iterable[str]) -> None:
+    """Give each file from the future the present time: Snakemake discards what a job makes from such an input."""
+    now = time.time()
+    for top in folders:
+        for folder, _, names in os.walk(top):
+            for path in (Path(folder, name) for name in names):
+                with suppress(OSError):  # gone, or another user's
+                    if path.stat().st_mtime > now:
+                        os.utime(path, (now, now))
+
+
 @contextmanager
 def _work_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder in `parent` that this process holds; delete it at the end."""
@@ -135,6 +152,7 @@ def _move_into(source: Path, target: Path) -> None:
             _move_into(entry, place)
         else:
             os.replace(entry, place)
+    _sync(target)
 
 
 @contextmanager
@@ -161,6 +179,18 @@ def _remedy(error: OSError, path: Path) -> str:
         if folder.is_symlink() and not folder.exists():
             return f"{folder} is a link to {folder.readlink()}, which is missing; mount that disk or correct the link"
     return f"{error.strerror or error}; make room or its folder writable"
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file, or a folder's list of names, to the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
+    finally:
+        os.close(opened)
 
 
 def _umask() -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 from heldout import shapes_no_number
 from heldout.errors import HeldoutError, NotThere
-from heldout.storage.files import write_json
 from heldout.storage.hashing import file_md5
+from heldout.storage.sealed import read_sealed, write_sealed
 
 # Files that tools write beside images. .dvcignore has the same patterns, so that DVC computes the same hash.
 # LMDB writes lock.mdb whenever a database is opened; `.heldout-*` are the work folders of storage/files.py.
@@ -56,8 +56,8 @@ def known_md5_of(folder: Path) -> str:
     """Return the result of `md5_of`; read only files with a new size or modification time."""
     store = KNOWN / f"md5-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}.json"
     try:
-        known = json.loads(store.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_sealed(store, "")
+    except (OSError, HeldoutError):  # there is none yet, or it is damaged
         known = {}
     found: dict[str, list[Any]] = {}
     for name in _names(folder):
@@ -66,7 +66,7 @@ def known_md5_of(folder: Path) -> str:
         same = name in known and known[name][:2] == state
         found[name] = known[name] if same else [*state, file_md5(folder / name)]
     if found != known:
-        write_json(store, found)
+        write_sealed(store, found)
     return _listed({name: md5 for name, (_, _, md5) in found.items()})
 
 

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from heldout import shapes_no_number
+from heldout.errors import HeldoutError
 from heldout.storage.files import whole_file
+from heldout.storage.hashing import file_sha256
+from heldout.storage.manifests import SplitManifest
+from heldout.storage.sidecars import hash_of, remade
 
 COLUMNS = ("index", "class", "official_test", "source")
+COVERED = "labels"  # the key of the table's hash in a manifest's `content`
 
 
 @dataclass(frozen=True)
@@ -43,3 +49,22 @@ def read_labels(path: Path) -> Labels:
     official_test = np.array([row["official_test"] == "1" for row in rows], bool)
     sources = [row["source"] for row in rows]
     return Labels(classes, official_test, sources if any(sources) else None)
+
+
+@shapes_no_number
+def cover_labels(manifest: SplitManifest, path: Path) -> None:
+    """Put the hash of the table of labels into a new manifest."""
+    manifest.content[COVERED] = file_sha256(path)
+
+
+@shapes_no_number
+def check_labels(manifest: SplitManifest, path: Path) -> None:
+    """Raise HeldoutError if the table of labels is not the one that the split was made from."""
+    found = hash_of(path, _array(path))
+    if manifest.content.get(COVERED, found) != found:  # a manifest of an earlier version has none
+        raise HeldoutError(f"{path} differs from the labels that the split used; {remade(_array(path))}")
+
+
+def _array(labels: Path) -> Path:
+    """Return the prepared array beside a table of labels."""
+    return labels.with_name(labels.name.partition(".")[0] + ".npy")

@@ -31,7 +31,7 @@ class SplitManifest(Record):
         dropped_duplicates: number of test images that `drop_duplicates` left out.
         test_images_also_in_training: number of test images that are pixel-identical to an image of another part.
         counts: number of images of each class, by part.
-        content: the hash of the images' pixels, by part.
+        content: the hash of the images' pixels, by part; `labels`: of the table of labels, which older manifests lack.
         train_classes: each training image's class for conditional models, as an index into `normal`.
         sha256: of all other fields.
     """
@@ -99,7 +99,7 @@ def read_manifest(path: Path, digest: str | None) -> SplitManifest:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         whole = content["sha256"] == manifest_sha256(content)
         manifest = SplitManifest.of(content)
-    except (HeldoutError, ValueError, KeyError, OSError) as error:
+    except (HeldoutError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise HeldoutError(f"{path} is not a split manifest ({error}); delete it and run again") from error
     if not whole:
         raise HeldoutError(f"{path} was altered after it was written; delete it and run again")

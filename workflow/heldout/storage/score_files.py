@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from heldout.errors import HeldoutError
 from heldout.storage.hashing import canonical, digest
+from heldout.storage.sidecars import check_own, remade
 from heldout.storage.specs import ScoreSpec
 
 METADATA_KEY = b"heldout"
@@ -37,16 +38,17 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 
 def read_scores(path: Path) -> Scores:
-    """Read what `write_scores` wrote.
+    """Read what `write_scores` wrote, after comparing its hash with the spec file beside it.
 
     Raises:
         HeldoutError: the file is damaged or is no score file.
     """
+    check_own(path)
     table, content = _content(path)
     try:
         return Scores(ScoreSpec.of(content["spec"]), table.to_pydict(), content["failed"])
     except HeldoutError as error:
-        raise HeldoutError(f"{path} is of another version ({error}); delete it and run again") from error
+        raise HeldoutError(f"{path} is of another version ({error}); {remade(path)}") from error
 
 
 def digest_in(path: Path) -> str:
@@ -60,7 +62,7 @@ def _content(path: Path) -> tuple[pyarrow.Table, dict[str, Any]]:
             table = file.read()
         return table, json.loads((table.schema.metadata or {})[METADATA_KEY])
     except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
-        raise HeldoutError(f"{path} is damaged or no score file ({error}); delete it and run again") from error
+        raise HeldoutError(f"{path} is damaged or no score file ({error}); {remade(path)}") from error
 
 
 # From buffers, because pyarrow.array imports pandas to check the values' type, which takes half a second.

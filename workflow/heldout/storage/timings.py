@@ -1,13 +1,13 @@
 """Timing files: time, memory and device of a training or scoring."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
 from heldout.errors import HeldoutError
 from heldout.storage.files import write_json
-from heldout.storage.sidecars import TIMING, sidecar
+from heldout.storage.sealed import parsed
+from heldout.storage.sidecars import TIMING, read_beside, remade, sidecar
 from heldout.storage.specs import Record
 
 
@@ -38,17 +38,18 @@ class Timing(Record):
 
     @classmethod
     def beside(cls, path: Path | str) -> Self:
-        """Read the timing beside a checkpoint or a score file.
+        """Read the timing beside a checkpoint or a score file, after comparing its hash with the spec file.
 
         Raises:
-            FileNotFoundError: there is none.
+            NotThere: there is none.
             HeldoutError: it is damaged.
         """
-        file = sidecar(path, TIMING)
+        file, content = sidecar(path, TIMING), read_beside(path, TIMING)
+        values = parsed(content, file, remade(path))
         try:
-            return cls.of(json.loads(file.read_text(encoding="utf-8")))
-        except (HeldoutError, ValueError) as error:
-            raise HeldoutError(f"{file} is no timing ({error}); delete {path} and run again") from error
+            return cls.of(values)
+        except HeldoutError as error:
+            raise HeldoutError(f"{file} is no timing ({error}); {remade(path)}") from error
 
     def write_beside(self, path: Path) -> None:
         write_json(sidecar(path, TIMING), asdict(self))
