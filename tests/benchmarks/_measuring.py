@@ -2,6 +2,7 @@
 
 import json
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -73,7 +74,11 @@ class Table:
     rows: list[list[str]]
 
 
-def in_turn(contenders: dict[str, tuple[Callable[[], Any], float]], rounds: int) -> dict[str, list[float]]:
+def in_turn(
+    contenders: dict[str, tuple[Callable[[], Any], float]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Run each contender once untimed, then all of them in turn in every round; return seconds per unit.
 
     In turn, since a shared machine is now fast and now slow: the ratio of a round is what counts.
@@ -81,16 +86,23 @@ def in_turn(contenders: dict[str, tuple[Callable[[], Any], float]], rounds: int)
     Args:
         contenders: by name, what to call and how many units of work a call does.
         rounds: how often.
+        clock: gives the seconds until now.
     """
     for call, _ in contenders.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, (call, units) in contenders.items():
-            began = time.perf_counter()
+            began = clock()
             call()
-            seconds[name].append((time.perf_counter() - began) / units)
+            seconds[name].append((clock() - began) / units)
     return seconds
+
+
+def processor_time_of_children() -> float:
+    """Return the seconds of a core that finished child processes took: other work on the machine counts less."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def checked(found: torch.Tensor, expected: torch.Tensor) -> dict[str, float]:
@@ -147,7 +159,8 @@ def text(results: list[Row | Growth | Table]) -> str:
 def _cells(row: Row) -> list[str]:
     slow, fast = (_time(statistics.median(row.seconds[name])) for name in (row.baseline, row.ours))
     ratio = spread(row.ratios)
-    shown = f"{ratio['median']:.1f} ({ratio['lowest']:.1f} to {ratio['highest']:.1f})"
+    digits = 1 if ratio["median"] >= 1 else 2
+    shown = "{median:.{n}f} ({lowest:.{n}f} to {highest:.{n}f})".format(**ratio, n=digits)
     return [row.what, f"{row.baseline}: {slow} per {row.unit}", f"{row.ours}: {fast}", shown, str(row.goal or "")]
 
 
