@@ -1,4 +1,5 @@
 # Reads and checks the experiment, and plans every file. Whatever fails ends in one line, without a traceback.
+import atexit
 import gc
 import os
 import shlex
@@ -60,9 +61,10 @@ if "--nolock" not in sys.argv and (other_run := already_running()):
     print(f"heldout: {other_run}", file=sys.stderr)  # before Snakemake fails to lock the folder
 
 
-# Snakemake makes millions of objects while it plans thousands of jobs, and few become garbage: at Python's default of 700
-# new objects, looking for it takes an eighth of the time.
+# Snakemake makes millions of objects while it plans thousands of jobs, and few become garbage. At Python's default of 700
+# new objects, looking for garbage takes an eighth of the time, and as much again when the process ends.
 gc.set_threshold(50_000)
+atexit.register(gc.freeze)
 
 
 wildcard_constraints:
