@@ -4,6 +4,7 @@ HELDOUT_EXAMPLES sets the number of examples of each test; a run with 100,000 of
 """
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from heldout import registry
 from heldout.errors import LONGEST, HeldoutError
-from heldout.planning import inputs_json, schema
+from heldout.planning import inputs_json, kept_experiment, schema
 from heldout.planning.experiment import Settings
-from heldout.planning.experiment_file import of_run
+from heldout.planning.experiment_file import load, of_run
+from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files, of_step
 from tests.conftest import REPOSITORY
@@ -132,6 +134,9 @@ def must_be_planned_or_refused(content: str | bytes, folder, *given_on_the_comma
         assert all(needed > 0 for step in planned.steps.values() for needed in of_step(step))
         assert min(of_evaluation(planned) + of_files(planned)) > 0
         assert all(min(of_figures(planned, kind)) > 0 for kind in planned.figures)
+        kept_experiment.keep(planned, ["trial.yaml"])
+        again = resolve(load(Path(planned.folder) / kept_experiment.KEPT), "kept")
+        assert Plan(again, without_folders=True).steps.keys() == planned.steps.keys()
 
 
 @quick

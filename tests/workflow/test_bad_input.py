@@ -41,11 +41,9 @@ BOMB = "a: &a {x: 1, y: 1}\n" + "".join(
 )
 
 
-@pytest.mark.parametrize("profile", ["default", "gpu"])
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, "there is no experiment file bad.yaml"),
         (b"experiment: caf\xe9\n", "bad.yaml, line 1: it is not in UTF-8"),
         (b"seeds: " + b"[" * 5000 + b"]" * 5000, "bad.yaml, line 1: more than 20 levels"),
         (BOMB.encode(), "bad.yaml, line 5: more than 10000 values"),
@@ -53,11 +51,15 @@ BOMB = "a: &a {x: 1, y: 1}\n" + "".join(
         (b"seeds: [0]\nseeds: [1]\n", "bad.yaml, line 2: the key 'seeds' is here a second time, after line 1"),
     ],
 )
-def test_an_experiment_file_that_snakemake_reads_before_the_workflow(project, content, line, profile):
-    if content is not None:
-        (project.folder / "bad.yaml").write_bytes(content)
-    arguments = ("--workflow-profile", f"profiles/{profile}", "--configfile", "bad.yaml")
-    assert line in complaint(project.snakemake("-n", *arguments, ok=False))
+def test_an_experiment_file_that_snakemake_reads_before_the_workflow(project, content, line):
+    (project.folder / "bad.yaml").write_bytes(content)
+    assert line in complaint(project.snakemake("-n", "--configfile", "bad.yaml", ok=False))
+
+
+@pytest.mark.parametrize("profile", ["default", "gpu", "slurm"])
+def test_a_missing_experiment_file_under_each_profile(project, profile):
+    arguments = ("-n", "--workflow-profile", f"profiles/{profile}", "--configfile", "bad.yaml")
+    assert "there is no experiment file bad.yaml" in complaint(project.snakemake(*arguments, ok=False))
 
 
 def test_a_quickstart_that_cannot_be_read(project):
