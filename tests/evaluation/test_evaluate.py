@@ -198,7 +198,10 @@ def test_folders_has_a_row_per_group_of_anomalies_against_all_normal_images_and_
         )
     assert metrics.anomalous["c", "adgan"] == "c" and metrics.anomalous["overall", "adgan"] == "b c"
     write_tables(path)
-    assert "a group of anomalies (protocol `folders`)" in (path.parent / "tables" / "auroc.md").read_text()
+    text = (path.parent / "tables" / "auroc.md").read_text()
+    assert "a group of anomalies (protocol `folders`)" in text
+    # Ten images are of group c; b and overall have 30 and 40.
+    assert "Intervals of fewer than 20 normal or anomalous test images are unreliable: c." in text
 
 
 def test_the_same_scores_give_the_same_bytes(experiment):
@@ -245,7 +248,7 @@ def test_tables_show_the_floor_first_a_mean_row_and_what_was_tested(experiment):
         "split_seed 0",
         "Seeds: 2.",
         "The floor is `floor`",
-        "300 resamples",
+        "in brackets the 95 % interval over test images. `held out`",
     ):
         assert words in text
     numbers = pd.read_csv(path.parent / "tables" / "auroc.csv").set_index("held_out")

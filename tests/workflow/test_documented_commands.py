@@ -55,6 +55,7 @@ ELSEWHERE = {
     "pytest": (".ci/run", "\npytest --durations=10 "),
     "pytest -m 'not slow'": (".ci/run", 'pytest -q -m "not slow"'),
     "python -m tests.benchmarks": ("tests/test_benchmarks.py", 'setattr(sys, "argv", ["python -m tests.benchmarks"'),
+    "python -m tests.benchmarks coverage": ("tests/test_benchmarks.py", '["coverage"]'),
     "python -m tests.benchmarks half_precision": ("tests/test_benchmarks.py", '["half_precision", "encoders"]'),
     "python -m tests.benchmarks joint_search": ("tests/test_benchmarks.py", '["joint_search"]'),
     "python3 -m venv .venv": (".ci/run", "\npython3 -m venv .venv\n"),

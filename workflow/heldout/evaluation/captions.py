@@ -1,7 +1,10 @@
 """The captions of tables: the metric, the protocol, the test images and the training images."""
 
+import numpy as np
 import pandas as pd
 
+from heldout.evaluation import intervals
+from heldout.evaluation.evaluate import MEAN
 from heldout.evaluation.inputs import Inputs
 from heldout.evaluation.origins import note
 from heldout.planning.tasks import OWN_TEST_SHARE
@@ -35,20 +38,30 @@ RUNTIME = (
 
 def caption(inputs: Inputs, metrics: pd.DataFrame, table: str) -> list[str]:
     """Return the lines below a table, `auroc` or `auprc`."""
-    lines = [
-        f"{METRICS[table]}; in brackets the 95 % interval of a stratified bootstrap over test images "
-        f"({inputs.content.bootstrap} resamples). {PROTOCOLS[inputs.runs[0].protocol]}"
-    ]
+    seeds = metrics.seeds.max()
+    about = "over test images and seeds" if seeds >= intervals.SEEDS else "over test images"
+    lines = [f"{METRICS[table]}; in brackets the 95 % interval {about}. {PROTOCOLS[inputs.runs[0].protocol]}"]
+    if unreliable := _of_few_images(metrics):
+        lines.append(
+            f"Intervals of fewer than {intervals.FEWEST} normal or anomalous test images are unreliable: "
+            f"{', '.join(unreliable)}."
+        )
     if supervised := [f"`{name}`" for name, entry in inputs.methods.items() if entry.supervision]:
         lines.append(
             f"{', '.join(supervised)}: fitted with the labels of some anomalies, none of them in the test part."
         )
     if floors := [name for name, entry in inputs.methods.items() if entry.method == "mean_image"]:
         lines.append(f"The floor is `{floors[0]}`, the squared distance to the mean training image.")
-    seeds = metrics.seeds.max()
     alone = "" if seeds > 1 else " One training per class: the spread over seeds is unknown."
     lines.append(f"Seeds: {seeds}.{alone}")
     return [*lines, *(_images(inputs, dataset) for dataset in metrics.dataset.unique()), *note(inputs)]
+
+
+def _of_few_images(metrics: pd.DataFrame) -> list[str]:
+    """Return the rows, without means, that have few normal or few anomalous test images."""
+    anomalous = (metrics.test_images * metrics.share_of_anomalies).round()
+    few = np.minimum(anomalous, metrics.test_images - anomalous) < intervals.FEWEST
+    return list(dict.fromkeys(metrics.held_out[few & (metrics.held_out != MEAN)]))
 
 
 def _images(inputs: Inputs, dataset: str) -> str:

@@ -1,9 +1,10 @@
 """Join test labels and scores: write `metrics.csv`, `roc.csv` and `histograms.csv`, the numbers behind all tables.
 
-The metric of a held-out class is the mean over its seeds; the row `mean` is the mean over the classes. Bootstrap
-resamples are averaged in the same way before their quantiles are taken; every method and seed of a class sees the same
-resampled images. Under the protocol `folders` there is a row per anomalous class, against all normal images, and a row
-`overall` for all anomalous classes together.
+The metric of a held-out class is the mean over its seeds; the row `mean` is the mean over the classes. AUROC and
+average precision have the intervals of `heldout.evaluation.intervals`. The other metrics and the curves have the
+percentiles of a bootstrap: the test images of a dataset are resampled once for all classes, methods and seeds, and
+resamples are averaged like the metric before their quantiles are taken. Under the protocol `folders` there is a row per
+anomalous class, against all normal images, and a row `overall` for all anomalous classes together.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from heldout.errors import HeldoutError
-from heldout.evaluation import metrics
+from heldout.evaluation import intervals, metrics
 from heldout.evaluation.inputs import Inputs, write_table
 from heldout.planning.tasks import OVERALL, WHOLE
 from heldout.storage.hashing import digest
@@ -38,7 +39,8 @@ def evaluate(inputs_path: Path, record: Path | None = None) -> None:
         HeldoutError: a score file is damaged, or was made from another checkpoint than the one beside it.
     """
     inputs = Inputs.read(inputs_path)
-    evaluated = [task for about, runs in inputs.tasks() for task in _tasks(inputs, *about, runs)]
+    resampled = {name: _Resamples(inputs, name) for name in dict.fromkeys(run.dataset for run in inputs.runs)}
+    evaluated = [task for about, runs in inputs.tasks() for task in _tasks(inputs, resampled[about[0]], *about, runs)]
     rows, curves = [], []
     for dataset in dict.fromkeys(task.dataset for task in evaluated):
         tasks = [task for task in evaluated if task.dataset == dataset]
@@ -57,13 +59,40 @@ def evaluate(inputs_path: Path, record: Path | None = None) -> None:
             written.append(inputs.tables / name)
 
 
-def _tasks(inputs: Inputs, dataset: str, held_out: str, runs: list[RunFiles]) -> list["_Evaluated"]:
+def _tasks(
+    inputs: Inputs, resamples: "_Resamples", dataset: str, held_out: str, runs: list[RunFiles]
+) -> list["_Evaluated"]:
     """Return the rows of a task: one or, under `folders`, one per group of anomalies and one for all groups."""
     if held_out != WHOLE:
-        return [_Evaluated(inputs, dataset, held_out, runs)]
+        return [_Evaluated(inputs, resamples, dataset, held_out, runs)]
     groups = inputs.manifests[runs[0].split].anomalous
-    alone = [_Evaluated(inputs, dataset, group, runs, [group]) for group in groups] if len(groups) > 1 else []
-    return [*alone, _Evaluated(inputs, dataset, OVERALL, runs)]
+    alone = [_Evaluated(inputs, resamples, dataset, group, runs, [group]) for group in groups]
+    return [*(alone if len(groups) > 1 else []), _Evaluated(inputs, resamples, dataset, OVERALL, runs)]
+
+
+class _Resamples:
+    """How often each resample draws each test image of a dataset, the same for all its classes."""
+
+    def __init__(self, inputs: Inputs, dataset: str) -> None:
+        tested = {run.split: run for run in inputs.runs if run.dataset == dataset}
+        positions = [np.array(inputs.manifests[split].test) for split in tested]
+        self.positions = np.unique(np.concatenate(positions))
+        classes = np.empty(len(self.positions), object)
+        tested_by = np.zeros((len(self.positions), len(tested)), int)
+        for column, run in enumerate(tested.values()):
+            rows = np.searchsorted(self.positions, positions[column])
+            classes[rows] = inputs.test_classes(run)
+            tested_by[rows, column] = 1
+        # Where classes are tested on different images, each of them must keep the number of its images.
+        numbers = np.unique(classes.astype(str), return_inverse=True)[1]
+        strata = np.unique(np.column_stack([numbers, tested_by]), axis=0, return_inverse=True)[1]
+        content = sorted({inputs.manifests[split].content["test"] for split in tested})
+        rng = np.random.default_rng(int(digest(["bootstrap", content]), 16))
+        self.counts = metrics.resample_counts(strata, inputs.content.bootstrap, rng)
+
+    def of(self, positions: np.ndarray) -> np.ndarray:
+        """Return `(resamples, N)` counts of the images at `positions` of the prepared array."""
+        return self.counts[:, np.searchsorted(self.positions, positions)]
 
 
 class _Evaluated:
@@ -76,6 +105,7 @@ class _Evaluated:
     def __init__(
         self,
         inputs: Inputs,
+        resamples: _Resamples,
         dataset: str,
         held_out: str,
         runs: list[RunFiles],
@@ -87,8 +117,8 @@ class _Evaluated:
         classes = inputs.test_classes(runs[0])
         counted = np.isin(classes, [*self.normal, *self.anomalous])
         self.is_anomalous = np.isin(classes[counted], self.anomalous)
-        rng = np.random.default_rng(int(digest(["bootstrap", manifest.content["test"]]), 16))
-        counts = metrics.resample_counts(self.is_anomalous, inputs.content.bootstrap, rng)
+        self.positions = np.array(manifest.test)[counted]
+        counts = resamples.of(self.positions)
         self.failures: dict[str, str] = {}
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in inputs.methods}
         self.values: dict[str, list[dict[str, float]]] = {name: [] for name in inputs.methods}
@@ -104,6 +134,10 @@ class _Evaluated:
                 self.scores[name].append(scores)
                 self.values[name].append(metrics.point_values(self.is_anomalous, scores))
                 self.resampled[name].append(metrics.bootstrap(self.is_anomalous, scores, counts))
+
+    def part(self, name: str, metric: str) -> intervals.Part:
+        """Return the influence of the test images on a metric of a method."""
+        return intervals.Part.of(metric, self.positions, self.is_anomalous, self.scores[name])
 
     def histograms(self) -> list[dict[str, Any]]:
         """Return a histogram of scores per method: counts of normal and anomalous test images, summed over seeds."""
@@ -140,10 +174,15 @@ def _summary(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
             row |= {metric: None, f"{metric}_low": None, f"{metric}_high": None, f"{metric}_seed_sd": None}
             continue
         by_seed = np.mean([[values[metric] for values in task.values[name]] for task in tasks], axis=0)
-        resampled = np.mean([[seed.metrics[metric] for seed in task.resampled[name]] for task in tasks], axis=(0, 1))
-        low, high = metrics.interval(resampled)
+        if metric in intervals.PRIOR:
+            parts = [task.part(name, metric) for task in tasks]
+            low, high = intervals.interval(metric, by_seed.mean(), parts, by_seed)
+        else:
+            drawn = [[seed.metrics[metric] for seed in task.resampled[name]] for task in tasks]
+            low, high = map(float, metrics.percentiles(np.mean(drawn, axis=(0, 1))))
         spread = np.std(by_seed, ddof=1) if len(by_seed) > 1 else None
-        row |= {metric: by_seed.mean(), f"{metric}_low": low, f"{metric}_high": high, f"{metric}_seed_sd": spread}
+        row |= {metric: by_seed.mean(), f"{metric}_low": low, f"{metric}_high": high}
+        row[f"{metric}_seed_sd"] = spread
     return row
 
 
@@ -153,7 +192,7 @@ def _curve(tasks: list[_Evaluated], name: str) -> dict[str, Any]:
         return EMPTY_CURVE
     curves = [metrics.curve(task.is_anomalous, scores) for task in tasks for scores in task.scores[name]]
     resampled = np.mean([seed.tpr for task in tasks for seed in task.resampled[name]], axis=0)
-    low, high = metrics.interval(resampled)
+    low, high = metrics.percentiles(resampled)
     return {"fpr": metrics.GRID, "tpr": np.mean(curves, axis=0), "tpr_low": low, "tpr_high": high}
 
 

@@ -6,8 +6,8 @@
 - `fpr_at_95_tpr`: smallest false positive rate with a true positive rate of at least 0.95
 
 Random scores have AUROC 0.5 and an average precision equal to the fraction of anomalies.
-The bootstrap is stratified: it resamples normal and anomalous images separately, so the fraction of anomalies is fixed.
-Its intervals cover the sampling of test images, not the randomness of training.
+The bootstrap is stratified: it resamples each class separately, so the fraction of anomalies is fixed. Its percentiles
+describe the sampling of test images, not the randomness of training.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from heldout.evaluation.intervals import LEVEL
+
 METRICS = ("auroc", "average_precision", "auprc_trapezoid", "fpr_at_95_tpr")
 TPR = 0.95
-LEVEL = 0.95
 GRID = np.linspace(0, 1, 201)  # false positive rates of all curves
 _AT_ONCE = 2_000_000  # numbers in one batch of resamples
 
@@ -47,10 +48,11 @@ def point_values(is_anomalous: np.ndarray, scores: np.ndarray) -> dict[str, floa
     }
 
 
-def resample_counts(is_anomalous: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `(resamples, N)`: how often each image is drawn; the size of each class is fixed."""
-    counts = np.zeros((resamples, len(is_anomalous)), np.int32)
-    for members in (np.flatnonzero(~is_anomalous), np.flatnonzero(is_anomalous)):
+def resample_counts(strata: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `(resamples, N)`: how often each image is drawn; the size of each of the `(N,)` strata is fixed."""
+    counts = np.zeros((resamples, len(strata)), np.int32)
+    for name in np.unique(strata):
+        members = np.flatnonzero(strata == name)
         equal = np.full(len(members), 1 / len(members))
         counts[:, members] = rng.multinomial(len(members), equal, size=resamples)
     return counts
@@ -72,7 +74,7 @@ def bootstrap(is_anomalous: np.ndarray, scores: np.ndarray, counts: np.ndarray) 
     return Resampled(metrics, np.concatenate([part.tpr for part in parts]))
 
 
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the 95 % percentile interval over the first axis: resampled values `(resamples, ...)`."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
