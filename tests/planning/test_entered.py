@@ -26,6 +26,7 @@ UNNUMBERED = {
     "planning.digest_cache": "finds the source, to compare it with the planned one",
     "planning.definitions": "finds the source, to compare it with the planned one",
     "planning.identity": "finds the source, to compare it with the planned one",
+    "planning.origin": "which package runs, for the record",
     "planning.written": "finds the source, to compare it with the planned one",
     "search.native.compiling:processor": "which processor it is, for the record",
     "stages.device": "which device is free; a test compares devices",

@@ -50,7 +50,7 @@ def function(source: Path, name: str, machine: str = "native") -> Any:
     found = _tried(source, name, machine)
     if isinstance(found, str):
         raise Unavailable(found)
-    return getattr(found, name)
+    return found[name]
 
 
 @cache
