@@ -5,8 +5,6 @@ A reader either ends in one line, or writes what it writes from undamaged files.
 
 import contextlib
 import io
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,27 +17,9 @@ from heldout.project import inventory
 from heldout.project.cost import cost
 from heldout.project.status import status
 from heldout.storage.sidecars import HISTORY, LABELS, SPEC, TIMING, sidecar
-from tests.faults.finished import Finished, flipped, make, typed
+from tests.faults.finished import Finished, flipped, typed
 
 ONE_LINE, RIGHT = "one line", "the right number"
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("faults") / "finished"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)  # it takes a while, and no power is cut here
-        make(folder)
-    return folder
-
-
-@pytest.fixture
-def finished(original, tmp_path, monkeypatch) -> Finished:
-    """The finished experiment in a folder of its own; links, which each new file replaces."""
-    folder = shutil.copytree(original, tmp_path / "finished", copy_function=os.link)
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    return Finished()
 
 
 class Files:
@@ -230,6 +210,7 @@ def expectations(original) -> dict[str, object]:
     return {}
 
 
+# Of each reader, each file that it reads, with each damage and missing.
 CASES = [(reader, file) for reader, (_, files) in READERS.items() for file in files]
 
 
@@ -255,3 +236,9 @@ def test_damage_is_one_line_or_changes_nothing(finished, expectations, reader, f
         path.unlink()
         ends[outcome(lambda: read(finished), expectations[reader])] += 1
     print(f"{reader}, {file}: {dict(ends)}")
+
+
+def test_the_table_is_long_enough():
+    count = len(CASES) * (len(DAMAGES) + 1)
+    print(f"{len(READERS)} readers, {len(CASES)} files that they read, {len(DAMAGES) + 1} damages: {count} faults")
+    assert count > 1000

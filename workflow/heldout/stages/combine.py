@@ -56,12 +56,14 @@ def combine(spec: ScoreSpec, manifest: SplitManifest, paths: list[Path]) -> Comb
 
 @shapes_no_number
 def _check_rows(scores: Scores, manifest: SplitManifest) -> None:
-    """Raise HeldoutError unless a score file has one row for each image that the split scores."""
-    rows = zip(scores.columns.get("index", []), scores.columns.get("part", []), strict=False)
-    if sorted(map(str, rows)) != sorted(map(str, manifest.scored)):
-        spec = scores.spec
+    """Raise HeldoutError unless a score file has one row of numbers for each image that the split scores."""
+    columns, spec = scores.columns, scores.spec
+    rows = zip(columns.get("index", []), columns.get("part", []), strict=False)
+    numbers = (value for name, values in columns.items() if name != "part" for value in values)
+    is_whole = sorted(map(str, rows)) == sorted(map(str, manifest.scored))
+    if not is_whole or not all(isinstance(number, int | float) for number in numbers):
         raise HeldoutError(
-            f"the scores {spec.method}-{spec.digest} do not have one row for each image of the split; "
+            f"the scores {spec.method}-{spec.digest} do not have one row of numbers for each image of the split; "
             "delete them and run again"
         )
 
