@@ -52,6 +52,10 @@ class Slurm:
         """What a job was submitted with, in Slurm's words."""
         return dict(word.split("=", 1) for word in self._ask("scontrol", "show", "job", job).split() if "=" in word)
 
+    def limit(self, time: str) -> None:
+        """Set the longest run time of the partition's jobs; longer ones are held."""
+        self._ask("scontrol", "update", "PartitionName=main", f"MaxTime={time}")
+
     def cancel(self, job: str) -> None:
         self._ask("scancel", job)
 
@@ -113,8 +117,8 @@ def test_a_run_that_loses_a_job_and_a_node_ends_with_the_tables_of_a_local_run(s
         cancelled, crashed = _until(lambda: _two(slurm.running("trainings")), run)
         asked = slurm.asked(cancelled)
         assert asked["NumCPUs"] == "1" and asked["TresPerJob"] == "gres:gpu:1"
-        # Two trainings, one after the other, and one.
-        assert {asked["TimeLimit"], slurm.asked(crashed)["TimeLimit"]} == {"00:22:00", "00:11:00"}
+        # Two trainings, one after the other, and one; each job starts once, for ten minutes.
+        assert {asked["TimeLimit"], slurm.asked(crashed)["TimeLimit"]} == {"00:12:00", "00:11:00"}
         slurm.cancel(cancelled)
         slurm.crash(slurm.running("trainings")[crashed])
         (again,) = _until(lambda: slurm.running("trainings").keys() - {cancelled, crashed}, run)
@@ -128,10 +132,34 @@ def test_a_run_that_loses_a_job_and_a_node_ends_with_the_tables_of_a_local_run(s
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     log = next((there.folder / ".snakemake" / "log").iterdir()).read_text()
-    # One for the data, two for three trainings and as many for those that were lost, one to score, one to report.
-    assert len(re.findall("has been submitted with SLURM jobid", log)) == 7
+    # One for the data, two for three trainings and as many for those that were lost, two to score, with a network and
+    # without, one to report.
+    assert len(re.findall("has been submitted with SLURM jobid", log)) == 8
     assert _tables(there) == _tables(here)
     assert "Nothing to be done" in there.snakemake("-n", "--configfile", "trial.yaml")
+
+
+def test_a_job_that_slurm_holds_is_named_with_its_reason(slurm, projects):
+    here, there = projects
+    asks = ("--set-resources", "split:runtime=120")
+    slurm.limit("01:00:00")
+    run = there.begin("snakemake", *BY_PROFILE, *asks, "--configfile", "trial.yaml")
+    try:
+        told = next(
+            line.strip() for line in run.stdout if "Slurm holds" in line
+        )  # the launcher ends a run that says none
+        assert re.match(
+            r"heldout: Slurm holds job \d+ \(PartitionTimeLimit\): it requests 2:12:00 on partition main", told
+        )
+        assert "`runtime`, under `set-resources` in the profile" in told
+        assert told.removeprefix("heldout: ") in there.run("heldout", "status")
+        assert "Slurm holds" not in here.run("heldout", "status")  # it is not about this folder
+        os.killpg(run.pid, signal.SIGINT)
+        run.communicate(timeout=120)
+    finally:
+        slurm.limit("UNLIMITED")
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
 
 
 def _two(running: dict[str, str]) -> list[str]:

@@ -106,9 +106,12 @@ def status(
     Without a file: of config.yaml and of every experiment that has results here, with the files that none needs.
     """
     from heldout.project import inventory
+    from heldout.project.slurm_queue import held
     from heldout.project.status import status, tables
 
     print(tables([*map(inventory.experiment, experiments)]) if experiments else status(inventory.experiments()))
+    for line in held().values():
+        print(line)
 
 
 @app.command(rich_help_panel=RESULTS)

@@ -45,7 +45,7 @@ rule evaluate:
     resources:
         gpu=0,
         mem_mb=lambda wildcards, attempt: attempt * of_evaluation(PLAN).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_evaluation(PLAN).runtime,  # minutes
+        runtime=lambda wildcards, attempt: attempt * report_minutes("evaluate", of_evaluation(PLAN)),  # minutes
     message:
         "Evaluate: join the labels, compute metrics and their intervals"
     shell:

@@ -27,10 +27,12 @@ os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
 from heldout.errors import one_line
 from heldout.planning import inputs_json, kept_experiment
 from heldout.planning.experiment_file import QUICKSTART, of_run
+from heldout.planning.grouping import work
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import of_evaluation, of_figures, of_files, require_possible
 from heldout.planning.wiring import Wiring
+from heldout.project import slurm_queue
 from heldout.project.snakemake_runs import Ending, already_running, explain
 from heldout.storage.files import VERSIONED, bring_to_now, make_folder, sweep_all
 
@@ -42,6 +44,20 @@ def is_forced():
     return any(getattr(settings, force, False) for force in forces)
 
 
+def shared_job(wildcards):
+    """Return the job that a training or scoring shares with others on a cluster; None on one machine."""
+    if not workflow.group_settings.group_components:  # groups make planning quadratic
+        return None
+    job = WIRING.job(wildcards)
+    workflow.parent_groupids[job] = job.partition("-")[0]  # `group-components` are by kind; undocumented, too
+    return job
+
+
+def report_minutes(step, needs):
+    """Return the minutes that a step of the report adds to the run time of its job."""
+    return needs.runtime if step == FIRST else work(needs)
+
+
 with one_line():
     if workflow.modifier.skip_configfile:  # a module of another workflow, which hands its experiment over
         EXPERIMENT, WHERE, FILES = config, "config", []
@@ -51,8 +67,12 @@ with one_line():
     PLAN = Plan(resolve(EXPERIMENT, WHERE), without_folders=True)
     kept_experiment.refuse_name_of_another(PLAN, FILES, WHERE)
     ENDING = Ending(PLAN)
-    WIRING = Wiring(PLAN, is_forced)
+    WIRING = Wiring(PLAN, is_forced, lambda: workflow.group_settings.group_components)
     REPORT = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
+    # The steps of the report share a job on a cluster, whose start the first of them counts.
+    FIRST = next(
+        (step for step, path in REPORT.records.items() if step != "inputs" and not Path(path).is_file()), "evaluate"
+    )
     for folder in VERSIONED:
         make_folder(Path(folder))  # DVC requires all outputs of its stage, even empty ones
 
@@ -82,6 +102,7 @@ onstart:  # a dry run needs no images
         WIRING.require_folders()
         kept_experiment.keep(PLAN, FILES)
         sweep_all()
+        slurm_queue.watch()
     bring_to_now([*VERSIONED, PLAN.folder])
 
 

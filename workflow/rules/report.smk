@@ -20,7 +20,7 @@ rule write_tables:
     resources:
         gpu=0,
         mem_mb=lambda wildcards, attempt: attempt * of_files(PLAN).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_files(PLAN).runtime,  # minutes
+        runtime=lambda wildcards, attempt: attempt * report_minutes("tables", of_files(PLAN)),  # minutes
     message:
         "Write the tables"
     shell:
@@ -57,7 +57,8 @@ for kind, files in PLAN.figures.items():
         resources:
             gpu=0,
             mem_mb=lambda wildcards, attempt, kind=kind: attempt * of_figures(PLAN, kind).mem_mb,
-            runtime=lambda wildcards, attempt, kind=kind: attempt * of_figures(PLAN, kind).runtime,  # minutes
+            runtime=lambda wildcards, attempt, kind=kind: attempt
+            * report_minutes(f"figure_{kind}", of_figures(PLAN, kind)),  # minutes
         params:
             kind=kind,
         message:
@@ -88,7 +89,7 @@ rule manifest:
     resources:
         gpu=0,
         mem_mb=lambda wildcards, attempt: attempt * of_files(PLAN).mem_mb,
-        runtime=lambda wildcards, attempt: attempt * of_files(PLAN).runtime,  # minutes
+        runtime=lambda wildcards, attempt: attempt * report_minutes("manifest", of_files(PLAN)),  # minutes
     message:
         "List every file behind the results, with hashes"
     shell:

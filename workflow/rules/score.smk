@@ -9,6 +9,8 @@ rule score:
         "results/logs/score/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.log",
     benchmark:
         "results/benchmarks/score/{dataset}/{protocol}/{held_out}/seed{seed}/{method}-{digest}.tsv"
+    group:
+        shared_job
     conda:
         "../../envs/train.yaml"
     threads: PLAN.settings.threads

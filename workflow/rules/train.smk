@@ -11,6 +11,8 @@ rule train:
     benchmark:
         "results/benchmarks/train/{dataset}/{protocol}/{held_out}/seed{seed}/{model}-{digest}.tsv"
     priority: 1  # scorings wait for trainings
+    group:
+        shared_job
     conda:
         "../../envs/train.yaml"
     threads: PLAN.settings.threads  # 1 by default: two trainings with one thread each are faster than one with two

@@ -2,19 +2,19 @@
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property, partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from heldout.errors import HeldoutError
-from heldout.planning import resources, schema
+from heldout.planning import grouping, resources, schema
 from heldout.planning.experiment import MIRROR_VARIABLE
 from heldout.planning.plan import Plan
-from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step
+from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step, TrainStep
+from heldout.planning.work import uses_network
 from heldout.storage.folders import FETCHED, require
-from heldout.storage.specs import ScoreSpec
 
 Paths = str | list[str]
 
@@ -41,11 +41,18 @@ class Wiring:
     Args:
         plan: the experiment's plan.
         is_forced: returns whether Snakemake must make existing files again; valid once Snakemake builds its graph.
+        grouped: returns the largest number of trainings, and of scorings, in a job of a cluster; missing: one. As late.
     """
 
-    def __init__(self, plan: Plan, is_forced: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        is_forced: Callable[[], bool] = lambda: False,
+        grouped: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self.plan = plan
         self._is_forced = is_forced
+        self._grouped = grouped
         self._needs = cache(lambda digest: resources.of_step(self.plan.steps[digest]))
         self._entries: dict[str, dict[str, None]] = {}
         for run in plan.runs:
@@ -177,8 +184,29 @@ class Wiring:
 
     @for_rules
     def runtime(self, wildcards: Any, attempt: int) -> int:
-        """Return the run time of a step, in minutes."""
-        return attempt * self._needs(self.step(wildcards).digest).runtime
+        """Return the minutes that a step adds to the run time of its job; only one step of a job counts the start."""
+        step = self.step(wildcards)
+        if isinstance(step, TrainStep | ScoreStep):
+            return attempt * self._share(step).runtime
+        needs = self._needs(step.digest)
+        follows = isinstance(step, SplitStep) and self._is_to_be_made(step.images)
+        return attempt * (grouping.work(needs) if follows else needs.runtime)
+
+    def job(self, wildcards: Any) -> str:
+        """Return the name of the job that a training or scoring shares with others on a cluster."""
+        step = self.step(wildcards)
+        assert isinstance(step, TrainStep | ScoreStep)
+        return self._share(step).job
+
+    def _share(self, step: TrainStep | ScoreStep) -> grouping.Share:
+        # A finished step that Snakemake repeats for a reason of its own has a job of its own.
+        alone = grouping.Share(f"{grouping.KINDS[step.spec.step]}-{step.digest}", self._needs(step.digest).runtime)
+        return self._shares.get(step.digest, alone)
+
+    @cached_property
+    def _shares(self) -> dict[str, grouping.Share]:
+        steps = filter(self._is_to_be_made, self.plan.trained_and_scored)
+        return grouping.shares(steps, self._grouped())
 
     def _inputs(self, names: tuple[str, ...], wildcards: Any) -> dict[str, Paths]:
         from snakemake.io import ancient  # here, where Snakemake has imported it already
@@ -209,13 +237,6 @@ class Wiring:
 def wanted_gpus(device: str) -> int:
     """Return the number of GPUs that a job on a device requests; 0 on the CPU, where a request would never be met."""
     return int(device.startswith("cuda") or (device == "auto" and _has_gpu()))
-
-
-def uses_network(spec: ScoreSpec) -> bool:
-    """Whether the scoring of this spec runs a network."""
-    if spec.joins:
-        return False
-    return spec.checkpoint is not None or schema.facts("method", spec.method, spec.params)["network"]
 
 
 def _has_gpu() -> bool:

@@ -84,3 +84,10 @@ def names_in(statement: str) -> set[str]:
 @cache
 def _compiled(statement: str) -> CodeType:
     return compile(statement, statement, "eval")
+
+
+def uses_network(spec: ScoreSpec) -> bool:
+    """Whether the scoring of this spec runs a network."""
+    if spec.joins:
+        return False
+    return spec.checkpoint is not None or schema.facts("method", spec.method, spec.params)["network"]

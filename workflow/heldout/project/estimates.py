@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from heldout.errors import HeldoutError, NotThere
 from heldout.planning.resources import images_of_parts
 from heldout.planning.steps import PrepareStep, ScoreStep, TrainStep
-from heldout.planning.wiring import uses_network
-from heldout.planning.work import of_training
+from heldout.planning.work import of_training, uses_network
 from heldout.project.inventory import PLACES
 from heldout.storage.hashing import canonical
 from heldout.storage.manifests import read_manifest
