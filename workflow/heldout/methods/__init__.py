@@ -36,7 +36,7 @@ class MethodParams(Params):
 
     @property
     def images_per_block(self) -> int:
-        """The number of images that fill one block."""
+        """The number of images that fill one block; a search has several rows per image."""
         return self.block
 
 
