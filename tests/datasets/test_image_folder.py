@@ -59,7 +59,7 @@ def transparent_palette():
 def prepared(folder, **options):
     options = {"size": 32, "channels": 1, "classes": ["good", "Hand Gun"], "md5": folders.md5_of(folder)} | options
     source = source_digest("prepare", "image_folder")
-    images, labels = folder.parent / "images.npy", folder.parent / "labels.csv"
+    images, labels = folder.parent / "images.npy", folder.parent / "images.labels.csv"
     prepare(PrepareSpec(dataset="image_folder", options=options, files={}, source=source), folder, images, labels)
     return np.load(images), read_labels(labels)
 
@@ -242,7 +242,7 @@ def test_parts_that_will_not_do_are_one_line(folder, spoil, message):
     spoil(folder)
     with pytest.raises(HeldoutError, match=message):
         prepared(folder, classes=CLASSES_OF_PARTS)
-    assert not (folder.parent / "images.npy").exists() and not (folder.parent / "labels.csv").exists()
+    assert not (folder.parent / "images.npy").exists() and not (folder.parent / "images.labels.csv").exists()
 
 
 def test_a_class_may_be_called_train(folder):
@@ -436,7 +436,7 @@ def test_real_photographs_are_read_with_their_official_parts(name, test, channel
         pytest.skip(f"the mirror has no folder {name}")
     options = {"size": 64, "channels": channels, "classes": list(counts), "md5": folders.md5_of(mirror / name)}
     source = source_digest("prepare", "image_folder")
-    images, labels = tmp_path / "images.npy", tmp_path / "labels.csv"
+    images, labels = tmp_path / "images.npy", tmp_path / "images.labels.csv"
     prepare(
         PrepareSpec(dataset="image_folder", options=options, files={}, source=source), mirror / name, images, labels
     )

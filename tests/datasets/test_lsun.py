@@ -60,7 +60,7 @@ def folder(tmp_path, monkeypatch):
 def prepared(folder, **options):
     options = {"size": SIDE, "classes": ["bedroom", "tower"], "md5": folders.md5_of(folder)} | options
     source = source_digest("prepare", "lsun")
-    images, labels = folder.parent / "images.npy", folder.parent / "labels.csv"
+    images, labels = folder.parent / "images.npy", folder.parent / "images.labels.csv"
     prepare(PrepareSpec(dataset="lsun", options=options, files={}, source=source), folder, images, labels)
     return np.load(images), read_labels(labels)
 
@@ -145,7 +145,7 @@ def test_a_folder_that_will_not_do_is_one_line(folder, spoil, message):
     spoil(folder)
     with pytest.raises(HeldoutError, match=message):
         prepared(folder)
-    assert not (folder.parent / "images.npy").exists() and not (folder.parent / "labels.csv").exists()
+    assert not (folder.parent / "images.npy").exists() and not (folder.parent / "images.labels.csv").exists()
 
 
 def test_a_truncated_image_is_named_by_its_key(folder):
@@ -168,7 +168,11 @@ def test_reading_leaves_no_file_behind_and_a_look_with_a_lock_changes_no_hash(fo
     (folder / "tower_val_lmdb" / "lock.mdb").unlink()
     before, there = folders.md5_of(folder), {*folder.parent.rglob("*")}
     prepared(folder)
-    assert {path.name for path in {*folder.parent.rglob("*")} - there} == {"images.npy", "labels.csv"}
+    assert {path.name for path in {*folder.parent.rglob("*")} - there} == {
+        "images.npy",
+        "images.labels.csv",
+        "images.spec.json",
+    }
     with lmdb.open(str(folder / "tower_val_lmdb"), readonly=False) as environment, environment.begin():
         pass
     assert (folder / "tower_val_lmdb" / "lock.mdb").is_file() and folders.md5_of(folder) == before

@@ -45,8 +45,8 @@ def prepared(request, tmp_path_factory):
         fetch.fetch(name, folder / "raw", mirror and str(mirror))
         source = source_digest("prepare", name)
         spec = PrepareSpec(dataset=name, options={"size": None}, files={}, source=source)
-        prepare(spec, folder / "raw", folder / "images.npy", folder / "labels.csv")
-        return np.load(folder / "images.npy", mmap_mode="r"), read_labels(folder / "labels.csv")
+        prepare(spec, folder / "raw", folder / "images.npy", folder / "images.labels.csv")
+        return np.load(folder / "images.npy", mmap_mode="r"), read_labels(folder / "images.labels.csv")
 
     return prepare_once
 
