@@ -81,8 +81,8 @@ if "--nolock" not in sys.argv and (other_run := already_running()):
     print(f"heldout: {other_run}", file=sys.stderr)  # before Snakemake fails to lock the folder
 
 
-# Snakemake makes millions of objects while it plans thousands of jobs, and few become garbage. At Python's default of 700
-# new objects, looking for garbage takes an eighth of the time, and as much again when the process ends.
+# Snakemake creates millions of objects while it plans thousands of jobs, and few become garbage. With Python's default of
+# a collection every 700 new objects, garbage collection takes an eighth of the time, and as much again at the end.
 gc.set_threshold(50_000)
 atexit.register(gc.freeze)
 
