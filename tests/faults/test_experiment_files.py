@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from heldout.errors import LONGEST, HeldoutError
 from heldout.planning import experiment_file
@@ -164,6 +165,27 @@ def test_a_setting_of_several_levels_is_merged_into_the_files(tmp_path):
     params = found.models["wgan"].params
     assert (params["steps"], params["width"], params["batch"]) == (3, 8, 16)
     assert found.settings.seeds == [1, 2] and found.held_out["mnist5k"] == ["2"]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["whole", "under a key"])
+def test_a_workflow_that_uses_this_one_as_a_module_hands_over_what_its_file_says(nested, tmp_path):
+    """Snakemake reads 010 as 8 and yes as true before this workflow sees them."""
+    text = GOOD.replace("[1]", "[010]") + "threads: yes\nmirror: null\ntest_items: 6e1\n"
+    if nested:
+        text = "other: [1, 2]\nimages:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    path = tmp_path / "outer.yaml"
+    path.write_text(text, encoding="utf-8")
+    given = yaml.safe_load(text)
+    given = given["images"] if nested else given
+    assert (given["held_out"], given["threads"]) == ([8], True)
+    found = experiment_file.as_written(given, [path], [])
+    assert (found["held_out"], found["threads"]) == (["010"], "yes")
+    with pytest.raises(HeldoutError, match='for the name write "010"'):
+        resolve(found, "config")
+    changed = given | {"seeds": [3]}  # by the other workflow
+    assert experiment_file.as_written(changed, [path], []) is changed
+    assert experiment_file.as_written(given, [], []) is given
+    assert experiment_file.as_written(given, [tmp_path / "none.yaml"], []) is given
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ def complaint(printed: str) -> str:
         ({"methods": {"adgn": {}}}, "methods.adgn: no method 'adgn'; did you mean 'adgan'?"),
         ({"held_out": ["ten"]}, "bad.yaml, held_out: no class of mnist5k 'ten'"),
         ({"test_items": -1}, "bad.yaml, test_items: "),
+        ({"models": {"wgan": {"width": 200_000}, "dcgan": {}}}, "models.wgan: its networks need about"),
         ({"models": {"wgan": {"steps": -1}, "dcgan": {}}}, "models.wgan.steps: -1 is less than the minimum of 1"),
     ],
 )

@@ -26,7 +26,7 @@ os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
 
 from heldout.errors import one_line
 from heldout.planning import inputs_json, kept_experiment
-from heldout.planning.experiment_file import QUICKSTART, of_run
+from heldout.planning.experiment_file import QUICKSTART, as_written, of_run
 from heldout.planning.grouping import work
 from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
@@ -60,11 +60,13 @@ def report_minutes(step, needs):
 
 with one_line():
     if workflow.modifier.skip_configfile:  # a module of another workflow, which hands its experiment over
-        EXPERIMENT, WHERE, FILES = config, "config", []
+        EXPERIMENT = as_written(config, workflow.configfiles, workflow.config_settings.config_args)
+        WHERE, FILES = "config", []
     else:
         EXPERIMENT, WHERE = of_run(workflow.configfiles, workflow.config_settings.config_args)
         FILES = [*map(str, workflow.configfiles)] or [QUICKSTART]
     PLAN = Plan(resolve(EXPERIMENT, WHERE), without_folders=True)
+    require_possible(PLAN)
     kept_experiment.refuse_name_of_another(PLAN, FILES, WHERE)
     ENDING = Ending(PLAN)
     WIRING = Wiring(PLAN, is_forced, lambda: workflow.group_settings.group_components)

@@ -63,6 +63,33 @@ def of_run(files: Sequence[Path | str], settings: Iterable[str]) -> tuple[dict[s
     return overridden(config, settings), " with ".join([*map(str, paths), *(["--config"] if settings else [])])
 
 
+def as_written(config: dict[str, Any], files: Sequence[Path | str], settings: Iterable[str]) -> dict[str, Any]:
+    """Return the experiment that another workflow hands over, with its words as that workflow's own files have them.
+
+    Where the files hold no such experiment, neither as a whole nor under one key, it stays as Snakemake read it.
+
+    Args:
+        config: of a workflow that uses this one as a module.
+        files, settings: as for `of_run`.
+    """
+    try:
+        whole, _ = of_run(files, settings) if files else ({}, "")
+    except HeldoutError:  # the files of another workflow need not be experiments
+        return config
+    return next((part for part in (whole, *whole.values()) if _agree(config, part)), config)
+
+
+def _agree(value: Any, written: Any) -> bool:
+    """Whether a value that Snakemake read may come from what is written."""
+    if isinstance(written, dict):
+        same = isinstance(value, Mapping) and value.keys() == written.keys()
+        return same and all(_agree(value[key], written[key]) for key in written)
+    if isinstance(written, list):
+        same = isinstance(value, list) and len(value) == len(written)
+        return same and all(map(_agree, value, written))
+    return not isinstance(value, (Mapping, list)) if isinstance(written, Plain) else value == written
+
+
 def overridden(config: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return the experiment with the settings of `--config`; `KEY=null` unsets a key.
 
