@@ -48,9 +48,12 @@ def test_influence_on_average_precision_is_the_jackknifes(ties):
     whole, variance, bias = average_precision_score(is_anomalous, scores), 0.0, 0.0
     found = part("average_precision", is_anomalous, scores)
     for group in (is_anomalous, ~is_anomalous):
+        weights = np.where(group, group.sum() / (group.sum() - 1), 1)  # the share of anomalies stays
         left_out = np.array(
             [
-                average_precision_score(np.delete(is_anomalous, one), np.delete(scores, one))
+                average_precision_score(
+                    np.delete(is_anomalous, one), np.delete(scores, one), sample_weight=np.delete(weights, one)
+                )
                 for one in np.flatnonzero(group)
             ]
         )

@@ -120,26 +120,38 @@ def _of_auroc(is_anomalous: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
 
 
 def _of_average_precision(is_anomalous: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, float]:
-    """Leave each image out in turn; images of one score share a threshold, as in scikit-learn."""
-    anomalous = is_anomalous.sum()
+    """Leave each image out in turn, and let the others of its group count more, so that the share of anomalies stays.
+
+    Images of one score share a threshold, as in scikit-learn.
+    """
+    counts = (~is_anomalous).sum(), is_anomalous.sum()
+    normal_counts, anomalous_counts = (count / max(count - 1, 1) for count in counts)
     thresholds, at = np.unique(-scores, return_inverse=True)
     hits = np.bincount(at, is_anomalous, len(thresholds))
-    found, seen = np.cumsum(hits), np.cumsum(np.bincount(at, minlength=len(thresholds)))
-    fewer = np.maximum(seen - 1, 1)
-    above = np.cumsum(hits * found / seen)  # up to and with each threshold
-    without_normal = np.cumsum((hits * found / fewer)[::-1])[::-1]
-    without_anomalous = np.append(np.cumsum((hits * (found - 1) / fewer)[::-1])[::-1], 0)[1:]
-    higher = above - hits * found / seen
-    left_out = np.where(
-        is_anomalous,
-        (higher + (hits - 1) * (found - 1) / fewer + without_anomalous)[at] / max(anomalous - 1, 1),
-        (higher + without_normal)[at] / anomalous,
+    found, alarms = np.cumsum(hits), np.cumsum(np.bincount(at, ~is_anomalous, len(thresholds)))
+
+    def steps(hits: np.ndarray, found: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+        return hits * found / np.maximum(found + alarms, 1e-300)
+
+    def before(values: np.ndarray) -> np.ndarray:
+        return np.cumsum(values) - values
+
+    def after(values: np.ndarray) -> np.ndarray:
+        return np.cumsum(values[::-1])[::-1] - values
+
+    value = steps(hits, found, alarms).sum() / counts[1]
+    fewer = steps(hits, found, normal_counts * (alarms - 1))
+    without_normal = before(steps(hits, found, normal_counts * alarms)) + fewer + after(fewer)
+    without_anomalous = (
+        before(steps(hits, anomalous_counts * found, alarms))
+        + steps(hits - 1, anomalous_counts * (found - 1), alarms)
+        + after(steps(hits, anomalous_counts * (found - 1), alarms))
     )
-    value = above[-1] / anomalous
-    if anomalous == 1:
-        left_out[is_anomalous] = value  # without it there is no average precision, so its influence is unknown
-    groups = (is_anomalous, ~is_anomalous)
-    bias = sum((members.sum() - 1) * (left_out[members].mean() - value) for members in groups)
+    left_out = np.where(is_anomalous, without_anomalous[at] / max(counts[1] - 1, 1), without_normal[at] / counts[1])
+    for count, members in zip(counts, (~is_anomalous, is_anomalous), strict=True):
+        if count == 1:
+            left_out[members] = value  # without it there is no ranking, so its influence is unknown
+    bias = sum((members.sum() - 1) * (left_out[members].mean() - value) for members in (is_anomalous, ~is_anomalous))
     return _centred(is_anomalous, -left_out, lambda count: np.sqrt((count - 1) / count)), bias
 
 
