@@ -1,5 +1,6 @@
 """The benchmarks' command line; the measurements are run by hand."""
 
+import json
 import sys
 from types import SimpleNamespace
 
@@ -36,3 +37,19 @@ def test_a_name_that_no_benchmark_has_is_refused_in_one_line(measured, monkeypat
         command.main()
     *_, line = capsys.readouterr().err.splitlines()
     assert "no benchmark 'trainings'; there are" in line and not measured
+
+
+def test_growths_and_ratios_are_drawn_and_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    growth = _measuring.Growth(
+        "seconds", "images", {"one": [(1, 0.5), (2, 1.0)], "other": [(1, 0.7), (2, 0.9)]}, goal=2
+    )
+    row = _measuring.Row("a search", "literal", "ours", "image", 2, {"literal": [1.0, 1.2], "ours": [0.5, 0.4]})
+    _measuring.write("search", [growth, row])
+    _measuring.draw_ratios()
+    kept = tmp_path / _measuring.FOLDER
+    assert [entry["what"] for entry in json.loads((kept / "search.json").read_text())["results"]] == [
+        "seconds",
+        "a search",
+    ]
+    assert "other" in (kept / "search.svg").read_text() and "a search: ours" in (kept / "ratios.svg").read_text()

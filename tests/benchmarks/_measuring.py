@@ -211,8 +211,8 @@ def _draw_growths(growths: list[Growth], path: Path) -> None:
         for axes in all_axes.flat[len(growths) :]:
             axes.remove()
         for axes, growth in zip(all_axes.flat, growths, strict=False):
-            for (name, pairs), dashes in zip(growth.series.items(), _style.DASHES, strict=False):
-                axes.plot(*zip(*pairs, strict=True), marker="o", ms=3, ls=dashes, label=name)
+            for (name, pairs), (marker, dashes) in zip(growth.series.items(), _style.LOOKS, strict=False):
+                axes.plot(*zip(*pairs, strict=True), marker=marker, ms=3, ls=dashes, label=name)
             if growth.goal:
                 axes.axhline(growth.goal, color="#d55e00", lw=1)
             axes.set_xscale("log", base=2)
