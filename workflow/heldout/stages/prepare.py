@@ -13,7 +13,7 @@ from heldout.stages import fetch
 from heldout.storage import folders
 from heldout.storage.files import whole_file
 from heldout.storage.labels import Labels, write_labels
-from heldout.storage.sidecars import write_spec
+from heldout.storage.sidecars import write_prepared_spec
 from heldout.storage.specs import PrepareSpec
 
 
@@ -45,4 +45,4 @@ def prepare(spec: PrepareSpec, raw: Path, images: Path, labels: Path) -> None:
     write_labels(labels, Labels(classes[read.labels], read.official_test, read.sources))
     with whole_file(images) as temporary, open(temporary, "wb") as file:
         np.save(file, resized(read.images, options["size"]), allow_pickle=False)
-    write_spec(images, images, spec)
+    write_prepared_spec(images, labels, spec)

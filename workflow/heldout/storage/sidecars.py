@@ -76,8 +76,17 @@ def write_spec(path: Path, written: Path, spec: Spec, **facts: Any) -> None:
         spec: of the file.
         facts: further fields of a `SpecFile`, which are not part of the digest.
     """
-    others = [kind for kind in BESIDE[spec.step] if kind != SPEC]
-    files = {kind: file_sha256(sidecar(path, kind)) for kind in others}
+    _write(path, written, spec, {kind: sidecar(path, kind) for kind in BESIDE[spec.step] if kind != SPEC}, facts)
+
+
+@shapes_no_number
+def write_prepared_spec(images: Path, labels: Path, spec: Spec) -> None:
+    """Write the spec file beside a prepared array; the labels may be anywhere."""
+    _write(images, images, spec, {LABELS: labels}, {})
+
+
+def _write(path: Path, written: Path, spec: Spec, others: dict[str, Path], facts: dict[str, Any]) -> None:
+    files = {kind: file_sha256(other) for kind, other in others.items()}
     content = {"digest": spec.digest, "spec": spec.content, "sha256": file_sha256(written), "files": files, **facts}
     write_sealed(sidecar(path, SPEC), content)
 
