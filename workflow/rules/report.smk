@@ -58,7 +58,7 @@ for kind, files in PLAN.figures.items():
             gpu=0,
             mem_mb=lambda wildcards, attempt, kind=kind: attempt * of_figures(PLAN, kind).mem_mb,
             runtime=lambda wildcards, attempt, kind=kind: attempt
-            * report_minutes(f"figure_{kind}", of_figures(PLAN, kind)),  # minutes
+            * report_minutes(f"figure_{kind}", of_figures(PLAN, kind)),
         params:
             kind=kind,
         message:
