@@ -15,20 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from heldout import cli
 from heldout.errors import one_line
-from heldout.evaluation.evaluate import evaluate
-from heldout.evaluation.inputs import Inputs
 from heldout.planning import inputs_json
-from heldout.planning.plan import Plan
-from heldout.planning.resolve import resolve
 from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step, TrainStep
-from tests.figures.conftest import EXPERIMENT, finished
+from tests.faults.finished import Finished, typed
 
-__all__ = ["finished"]
 CAPABILITIES = 0x20080522  # the version of capset's arguments
 NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000  # of Linux's unshare
-INPUTS = Path("results/trial/inputs.json")
 
 
 def full(folder: Path) -> None:
@@ -98,81 +91,48 @@ def namespaces(tmp_path_factory) -> None:
         pytest.skip(f"no disk can be mounted here: {printed.strip()[-100:]}")
 
 
-@pytest.fixture
-def project(finished, tmp_path, monkeypatch) -> Plan:
-    """A copy of an experiment that is scored; it is the working directory."""
-    shutil.copytree(finished, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return Plan(resolve(EXPERIMENT, where="trial.yaml"))
-
-
-def command(step: Step) -> list[str]:
-    """Return the arguments of the step's command, as its rule gives them."""
-    spec = ["--spec", step.spec.canonical]
-    if isinstance(step, PrepareStep):
-        return ["prepare", *spec, "--raw", "toys", "--images", step.path, "--labels", step.labels]
-    images = ["--images", step.images.path]
-    if isinstance(step, SplitStep):
-        return ["split", *spec, *images, "--labels", step.images.labels, "--manifest", step.path]
-    images += ["--split", step.split.path, "--device", "cpu"]
-    if isinstance(step, TrainStep):
-        return ["train", *spec, *images, "--checkpoint", step.path, "--save-every", "1000"]
-    assert isinstance(step, ScoreStep)
-    checkpoint = ["--checkpoint", step.checkpoint.path] if step.checkpoint else []
-    return ["score", *spec, *images, *checkpoint, "--scores", step.path]
-
-
-def first(plan: Plan, kind: type[Step], name: str) -> list[str]:
+def first(finished: Finished, kind: type[Step], name: str = "") -> list[str]:
     """Return the command of a step whose result is removed."""
-    step = next(step for step in plan.steps.values() if isinstance(step, kind) and name in step.path)
+    step = next(step for step in finished.plan.steps.values() if isinstance(step, kind) and name in step.path)
     Path(step.path).unlink()
-    return command(step)
+    return finished.command(step)
 
 
-def saving(plan: Plan) -> list[str]:
-    """Return the command of a training that saves after each update."""
-    return [*first(plan, TrainStep, "wgan")[:-1], "0"]
+def tables(finished: Finished) -> list[str]:
+    for path in Path("results/trial/records").glob("tables-*"):
+        path.unlink()  # its deletion would make room for small tables
+    return finished.report("tables")
 
 
-def evaluated(*arguments: str) -> Callable[[Plan], list[str]]:
-    def prepare(plan: Plan) -> list[str]:
-        evaluate(INPUTS)
-        return [*arguments, "--inputs", str(INPUTS)]
-
-    return prepare
-
-
-def listed(plan: Plan) -> list[str]:
-    for path in map(Path, Inputs.read(INPUTS).content.results):
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    return ["manifest", "--inputs", str(INPUTS)]
+def listing(finished: Finished) -> Callable[[], object]:
+    for path in Path("results/.resume").iterdir():
+        path.unlink()
+    return lambda: inputs_json.write(finished.plan)
 
 
 # By what is written: the folder on the other disk, and the command, or a function that writes.
-WRITING: dict[str, tuple[str, Callable[[Plan], list[str] | Callable[[], object]]]] = {
-    "fetched files": ("data/raw", lambda plan: ["fetch", "digits", "--folder", "data/raw/digits"]),
-    "a prepared array": ("data/prepared", lambda plan: first(plan, PrepareStep, "image_folder")),
-    "a split": ("data/splits", lambda plan: first(plan, SplitStep, "image_folder")),
-    "a checkpoint": ("results/checkpoints", lambda plan: first(plan, TrainStep, "wgan")),
-    "a saved state": ("results/.resume", saving),
-    "scores": ("results/scores", lambda plan: first(plan, ScoreStep, "reconstruction")),
-    "scores without a checkpoint": ("results/scores", lambda plan: first(plan, ScoreStep, "mean_image")),
-    "metrics": ("results/trial", lambda plan: ["evaluate", "--inputs", str(INPUTS)]),
-    "tables": ("results/trial", evaluated("tables")),
-    "a figure": ("results/trial", evaluated("figure", "latent_path")),
-    "a manifest": ("results/trial", listed),
-    "the list of inputs": ("results/.resume", lambda plan: lambda: inputs_json.write(plan)),
+WRITING: dict[str, tuple[str, Callable[[Finished], list[str] | Callable[[], object]]]] = {
+    "fetched files": ("data/raw", lambda finished: ["fetch", "digits", "--folder", "data/raw/digits"]),
+    "a prepared array": ("data/prepared", lambda finished: first(finished, PrepareStep)),
+    "a split": ("data/splits", lambda finished: first(finished, SplitStep)),
+    "a checkpoint": ("results/checkpoints", lambda finished: first(finished, TrainStep, "dcgan")),
+    "a saved state": ("results/.resume", lambda finished: [*first(finished, TrainStep, "dcgan"), "--save-every", "0"]),
+    "scores": ("results/scores", lambda finished: first(finished, ScoreStep, "discriminator")),
+    "scores without a checkpoint": ("results/scores", lambda finished: first(finished, ScoreStep, "mean_image")),
+    "combined scores": ("results/scores", lambda finished: first(finished, ScoreStep, "combine")),
+    "metrics": ("results/trial", lambda finished: finished.report("evaluate")),
+    "tables": ("results/trial", tables),
+    "a figure": ("results/trial", lambda finished: finished.report("figure_gallery")),
+    "a manifest": ("results/trial", lambda finished: finished.report("manifest")),
+    "the list of inputs": ("results/.resume", listing),
 }
 
 
 @pytest.mark.parametrize(("spoil", "reason"), DISKS.values(), ids=DISKS)
 @pytest.mark.parametrize(("folder", "prepare"), WRITING.values(), ids=WRITING)
-def test_a_disk_that_cannot_be_written_to_is_one_line(
-    namespaces, project, tmp_path, capsys, folder, prepare, spoil, reason
-):
+def test_a_disk_that_cannot_be_written_to_is_one_line(namespaces, finished, tmp_path, folder, prepare, spoil, reason):
     Path(folder).mkdir(parents=True, exist_ok=True)
-    writing = prepare(project)
+    writing = prepare(finished)
     before = set(Path(folder).rglob("*"))
 
     def write() -> None:
@@ -181,7 +141,7 @@ def test_a_disk_that_cannot_be_written_to_is_one_line(
             if callable(writing):
                 writing()
             else:
-                cli.app(writing, standalone_mode=False)
+                typed(writing)
 
     status, printed = ended(write, tmp_path / "log")
     lines = [line for line in printed.splitlines() if line.startswith("heldout: error: ")]

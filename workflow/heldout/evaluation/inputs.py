@@ -15,7 +15,7 @@ import pandas as pd
 from heldout import shapes_no_number
 from heldout.errors import HeldoutError, NotThere
 from heldout.storage import report_records
-from heldout.storage.files import whole_file
+from heldout.storage.files import delete, whole_file
 from heldout.storage.hashing import DIGITS, file_sha256, sha256_of
 from heldout.storage.labels import check_labels, read_labels
 from heldout.storage.manifests import SplitManifest, read_manifest
@@ -157,7 +157,7 @@ class Inputs:
         """
         hashes = {_name(path): self._sha256_of(path) for path in read}
         for path in report_records.paths(self.folder, step):
-            path.unlink(missing_ok=True)
+            delete(path)
         files: list[Path] = []
         yield files
         written = {_name(path): file_sha256(path) for path in files}

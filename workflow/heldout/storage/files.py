@@ -88,6 +88,17 @@ def make_folder(path: Path) -> None:
 
 
 @shapes_no_number
+def delete(path: Path) -> None:
+    """Delete a file if it is there.
+
+    Raises:
+        HeldoutError: its folder cannot be written to.
+    """
+    with _clear_about(path):
+        path.unlink(missing_ok=True)
+
+
+@shapes_no_number
 def sweep(folder: Path) -> None:
     """Delete the work folders of ended processes that lie directly in `folder`."""
     for left in folder.glob(f"{WORK_PREFIX}*"):
