@@ -174,6 +174,14 @@ def test_every_size_fits_the_networks(folder, size):
         (lambda folder: (folder / "good").rename(folder / "goods"), "parts: no folder 'good'; did you mean 'goods'?"),
         (lambda folder: (folder / "good" / "0.png").rename(folder / "0.png"), "parts/0.png is not in a class folder"),
         (
+            lambda folder: [shutil.copy(folder / "good" / "0.png", folder / name) for name in ("a.png", "b.png")],
+            "parts/a.png, .*parts/b.png are not in a class folder; put them into one",
+        ),
+        (
+            lambda folder: [shutil.copytree(folder / "good", folder / name) for name in ("bent", "worn")],
+            "parts/bent, .*parts/worn are not classes of this experiment; add 'bent', 'worn' to `classes`",
+        ),
+        (
             lambda folder: shutil.copytree(folder / "good", folder / "test" / "good"),
             "parts contains the folders test, Hand Gun; it may contain either a folder per class, or train and test",
         ),

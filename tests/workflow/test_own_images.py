@@ -127,3 +127,11 @@ def test_folders_of_training_and_test_images_have_a_row_per_group_of_anomalies(p
     listed = project.run("heldout", "splits")
     assert "folders" in listed and "60.0%" in listed
     assert "2 trainings, 3 scorings" in project.run("heldout", "cost", name)
+
+
+def test_stray_images_are_named_together_before_any_job(photographed):
+    folder = photographed.folder / "data" / "parts"
+    for name in ("a.png", "b.png"):
+        shutil.copy(folder / "good" / "000.png", folder / name)
+    line = complaint(photographed.snakemake("-n", "--configfile", experiment(photographed, size=64), ok=False))
+    assert "data/parts/a.png, data/parts/b.png are not in a class folder" in line

@@ -70,6 +70,7 @@ with one_line():
     kept_experiment.refuse_name_of_another(PLAN, FILES, WHERE)
     ENDING = Ending(PLAN)
     WIRING = Wiring(PLAN, is_forced, lambda: workflow.group_settings.group_components)
+    WIRING.check_layouts()
     REPORT = inputs_json.write(PLAN)  # before any job, so that an unwritable folder gives an error of one line
     # The steps of the report share a job on a cluster, whose start the first of them counts.
     FIRST = next(

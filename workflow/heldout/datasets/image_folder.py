@@ -24,13 +24,10 @@ from pydantic import Field
 from heldout import registry, shapes_no_number
 from heldout.datasets import LabelledImages, OwnFolder
 from heldout.datasets._photographs import DAMAGED, FORMS, FolderOptions, square
-from heldout.errors import HeldoutError, unknown
+from heldout.errors import HeldoutError
+from heldout.storage.class_folders import ENDINGS, listed, shown
 from heldout.storage.folders import files_in
 from heldout.storage.hashing import file_sha256
-
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-TRAIN, TESTS = "train", ("test", "val")
-SHOWN = 5  # files that a line names
 
 
 class Params(FolderOptions):
@@ -57,7 +54,9 @@ class ImageFolder:
                 cannot be read and is not skipped.
         """
         images, labels, official_test, sources, skipped = [], [], [], [], 0
-        for is_test, label, path in _listed(raw, self.params.classes):
+        found = listed(raw, self.params.classes)
+        _report_unread(raw)
+        for is_test, label, path in found:
             try:
                 images.append(self._read(path))
             except _UnreadableError as error:
@@ -94,72 +93,14 @@ class _UnreadableError(Exception):
     """A file that is not a complete image."""
 
 
-def _listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
-    """Return for each image whether it is in the test part, its class number and its path, in this order."""
-    files = files_in(folder)
-    parts = _parts(folder, {path.parts[0] for path in files if len(path.parts) > 1}, classes)
-    depth = 1 if parts else 0  # of the classes' folders
-    _refuse_missing(folder, parts, {path.parts[depth] for path in files if len(path.parts) > depth + 1}, classes)
-    found = []
-    for path in files:
-        is_image = path.suffix.lower() in ENDINGS
-        if len(path.parts) <= depth + 1 and is_image:
-            raise HeldoutError(f"{folder / path} is not in a class folder; put it into one, or move it away")
-        if len(path.parts) <= depth + 1:
-            continue
-        place = folder.joinpath(*path.parts[: depth + 1])
-        if place.name not in classes:
-            raise HeldoutError(
-                f"{place} is not a class of this experiment; add {place.name!r} to `classes`, or move it"
-            )
-        if is_image:
-            found.append((parts[1:] == [path.parts[0]], classes.index(place.name), folder / path))
-    _report_unread(folder, files)
-    with_images = {label for _, label, _ in found}
-    for label, name in enumerate(classes):
-        if label not in with_images:
-            place = folder / "*" / name if parts else folder / name
-            raise HeldoutError(f"{place} contains no images ({', '.join(ENDINGS)})")
-    return sorted(found, key=lambda image: image[:2])  # stable: keeps the order of names
-
-
 @shapes_no_number
-def _report_unread(folder: Path, files: list[Path]) -> None:
+def _report_unread(folder: Path) -> None:
     """Name the files that are not read: those with other endings, and links to missing files."""
     dangling = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if not path.exists()]
-    others = [path for path in files if path.suffix.lower() not in ENDINGS]
+    others = [path for path in files_in(folder) if path.suffix.lower() not in ENDINGS]
     for paths, why in ((dangling, "is a link to a missing file"), (others, f"does not end in {', '.join(ENDINGS)}")):
         if paths:
-            more = f", ... ({len(paths)} files)" if len(paths) > SHOWN else f" ({len(paths)} files)"
-            print(f"not read, since it {why}: {', '.join(map(str, paths[:SHOWN]))}{more}", file=sys.stderr)
-
-
-def _parts(folder: Path, above: set[str], classes: list[str]) -> list[str]:
-    """Return the folders that contain the class folders, training first; empty if `above` are the class folders.
-
-    Raises:
-        HeldoutError: a mixture of the two layouts, one part without the other, or two test parts.
-    """
-    reserved = {TRAIN, *TESTS}
-    is_parted = above <= reserved and not above <= set(classes)  # a class may be called `train`
-    if not is_parted and not above & reserved - set(classes):
-        return []
-    for test in TESTS:
-        if above == {TRAIN, test}:
-            return [TRAIN, test]
-    named = sorted(above & reserved) + sorted(above - reserved)[:1]
-    raise HeldoutError(
-        f"{folder} contains the folders {', '.join(named)}; it may contain either a folder per class, or train and "
-        "test (or train and val), each with a folder per class"
-    )
-
-
-def _refuse_missing(folder: Path, parts: list[str], there: set[str], classes: list[str]) -> None:
-    """Raise HeldoutError for a class without a folder, if there are other folders."""
-    places = [folder / part for part in parts] or [folder]
-    for name in classes:
-        if there and not any((place / name).is_dir() for place in places):
-            raise unknown(f"classes, in {' and '.join(map(str, places))}", "folder", name, sorted(there))
+            print(f"not read, since it {why}: {shown(paths)} ({len(paths)} files)", file=sys.stderr)
 
 
 def _eight_bit(image: Image.Image, path: Path) -> Image.Image:

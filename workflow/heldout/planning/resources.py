@@ -21,6 +21,7 @@ from heldout.planning.plan import Plan
 from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step, TrainStep
 from heldout.planning.tasks import OWN_TEST_SHARE
 from heldout.planning.work import network, of_scoring, of_training
+from heldout.storage.class_folders import TESTS
 from heldout.storage.folders import files_in
 from heldout.storage.specs import TrainSpec
 
@@ -252,8 +253,6 @@ def _official(prepared: PrepareStep) -> tuple[int, int] | None:
 
 @cache
 def _in_folder(name: str) -> tuple[int, int] | None:
-    from heldout.datasets.image_folder import TESTS
-
     if not Path(name).is_dir():
         return None
     tested = [path.parts[0] in TESTS for path in files_in(Path(name))]

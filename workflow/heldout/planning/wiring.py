@@ -14,6 +14,7 @@ from heldout.planning.experiment import MIRROR_VARIABLE
 from heldout.planning.plan import Plan
 from heldout.planning.steps import PrepareStep, ScoreStep, SplitStep, Step, TrainStep
 from heldout.planning.work import uses_network
+from heldout.storage import class_folders
 from heldout.storage.folders import FETCHED, require
 
 Paths = str | list[str]
@@ -128,6 +129,14 @@ class Wiring:
             folder = Path(prepared.raw.path)
             if folder.name != FETCHED and not prepared.is_made:
                 require(folder, prepared.spec.dataset)
+
+    def check_layouts(self) -> None:
+        """Raise HeldoutError if a user's folder is there, is to be read, and has images that are in no class folder."""
+        for prepared in self.plan.preparations:
+            folder, spec = Path(prepared.raw.path), prepared.spec
+            has_classes = schema.plugins("dataset")[spec.dataset]["counts"] is None
+            if has_classes and folder.is_dir() and self._is_to_be_made(prepared):
+                class_folders.listed(folder, spec.options["classes"])
 
     @for_rules
     def to_train(self, wildcards: Any, input: Any) -> str:
