@@ -24,7 +24,9 @@ def measured(monkeypatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("named", [[], ["coverage"], ["joint_search"], ["half_precision", "encoders"]], ids=str)
+@pytest.mark.parametrize(
+    "named", [[], ["coverage"], ["joint_search"], ["planning"], ["half_precision", "encoders"]], ids=str
+)
 def test_the_benchmarks_that_are_named_are_measured_and_without_a_name_all(named, measured, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["python -m tests.benchmarks", *named])
     command.main()

@@ -58,6 +58,7 @@ ELSEWHERE = {
     "python -m tests.benchmarks coverage": ("tests/test_benchmarks.py", '["coverage"]'),
     "python -m tests.benchmarks half_precision": ("tests/test_benchmarks.py", '["half_precision", "encoders"]'),
     "python -m tests.benchmarks joint_search": ("tests/test_benchmarks.py", '["joint_search"]'),
+    "python -m tests.benchmarks planning": ("tests/test_benchmarks.py", '["planning"]'),
     "python3 -m venv .venv": (".ci/run", "\npython3 -m venv .venv\n"),
     "snakefmt --check .": (".ci/run", "\nsnakefmt --check .\n"),
 }
