@@ -87,10 +87,15 @@ def test_a_snakefile_that_is_named_from_another_clone_runs_its_own_package(first
     assert package(scored(here)) == str(second.folder / "workflow" / "heldout")
 
 
-def test_a_process_that_has_imported_another_package_is_refused_with_both_folders(first, tmp_path):
+def test_a_process_that_has_imported_another_package_plans_with_the_one_beside_the_snakefile(first, tmp_path):
     second = edited(first, copied, tmp_path / "second")
     run = "import sys, heldout; from snakemake.cli import main; main(sys.argv[1:])"
-    line = complaint(second.run(sys.executable, "-c", run, "-n", "--configfile", "trial.yaml", ok=False))
+    planned = second.run(sys.executable, "-c", run, "-n", "--configfile", "trial.yaml")
+    assert scored(first).stem in first.snakemake("-n", "-F", "--configfile", "trial.yaml")
+    assert "mean_image-" in planned and scored(first).stem not in planned
+    # Without a profile nothing makes room for it, and both folders are named.
+    without = ("--workflow-profile", "none")
+    line = complaint(second.run(sys.executable, "-c", run, "-n", *without, "--configfile", "trial.yaml", ok=False))
     assert str(first.folder / "workflow") in line and str(second.folder / "workflow") in line
 
 
