@@ -276,7 +276,7 @@ def test_a_damaged_checkpoint_is_refused_by_score_and_named_by_verify(pulled):
 
     printed = pulled.heldout("verify", ok=False)
     assert f"{checkpoint}: SHA-256 is not" in printed and "1 damaged" in printed
-    command = re.search(r"run snakemake again: (.+)", printed)[1]
+    (command,) = re.findall(r"^    (rm .+)$", printed, re.MULTILINE)
     assert command == f"rm {checkpoint.with_suffix('')}.*"
     pulled.run("bash", "-c", command)
     pulled.dvc("checkout")  # the remedy works
@@ -293,7 +293,8 @@ def test_with_links_verify_also_names_the_caches_copy(first):
     timing.write_text(timing.read_text().replace("cpu", "CPU"))
     printed = clone.heldout("verify", ok=False)
     assert "2 damaged" in printed and "damaged in DVC's cache as well" in printed
-    clone.run("bash", "-c", re.search(r"run snakemake again: (.+)", printed)[1])
+    for command in re.findall(r"^    (rm .+)$", printed, re.MULTILINE):
+        clone.run("bash", "-c", command)
     clone.dvc("pull")
     assert "cpu" in timing.read_text() and "0 damaged" in clone.heldout("verify")
 
