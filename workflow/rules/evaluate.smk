@@ -16,7 +16,7 @@ rule inputs:
         mem_mb=100,
         runtime=1,
     params:
-        folder=PLAN.folder,
+        folder=subpath(output.inputs, parent=True),
     message:
         "List the inputs of the tables"
     shell:

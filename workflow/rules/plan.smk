@@ -1,7 +1,6 @@
 # Reads and checks the experiment, and plans every file. Whatever fails ends in one line, without a traceback.
 import atexit
 import gc
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -20,12 +19,8 @@ if IS_BESIDE and IMPORTED != BESIDE:
         f"heldout: error: this Snakefile belongs to the package in {BESIDE}, but this process has imported the one in "
         f"{IMPORTED}; run snakemake in a process of its own"
     )
-# Each job runs the package that planned it: Python finds it first, and `heldout` checks it (heldout/planning/origin.py).
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(IMPORTED), os.environ.get("PYTHONPATH")]))
-os.environ["HELDOUT_WORKFLOW"] = str(IMPORTED)
-
 from heldout.errors import one_line
-from heldout.planning import inputs_json, kept_experiment
+from heldout.planning import inputs_json, kept_experiment, origin
 from heldout.planning.experiment_file import QUICKSTART, as_written, of_run
 from heldout.planning.grouping import work
 from heldout.planning.plan import Plan
@@ -35,6 +30,8 @@ from heldout.planning.wiring import Wiring
 from heldout.project import slurm_queue
 from heldout.project.snakemake_runs import Ending, already_running, explain
 from heldout.storage.files import VERSIONED, bring_to_now, make_folder, sweep_all
+
+origin.hand_on()
 
 
 def is_forced():

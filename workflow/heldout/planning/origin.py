@@ -10,7 +10,7 @@ from pathlib import Path
 
 from heldout.errors import HeldoutError
 
-VARIABLE = "HELDOUT_WORKFLOW"  # set by `workflow/rules/plan.smk` for the jobs of a run
+VARIABLE = "HELDOUT_WORKFLOW"  # in the environment of a run's jobs: the folder of the package that planned them
 IMPORTED = Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +30,12 @@ def name() -> str:
     return package.relative_to(here).as_posix() if package.is_relative_to(here) else str(package)
 
 
+def hand_on() -> None:
+    """Let the jobs that this process starts run the imported package: Python finds it first, and `switch` checks it."""
+    _find_first(IMPORTED)
+    os.environ[VARIABLE] = str(IMPORTED)
+
+
 def switch() -> None:
     """Replace this process by the same command with the wanted package, if another one was imported.
 
@@ -45,5 +51,9 @@ def switch() -> None:
             f"this command should run the package in {folder}, but Python imports the one in {IMPORTED}; "
             f"install the first: pip install -e {folder.parent}"
         )
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, paths)])
+    _find_first(folder)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "heldout", *sys.argv[1:]])
+
+
+def _find_first(folder: Path) -> None:
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
