@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,14 @@ import pytest
 import torch
 
 from heldout.errors import HeldoutError
-from heldout.evaluation.inputs import Inputs
 from heldout.planning.inputs_json import write as planned_report
 from heldout.stages.resume import Saves
-from heldout.storage import checkpoints, report_records
-from heldout.storage.labels import check_labels, read_labels
 from heldout.storage.manifests import PARTS, read_manifest
 from heldout.storage.prepared import part_of
-from heldout.storage.score_files import read_scores
-from heldout.storage.sidecars import HISTORY, LABELS, SPEC, TIMING, read_beside, read_own, read_spec, sidecar
-from heldout.storage.timings import ScoreTiming, TrainTiming
-from tests.conftest import record, train_spec
+from heldout.storage.sidecars import read_own
+from tests.conftest import train_spec
 from tests.faults.finished import flipped
+from tests.faults.readers import NAMES, of_small_files
 
 MASKS = (0x01, 0x20, 0xFF)  # one bit; another case, or a space; every bit
 
@@ -49,61 +44,9 @@ def flips(path: Path, read: Callable[[], object], step: int = 1) -> Counter[str]
     return ends
 
 
-@pytest.fixture
-def readers(finished) -> dict[str, tuple[Path, Callable[[], object]]]:
-    """Each small file, and what reads it."""
-    run, plan = finished.run, finished.plan
-    training, scoring = run.trainings["dcgan"], run.scorings["discriminator"]
-    manifest = read_manifest(Path(run.split.path), run.split.digest)
-    folder, images, labels = Path(plan.folder), Path(run.prepared.path), Path(run.prepared.labels)
-
-    def table(name: str) -> Callable[[], object]:
-        return lambda: Inputs.read(finished.inputs).table(name).to_csv()
-
-    def checked_labels() -> list[str]:
-        check_labels(manifest, labels)
-        return read_labels(labels).classes.tolist()
-
-    failed = Path("failed.safetensors")
-    checkpoints.write(failed, training.spec, {}, "the loss is nan")
-    record(failed, training.spec.content)
-    (evaluated,) = report_records.paths(folder, "evaluate")
-    return {
-        "spec of a checkpoint": (sidecar(training.path, SPEC), lambda: asdict(read_spec(training.path))),
-        "spec of a score": (sidecar(scoring.path, SPEC), lambda: asdict(read_spec(scoring.path))),
-        "spec of images": (sidecar(images, SPEC), lambda: asdict(read_spec(images))),
-        "timing of a training": (sidecar(training.path, TIMING), lambda: TrainTiming.beside(training.path)),
-        "timing of a scoring": (sidecar(scoring.path, TIMING), lambda: ScoreTiming.beside(scoring.path)),
-        "history": (sidecar(training.path, HISTORY), lambda: read_beside(training.path, HISTORY)),
-        "score file": (Path(scoring.path), lambda: read_scores(Path(scoring.path)).columns),
-        "failed checkpoint": (failed, lambda: checkpoints.load(failed, training.digest).failed),
-        "split": (Path(run.split.path), lambda: asdict(read_manifest(Path(run.split.path), run.split.digest))),
-        "labels after the split": (labels, checked_labels),
-        "labels before the split": (labels, lambda: read_beside(images, LABELS)),
-        "inputs.json": (finished.inputs, lambda: asdict(Inputs.read(finished.inputs).content)),
-        "record of a step": (evaluated, lambda: asdict(report_records.read(evaluated))),
-        "metrics.csv": (folder / "tables" / "metrics.csv", table("metrics.csv")),
-        "histograms.csv": (folder / "tables" / "histograms.csv", table("histograms.csv")),
-        "manifest.json": (
-            folder / "manifest.json",
-            lambda: Inputs.read(finished.inputs).result(folder / "manifest.json"),
-        ),
-        "auroc.md": (
-            folder / "tables" / "auroc.md",
-            lambda: Inputs.read(finished.inputs).result(folder / "tables" / "auroc.md"),
-        ),
-    }
-
-
-NAMES = (
-    *("spec of a checkpoint", "spec of a score", "spec of images", "timing of a training", "timing of a scoring"),
-    *("history", "score file", "failed checkpoint", "split", "labels after the split", "labels before the split"),
-    *("inputs.json", "record of a step", "metrics.csv", "histograms.csv", "manifest.json", "auroc.md"),
-)
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_every_flipped_byte_is_one_line_or_changes_nothing(readers, name):
+def test_every_flipped_byte_is_one_line_or_changes_nothing(finished, name):
+    readers = of_small_files(finished)
     assert set(readers) == set(NAMES)
     path, read = readers[name]
     ends = flips(path, read)
