@@ -182,10 +182,17 @@ def test_a_workflow_that_uses_this_one_as_a_module_hands_over_what_its_file_says
     assert (found["held_out"], found["threads"]) == (["010"], "yes")
     with pytest.raises(HeldoutError, match='for the name write "010"'):
         resolve(found, "config")
-    changed = given | {"seeds": [3]}  # by the other workflow
-    assert experiment_file.as_written(changed, [path], []) is changed
-    assert experiment_file.as_written(given, [], []) is given
-    assert experiment_file.as_written(given, [tmp_path / "none.yaml"], []) is given
+    changed = experiment_file.as_written(given | {"seeds": [3]}, [path], [])  # by the other workflow
+    assert (changed["held_out"], changed["seeds"]) == (["010"], [3])
+    changed = experiment_file.as_written(given | {"held_out": [9]}, [path], [])
+    assert (changed["held_out"], changed["threads"]) == ([9], "yes")
+    assert experiment_file.as_written(given, [], []) == given
+    assert experiment_file.as_written(given, [tmp_path / "none.yaml"], []) == given
+
+
+def test_a_setting_that_is_given_twice_is_refused():
+    with pytest.raises(HeldoutError, match="--config gives held_out twice"):
+        experiment_file.overridden({}, ["held_out=[2]", "seeds=[1]", "held_out=[5]"])
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):

@@ -20,6 +20,18 @@ def test_the_kept_experiment_plans_the_same_files_and_states_every_parameter(tmp
     assert content["models"]["izi_encoder"]["parent"] == "dcgan"
 
 
+def test_a_run_says_that_it_replaces_the_results_of_another_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(resolve(EXPERIMENT, where="trial.yaml"))
+    for _ in range(2):
+        kept_experiment.keep(plan, ["trial.yaml"])
+    assert not capsys.readouterr().err
+    kept_experiment.keep(plan, ["other.yaml"])
+    assert capsys.readouterr().err == (
+        "heldout: results/trial held the results of trial.yaml; this run replaces them\n"
+    )
+
+
 def test_names_that_readers_of_yaml_differ_on_are_kept_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     classes = ["01", "0o7", "1e3", "yes", "12:30", "null", "true", "3"]

@@ -15,7 +15,7 @@ def queue(tmp_path, monkeypatch):
 
     def answer(text: str, status: int = 0) -> None:
         command = tmp_path / "squeue"
-        command.write_text(f"#!/bin/sh\nprintf '%s' '{text}'\nexit {status}\n")
+        command.write_text(f"#!/bin/sh\nprintf '%b' '{text}'\nexit {status}\n")
         command.chmod(0o755)
 
     return answer
@@ -36,6 +36,11 @@ def test_only_held_jobs_of_this_folder_are_named(queue):
 def test_without_an_answer_there_are_none(queue, text, status):
     queue(text, status)
     assert held() == {}
+
+
+def test_an_answer_in_another_encoding_is_read(queue):
+    queue(f"0|JobHeldUser|1:20:00|k\\374rz|{Path.cwd()}")  # one byte of Latin-1
+    assert "partition k\ufffdrz" in held()["0"]
 
 
 def test_without_slurm_there_are_none(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def splits(
 
 @app.command(rich_help_panel=RESULTS)
 def verify() -> None:
-    """Check every checkpoint and score against its recorded hash."""
+    """Check images, splits, checkpoints, scores, tables and figures against their recorded hashes."""
     from heldout.project import dvc_records
     from heldout.project.inventory import require_project
     from heldout.project.verify import remedy, verify

@@ -186,7 +186,7 @@ class OtherGenerator(nn.Module):
     [
         (OtherGenerator(), squared_error, {}, "the generator is not a plain DCGAN"),
         (generator_of(6, 4, ImageShape(1, 16)), laplacian_distance, {}, "the loss is not the squared error"),
-        (generator_of(6, 4, ImageShape(1, 16)), squared_error, {"theta_lr": 0.0}, "theta_lr is 0"),
+        (generator_of(6, 4, ImageShape(1, 16)), squared_error, {"theta_lr": 0.0}, "it needs theta_lr > 0"),
         (generator_of(6, 4, ImageShape(1, 16)).double(), squared_error, {}, "not float32"),
     ],
     ids=["generator", "loss", "theta_lr", "dtype"],

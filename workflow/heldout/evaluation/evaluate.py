@@ -52,8 +52,10 @@ def evaluate(inputs_path: Path, record: Path | None = None) -> None:
                 curves.append(key | _curve(group, name))
     histograms = [table for task in evaluated for table in task.histograms()]
     tables = {"metrics.csv": pd.DataFrame(rows), "roc.csv": _joined(curves), "histograms.csv": _joined(histograms)}
-    scores = [path for run in inputs.runs for path in run.scores.values()]
-    with inputs.recorded("evaluate", record, scores) as written:
+    read = [path for run in inputs.runs for path in run.scores.values()]
+    # A score is refused if another checkpoint than its own is there. So a checkpoint that changes makes tables stale.
+    read += [path for run in inputs.runs for path in run.checkpoints.values() if sidecar(path, SPEC).is_file()]
+    with inputs.recorded("evaluate", record, read) as written:
         for name, table in tables.items():
             write_table(inputs.tables / name, table)
             written.append(inputs.tables / name)

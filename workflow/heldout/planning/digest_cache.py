@@ -9,7 +9,9 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from heldout.errors import HeldoutError
 from heldout.storage.hashing import digest
+from heldout.storage.sealed import read_sealed, sealed
 
 
 class DigestCache:
@@ -34,16 +36,17 @@ class DigestCache:
     @cached_property
     def _known(self) -> dict[str, str]:
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = read_sealed(self._path, "it is written again")
             return content["digests"] if content["files"] == self._files else {}
-        except (OSError, ValueError, LookupError, TypeError):  # no cache yet, or a truncated one
+        except (OSError, HeldoutError, LookupError):  # no cache yet, or a damaged one
             return {}
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(f".{os.getpid()}")
         try:
             self._path.parent.mkdir(exist_ok=True)
-            temporary.write_text(json.dumps({"files": self._files, "digests": self._known}), encoding="utf-8")
+            content = sealed({"files": self._files, "digests": self._known})
+            temporary.write_text(json.dumps(content), encoding="utf-8")
             os.replace(temporary, self._path)
         except OSError:  # the folder is not writable, so there is no cache
             return

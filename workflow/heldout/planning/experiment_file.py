@@ -66,7 +66,7 @@ def of_run(files: Sequence[Path | str], settings: Iterable[str]) -> tuple[dict[s
 def as_written(config: dict[str, Any], files: Sequence[Path | str], settings: Iterable[str]) -> dict[str, Any]:
     """Return the experiment that another workflow hands over, with its words as that workflow's own files have them.
 
-    Where the files hold no such experiment, neither as a whole nor under one key, it stays as Snakemake read it.
+    Files may hold the experiment as a whole or under one key. A value that is in none of them stays as it was given.
 
     Args:
         config: of a workflow that uses this one as a module.
@@ -76,7 +76,11 @@ def as_written(config: dict[str, Any], files: Sequence[Path | str], settings: It
         whole, _ = of_run(files, settings) if files else ({}, "")
     except HeldoutError:  # the files of another workflow need not be experiments
         return config
-    return next((part for part in (whole, *whole.values()) if _agree(config, part)), config)
+    parts = [part for part in (whole, *whole.values()) if isinstance(part, Mapping)]
+    return {
+        key: next((part[key] for part in parts if key in part and _agree(value, part[key])), value)
+        for key, value in config.items()
+    }
 
 
 def _agree(value: Any, written: Any) -> bool:
@@ -87,17 +91,25 @@ def _agree(value: Any, written: Any) -> bool:
     if isinstance(written, list):
         same = isinstance(value, list) and len(value) == len(written)
         return same and all(map(_agree, value, written))
-    return not isinstance(value, (Mapping, list)) if isinstance(written, Plain) else value == written
+    try:
+        read = yaml.safe_load(written) if isinstance(written, Plain) else written
+    except (yaml.YAMLError, ValueError):  # such as the date 2020-13-45
+        return False
+    return type(value) is type(read) and value == read
 
 
 def overridden(config: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return the experiment with the settings of `--config`; `KEY=null` unsets a key.
 
     Raises:
-        HeldoutError: a value is not YAML.
+        HeldoutError: a value is not YAML, or a key is given twice.
     """
+    given = set()
     for setting in settings:
         key, _, text = setting.partition("=")
+        if key in given:
+            raise HeldoutError(f"--config gives {key} twice; keep one")
+        given.add(key)
         value = _Document(text, f"--config {key}").value
         if value is None:
             config = {name: old for name, old in config.items() if name != key}

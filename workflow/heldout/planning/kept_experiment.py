@@ -6,6 +6,7 @@ The folder of results has the experiment's name, so a second file with that name
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _FROM = re.compile(r"# From (\[.*\]), with every default\.")
 def keep(plan: Plan, files: list[str]) -> None:
     """Write the experiment as its run begins; it can be run as an experiment file.
 
+    A line on stderr says if the folder held the results of another file.
+
     Args:
         plan: of the experiment.
         files: the experiment files that Snakemake merged.
@@ -33,6 +36,11 @@ def keep(plan: Plan, files: list[str]) -> None:
     head = f"# From {names}, with every default. Each run under this name writes this file as it begins.\n"
     text = head + yaml.dump(_content(plan), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     path = _path(plan)
+    if owners := _others(plan, files):
+        print(
+            f"heldout: {plan.folder} held the results of {' with '.join(owners)}; this run replaces them",
+            file=sys.stderr,
+        )
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
 
@@ -47,11 +55,8 @@ def refuse_name_of_another(plan: Plan, files: list[str], where: str) -> None:
         files: the experiment files that are merged.
         where: their names, for the message.
     """
-    name, owners = plan.settings.experiment, _owners(_path(plan))
-    today = {Path(file).resolve() for file in files}
-    if not owners or today in ({Path(file).resolve() for file in owners}, {_path(plan).resolve()}):
-        return
-    if _name_in(owners) == name:
+    name, owners = plan.settings.experiment, _others(plan, files)
+    if owners and _name_in(owners) == name:
         raise HeldoutError(
             f"{where}: `experiment: {name}` is also the name of {' with '.join(owners)}, whose tables "
             f"are in {plan.folder}; give one of them another name"
@@ -60,6 +65,13 @@ def refuse_name_of_another(plan: Plan, files: list[str], where: str) -> None:
 
 def _path(plan: Plan) -> Path:
     return Path(plan.folder) / KEPT
+
+
+def _others(plan: Plan, files: list[str]) -> list[str]:
+    """Return the files whose results the folder holds, if they are not today's."""
+    owners, today = _owners(_path(plan)), {Path(file).resolve() for file in files}
+    is_own = today in ({Path(file).resolve() for file in owners}, {_path(plan).resolve()})
+    return [] if is_own else owners
 
 
 def _owners(path: Path) -> list[str]:

@@ -15,6 +15,7 @@ from heldout.planning.plan import Plan
 from heldout.planning.resolve import resolve
 from heldout.planning.resources import require_possible
 from heldout.storage.files import SCRATCH
+from heldout.storage.sealed import SEAL, parsed, without_seal
 from heldout.storage.sidecars import BESIDE, read_spec
 
 EXPERIMENTS = "workflow/experiments"
@@ -135,10 +136,18 @@ def unfinished() -> int:
 
 
 def named_digests(found: list[Experiment]) -> set[str]:
-    """Return the digests in experiment files and in the inputs.json and manifest.json of experiments that ran."""
-    named = {digest for experiment in found for digest in experiment.plan.steps}
+    """Return the digests in experiment files, and in those that experiments that ran have kept beside their results.
+
+    Raises:
+        HeldoutError: an `inputs.json` or `manifest.json` is damaged, so the files that it names are unknown.
+    """
+    named = {digest for experiment in with_results(found) + found for digest in experiment.plan.steps}
     for record in (*Path("results").glob("*/manifest.json"), *Path("results").glob("*/inputs.json")):
-        named |= set(DIGEST_IN_NAME.findall(record.read_text(encoding="utf-8", errors="replace")))
+        text, remedy = record.read_bytes(), "run its experiment again"
+        content = parsed(text, record, remedy)
+        if SEAL in content:
+            without_seal(content, record, remedy)
+        named |= set(DIGEST_IN_NAME.findall(text.decode()))
     return named
 
 

@@ -21,7 +21,7 @@ def held() -> dict[str, str]:
         return {}
     command = ["squeue", "--me", "--noheader", "--states=PENDING", "--format=%i|%r|%l|%P|%Z"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):
         return {}
     jobs = [line.split("|", 4) for line in answer.splitlines() if line.count("|") >= 4]

@@ -1,6 +1,6 @@
 """Fetches the files of a dataset or of published weights to `data/raw/<name>`.
 
-Every file must have its published checksum; a file with another one is deleted, and the error names it.
+Every file must have its published checksum; a fetched file with another one is deleted, and the error names it.
 """
 
 import json
@@ -104,7 +104,10 @@ def _bring(name: str, source: Installed | Download, file: str, checksum: str, fo
         if problem is None:
             if isinstance(source, Download) and source.restore and not has_checksum(path, checksum):
                 path.write_bytes(source.restore(file, path.read_bytes()))
-            problem = _damage(path, checksum)  # one address may send a damaged file, the next one a correct one
+            problem = _damage(path, checksum)
+            if problem:  # the next address may send a correct one
+                path.unlink()
+                problem += "; it was removed"
         if problem is None:
             return address
         problems.append(f"{address} ({problem})")
@@ -192,12 +195,11 @@ def _unpack_members(packed: zipfile.ZipFile, inner: str, folder: Path, largest: 
 
 
 def _damage(path: Path, checksum: str) -> str | None:
-    """Delete a file with a wrong checksum and return the problem; None if the checksum is right."""
+    """Return the problem of a file with a wrong checksum; None if the checksum is right."""
     if has_checksum(path, checksum):
         return None
     found = file_sha256(path) if checksum.startswith("sha256:") else file_md5(path)
-    path.unlink()
-    return f"damaged: its hash is {found}, published {checksum}; it was removed"
+    return f"damaged: its hash is {found}, published {checksum}"
 
 
 def _entry(name: str) -> registry.Registration:

@@ -29,14 +29,16 @@ def what_ran(device: torch.device) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Return the commit of the package, `-dirty` if files are changed; None: git does not track it."""
+    """Return the commit, `-dirty` if files are changed or the package has new ones; None: git does not track it."""
     try:
         _git("ls-files", "--error-unmatch", "heldout/__init__.py")  # an environment may lie in some other repository
-        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
+        commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
+        has_new_files = _git("status", "--porcelain", "--", "heldout") and not commit.endswith("-dirty")
+        return f"{commit}-dirty" if has_new_files else commit
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(origin.IMPORTED), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(origin.IMPORTED), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
