@@ -65,6 +65,7 @@ ELSEWHERE = {
 # Run nowhere: the reason. At most one command in ten.
 NOT_RUN = {
     "dvc commit": "the page says what it would lose",
+    "heldout fetch lsun --folder FOLDER": "an address; tests/faults/test_fetch.py reads such archives from a mirror",
     "heldout score": "the page says what it refuses; Snakemake runs it with a spec",
     "pip install --require-hashes -r envs/lock.txt": "it downloads every package; "
     "tests/test_environments.py compares the lock with the pins",
@@ -107,7 +108,8 @@ def dry(command: str) -> str | None:
     """Return what runs in place of a command, in a minute at most; None for a program that does not run here."""
     program, *arguments = shlex.split(command)
     if program == "heldout":
-        return command.replace("models NAME", "models wgan").replace("NAME", "adgan").replace("FILE", "trial.yaml")
+        named = command.replace("models NAME", "models wgan").replace("fetch NAME", "fetch mnist5k")
+        return named.replace("NAME", "adgan").replace("FILE", "trial.yaml")
     if program == "snakemake":
         shows = {"-n", "--unlock", "--rulegraph"} & {*arguments}
         return command.partition(" | ")[0] if shows else f"{command} -n --quiet rules"

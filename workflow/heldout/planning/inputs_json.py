@@ -26,6 +26,7 @@ from heldout.storage.report_records import ReportRecord
 from heldout.storage.sealed import SEAL, sealed
 from heldout.storage.sidecars import SPEC, sidecar
 
+MISSING = "missing"
 READ_BY_OTHERS = ("inputs", "evaluate")  # steps whose files others read, so that a changed one is made again
 
 
@@ -76,7 +77,7 @@ def _records(plan: Plan, inputs: str) -> dict[str, str]:
         files = record.written if step in READ_BY_OTHERS else {}
         return (
             record.inputs == inputs
-            and all(now[path] == sha256 for path, sha256 in record.read.items())
+            and all(now[path] in (sha256, MISSING) for path, sha256 in record.read.items())
             and all(Path(path).is_file() and file_sha256(Path(path)) == sha256 for path, sha256 in files.items())
         )
 
@@ -89,10 +90,15 @@ def _records(plan: Plan, inputs: str) -> dict[str, str]:
 
 
 def _sha256_beside(path: str) -> str | None:
-    """Return the hash that the spec file beside a checkpoint or a score file states, without checking it."""
+    """Return the hash that the spec file beside a checkpoint or a score file states, without checking it.
+
+    A file that is missing makes no result stale: Snakemake computes it again if a step needs it.
+    """
+    if not Path(path).exists():
+        return MISSING
     try:
         return json.loads(sidecar(path, SPEC).read_bytes())["sha256"]
-    except (OSError, ValueError, LookupError, TypeError):  # it is missing, or the step that reads it will say more
+    except (OSError, ValueError, LookupError, TypeError):  # the step that reads it will say more
         return None
 
 

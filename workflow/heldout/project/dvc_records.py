@@ -111,6 +111,15 @@ def cached(md5: str) -> Path:
         return Path(Repo().cache.local.oid_to_path(md5))
 
 
+def unmerged() -> list[str]:
+    """Return the files that git could not merge; none outside a git repository."""
+    command = ["git", "diff", "--name-only", "--relative", "--diff-filter=U"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    except OSError:  # there is no git
+        return []
+
+
 def _is_unmerged() -> bool:
     return "\n<<<<<<<" in "\n" + Path(LOCK).read_text(encoding="utf-8")
 

@@ -61,7 +61,7 @@ def save() -> Saved:
             _refuse_damaged(recorded)
             before |= recorded.keys()
             fetched += fetch_missing()
-    unmerged = [path for path in _unmerged() if _is_number(path)]
+    unmerged = [path for path in dvc_records.unmerged() if _is_number(path)]
     for path in unmerged:
         Path(path).unlink(missing_ok=True)
         # This resolves the conflict for git; the next `save` adds the file again.
@@ -118,10 +118,6 @@ def _to_fetch_of(stem: str, group: list[str], recorded: dict[str, str]) -> list[
 def _refuse_damaged(recorded: dict[str, str]) -> None:
     for path, problem in damage_by_spec(recorded).items():
         raise HeldoutError(f"{path} is damaged: {problem}. Nothing was saved; `heldout verify` lists what to delete")
-
-
-def _unmerged() -> list[str]:
-    return _git("diff", "--name-only", "--relative", "--diff-filter=U").stdout.splitlines()
 
 
 def _is_number(path: str) -> bool:

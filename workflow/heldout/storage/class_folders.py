@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from heldout import shapes_no_number
-from heldout.errors import HeldoutError, unknown
+from heldout.errors import HeldoutError, short, unknown
 from heldout.storage.folders import files_in
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TRAIN, TESTS = "train", ("test", "val")
-SHOWN = 10  # names in a line
+SHOWN, LONGEST = 10, 60  # names in a line, and characters of each
 
 
 def listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
@@ -41,8 +41,8 @@ def listed(folder: Path, classes: list[str]) -> list[tuple[bool, int, Path]]:
 
 @shapes_no_number
 def shown(names: Iterable[object]) -> str:
-    """Return the first names of a list, and the length of a longer one."""
-    words = list(map(str, names))
+    """Return the first names of a list, long ones cut, and the length of a longer list."""
+    words = [short(name, LONGEST) for name in names]
     return f"{', '.join(words[:SHOWN])}, ... ({len(words)} in all)" if len(words) > SHOWN else ", ".join(words)
 
 
