@@ -428,7 +428,11 @@ def test_two_commits_that_both_saved_are_joined_by_saving(divided_folder, forks,
         mine.git("commit", "-q", "--no-edit")
     assert mine.git("status", "--short") == "" and "0 damaged" in mine.heldout("verify")
     assert mine.kept() == before | theirs.kept()
-    assert mine.files("results/quickstart") == first.files("results/quickstart")
+    made, expected = (
+        {name: content for name, content in clone.files("results/quickstart").items() if "/records/" not in name}
+        for clone in (mine, first)  # records have a new name whenever their step runs again
+    )
+    assert made == expected
 
 
 def test_prune_in_a_partial_clone_forgets_what_it_deletes_and_no_more(first):
