@@ -138,7 +138,7 @@ def splits(
 
 @app.command(rich_help_panel=RESULTS)
 def verify() -> None:
-    """Check images, splits, checkpoints, scores, tables and figures against their recorded hashes."""
+    """Check every file of the results against its recorded hash."""
     from heldout.project import dvc_records
     from heldout.project.inventory import require_project
     from heldout.project.verify import remedy, verify
