@@ -5,6 +5,7 @@ A reader either ends in one line, or writes what it writes from undamaged files.
 
 import contextlib
 import io
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -150,7 +151,8 @@ READERS: dict[str, tuple[Callable[[Finished], object], tuple[str, ...]]] = {
         ),
     ),
     "status": (
-        said(lambda: status(inventory.experiments([]))),
+        # Without sizes: a file that lost its last line break says the same, and is a byte smaller.
+        said(lambda: re.sub(r"[0-9.]+[kM]?B", "size", status(inventory.experiments()))),
         ("dcgan.spec.json", "both.spec.json"),
     ),
     "cost": (

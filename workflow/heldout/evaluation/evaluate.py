@@ -79,22 +79,23 @@ class _Resamples:
         tested = {run.split: run for run in inputs.runs if run.dataset == dataset}
         positions = [np.array(inputs.manifests[split].test) for split in tested]
         self.positions = np.unique(np.concatenate(positions))
-        classes = np.empty(len(self.positions), object)
+        self.classes = np.empty(len(self.positions), object)
         tested_by = np.zeros((len(self.positions), len(tested)), int)
         for column, run in enumerate(tested.values()):
             rows = np.searchsorted(self.positions, positions[column])
-            classes[rows] = inputs.test_classes(run)
+            self.classes[rows] = inputs.test_classes(run)
             tested_by[rows, column] = 1
         # Where classes are tested on different images, each of them must keep the number of its images.
-        numbers = np.unique(classes.astype(str), return_inverse=True)[1]
+        numbers = np.unique(self.classes.astype(str), return_inverse=True)[1]
         strata = np.unique(np.column_stack([numbers, tested_by]), axis=0, return_inverse=True)[1]
         content = sorted({inputs.manifests[split].content["test"] for split in tested})
         rng = np.random.default_rng(int(digest(["bootstrap", content]), 16))
         self.counts = metrics.resample_counts(strata, inputs.content.bootstrap, rng)
 
-    def of(self, positions: np.ndarray) -> np.ndarray:
-        """Return `(resamples, N)` counts of the images at `positions` of the prepared array."""
-        return self.counts[:, np.searchsorted(self.positions, positions)]
+    def of(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the `(N,)` classes and `(resamples, N)` counts of the images at `positions` of the prepared array."""
+        columns = np.searchsorted(self.positions, positions)
+        return self.classes[columns], self.counts[:, columns]
 
 
 class _Evaluated:
@@ -116,11 +117,11 @@ class _Evaluated:
         self.dataset, self.held_out = dataset, held_out
         manifest = inputs.manifests[runs[0].split]
         self.normal, self.anomalous = manifest.normal, anomalous or manifest.anomalous
-        classes = inputs.test_classes(runs[0])
+        positions = np.array(manifest.test)
+        classes, counts = resamples.of(positions)
         counted = np.isin(classes, [*self.normal, *self.anomalous])
         self.is_anomalous = np.isin(classes[counted], self.anomalous)
-        self.positions = np.array(manifest.test)[counted]
-        counts = resamples.of(self.positions)
+        self.positions, counts = positions[counted], counts[:, counted]
         self.failures: dict[str, str] = {}
         self.scores: dict[str, list[np.ndarray]] = {name: [] for name in inputs.methods}
         self.values: dict[str, list[dict[str, float]]] = {name: [] for name in inputs.methods}
